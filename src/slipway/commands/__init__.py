@@ -1,0 +1,1 @@
+"""Command lines as tuples of arguments, built by pure functions."""

@@ -1,0 +1,1 @@
+"""Settings, typed and checked once at the door."""

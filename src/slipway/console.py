@@ -1,0 +1,51 @@
+"""What a person sees: sentences, phases with their seconds, and questions."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from slipway.errors import Refused
+
+PHASE_WIDTH = 46
+
+
+def say(text: str = "") -> None:
+    """Print one line at once, also when the output is a pipe."""
+    print(text, flush=True)
+
+
+def warn(text: str) -> None:
+    """Print one line on the error stream."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def phase(name: str, timings: dict[str, float] | None = None) -> Iterator[None]:
+    """Print `name` before and the seconds after; `timings` collects the seconds by name."""
+    print(f"{name} ".ljust(PHASE_WIDTH, "."), end=" ", flush=True)
+    start = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        print("failed", flush=True)
+        raise
+    seconds = time.monotonic() - start
+    if timings is not None:
+        timings[name] = seconds
+    print(f"{seconds:6.1f} s", flush=True)
+
+
+def confirm(question: str, *, yes: bool, flag: str) -> None:
+    """Ask `question` on the terminal; `yes` answers it beforehand.
+
+    Raises Refused when the answer is no, or when there is no terminal to ask on.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Refused(f"{question} There is no terminal to ask on: give {flag} to say yes.")
+    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise Refused("Cancelled. Nothing was changed.")

@@ -1,0 +1,44 @@
+"""The few kinds of failure a person meets, each with its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class SlipwayError(Exception):
+    """Something failed; the message says what and where, `next_command` what to type next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, next_command: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_command = next_command
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  next: {self.next_command}" if self.next_command else self.message
+
+
+class Refused(SlipwayError):
+    """Refused before anything was touched."""
+
+    exit_code = 2
+
+
+class CommandFailed(SlipwayError):
+    """A process ended with an exit code other than zero."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        exit_code: int,
+        last_lines: Sequence[str],
+        *,
+        next_command: str | None = None,
+    ) -> None:
+        shown = " ".join(argv[:6]) + (" ..." if len(argv) > 6 else "")
+        lines = "".join(f"\n    {line}" for line in last_lines)
+        super().__init__(f"`{shown}` ended with exit code {exit_code}{lines}", next_command=next_command)
+        self.argv = tuple(argv)
+        self.process_exit_code = exit_code
+        self.last_lines = tuple(last_lines)
