@@ -1,0 +1,105 @@
+"""Settings: from environment variables or files in the secrets folder, checked once at the door."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from slipway_backend.errors import StartRefused
+
+SECRETS_DIRECTORY = Path("/run/secrets")
+MINIMUM_SECRET_BYTES = 32
+
+
+class Settings(BaseSettings):
+    """Everything the service can be told. Names are the environment variables' names."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    database_url: str = Field("", description="libpq connection string; several hosts are allowed")
+    jwt_secret: str = Field("", description="key that signs access tokens, at least 32 bytes")
+    jwt_seconds: int = Field(8 * 3600, ge=60, description="life of an access token, seconds")
+    admin_username: str = Field("admin", min_length=1)
+    admin_password: str = Field("", description="read by `migrate` only")
+    files_directory: Path = Path("/var/lib/slipway/files")
+    model_directory: Path = Path("/opt/slipway/model")
+    generation: str = "0"
+    release: str = "unreleased"
+    environment: str = "dev"
+    log_level: str = "info"
+    host: str = "0.0.0.0"  # noqa: S104  # nosec B104 - inside a container; --embedded binds loopback
+    port: int = Field(8000, ge=0, le=65535)
+    drain_seconds: float = Field(5.0, ge=0)
+    database_pool: int = Field(8, ge=1, description="connections per process")
+
+    max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)
+    max_expanded_bytes: int = Field(200 * 1024 * 1024, ge=1, description="of a ZIP-based document")
+    max_pages: int = Field(5000, ge=1)
+    max_text_characters: int = Field(20_000_000, ge=1)
+    parser_seconds: float = Field(120.0, gt=0, description="wall clock per document")
+    parser_memory_bytes: int = Field(1024 * 1024 * 1024, ge=64 * 1024 * 1024)
+    ingest_attempts: int = Field(5, ge=1, description="tries before a document counts as failed")
+    stalled_seconds: float = Field(30.0, gt=0, description="silence after which a worker is dead")
+    worker_heartbeat_file: Path = Path("/tmp/slipway-worker.heartbeat")  # noqa: S108  # nosec B108
+    worker_metrics_port: int = Field(0, ge=0, le=65535, description="0 switches it off")
+
+    chunk_tokens: int = Field(200, ge=16)
+    chunk_overlap_tokens: int = Field(40, ge=0)
+    relevance_floor: float = Field(0.3, ge=-1, le=1, description="least cosine of a useful passage")
+
+    llm_base_url: str = ""
+    llm_model: str = ""
+    llm_api_key: str = ""
+    llm_seconds: float = Field(60.0, gt=0)
+
+    def require_database(self) -> str:
+        """Return DATABASE_URL; raise StartRefused when it is not set."""
+        if not self.database_url:
+            raise StartRefused(
+                "DATABASE_URL is not set: give the PostgreSQL address in the environment or in "
+                f"{SECRETS_DIRECTORY}/database_url, or run `slipway-backend --embedded`."
+            )
+        return self.database_url
+
+    def require_jwt_secret(self) -> str:
+        """Return JWT_SECRET; raise StartRefused when it is missing or too short to be safe."""
+        length = len(self.jwt_secret.encode())
+        if length < MINIMUM_SECRET_BYTES:
+            raise StartRefused(
+                f"JWT_SECRET has {length} bytes but needs at least {MINIMUM_SECRET_BYTES}: "
+                "make one with `openssl rand -hex 32`."
+            )
+        return self.jwt_secret
+
+    def require_admin_password(self) -> str:
+        """Return ADMIN_PASSWORD; raise StartRefused when it is missing or shorter than 12."""
+        if len(self.admin_password) < 12:
+            raise StartRefused(
+                f"ADMIN_PASSWORD has {len(self.admin_password)} characters but needs at least 12: "
+                "make one with `openssl rand -base64 18`."
+            )
+        return self.admin_password
+
+
+def load_settings(secrets_directory: Path = SECRETS_DIRECTORY) -> Settings:
+    """Read settings from the environment, then from files named like them in lower case.
+
+    Raises StartRefused with one sentence per wrong value.
+    """
+    directory = secrets_directory if secrets_directory.is_dir() else None
+    try:
+        return Settings(_secrets_dir=directory)
+    except ValidationError as error:
+        complaints = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise StartRefused(f"The settings are not usable: {complaints}.") from None
+
+
+def debug_wanted() -> bool:
+    """Whether tracebacks are wanted on the command line (SLIPWAY_DEBUG=1)."""
+    return os.environ.get("SLIPWAY_DEBUG", "") not in ("", "0")
