@@ -1,0 +1,97 @@
+"""`slipway-toolbox VERB`: one JSON object on standard input, one on standard output.
+
+Exit codes: 0 done, 1 failed, 3 denied (the object then says why).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from slipway_toolbox import lease, ledger, vault
+from slipway_toolbox.store import Denied, locked, read_json, read_lines, write
+
+HISTORY = 50
+
+
+def read(state: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Everything a plan needs to know of the state."""
+    lines = read_lines(state / "ledger.jsonl")
+    return {
+        "ledger": lines[-int(request.get("history", HISTORY)) :],
+        "lease": read_json(state / "lease.json"),
+        "now": time.time(),
+        "journal": read_lines(state / "journal.jsonl"),
+        "secrets": vault.fingerprints(state),
+        "altered": ledger.altered(state),
+    }
+
+
+def put_file(state: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Keep a rendered configuration: {"fence", "path", "content"}."""
+    path = (state / "rendered" / request["path"]).resolve()
+    if not path.is_relative_to((state / "rendered").resolve()):
+        raise Denied(f"{request['path']} is outside the folder of rendered configurations")
+    with locked(state):
+        lease.check(state, fence=request["fence"], now=time.time())
+        return {"changed": write(path, request["content"].encode())}
+
+
+def hold(seconds: float) -> None:
+    """Keep the container of a release alive for as long as its lease is, and end it after."""
+    state = _folder()
+    deadline = time.time() + seconds
+    while time.time() < deadline:
+        time.sleep(1)
+        current = read_json(state / "lease.json")
+        if current is not None:
+            deadline = max(deadline, current["expires"])
+
+
+VERBS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {
+    "read": read,
+    "acquire": lambda state, request: lease.acquire(state, now=time.time(), **request),
+    "renew": lambda state, request: lease.renew(state, now=time.time(), **request),
+    "release": lambda state, request: lease.release(state, now=time.time(), **request),
+    "journal": lambda state, request: ledger.journal(state, now=time.time(), **request),
+    "commit": lambda state, request: ledger.append(state, now=time.time(), **request),
+    "put-file": put_file,
+    "put-secrets": lambda state, request: vault.put(state, **request),
+    "get-secrets": lambda state, request: vault.get(state, **request),
+    "hand-out": lambda _state, request: vault.hand_out(_volumes(), **request),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb."""
+    verb, *rest = sys.argv[1:] if arguments is None else arguments
+    if verb == "hold":
+        hold(float(rest[0]))
+        return 0
+    if verb not in VERBS:
+        print(f"no verb {verb!r} (there are: hold, {', '.join(VERBS)})", file=sys.stderr)
+        return 1
+    try:
+        answer = VERBS[verb](_folder(), json.loads(sys.stdin.read() or "{}"))
+    except Denied as denied:
+        print(json.dumps({"denied": str(denied), **denied.details}))
+        return 3
+    print(json.dumps(answer))
+    return 0
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("SLIPWAY_STATE", "/state"))
+
+
+def _volumes() -> Path:
+    return Path(os.environ.get("SLIPWAY_VOLUMES", "/secrets"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
