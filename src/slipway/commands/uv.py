@@ -1,0 +1,41 @@
+"""Commands of uv."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import uv
+
+
+def pip_compile(
+    output: Path,
+    *,
+    python: str,
+    constraints: Path | None = None,
+    hashes: bool = True,
+    upgrade: bool = False,
+    upgrade_packages: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Return the command that locks the requirements on its input into `output`.
+
+    Versions that `output` pins already are kept, unless `upgrade` or `upgrade_packages` lets
+    them go. Nothing that is written names an index or a folder of this host.
+    """
+    return (
+        uv.find_uv_bin(),
+        "pip",
+        "compile",
+        "-",
+        f"--output-file={output}",
+        f"--python-version={python}",
+        "--universal",
+        "--no-header",
+        "--no-annotate",
+        "--no-build",
+        "--quiet",
+        *(("--generate-hashes",) if hashes else ()),
+        *((f"--constraints={constraints}",) if constraints else ()),
+        *(("--upgrade",) if upgrade else ()),
+        *(f"--upgrade-package={name}" for name in upgrade_packages),
+    )
