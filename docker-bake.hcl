@@ -1,0 +1,135 @@
+# Every image of Slipway. `invoke build` sets the variables; `docker buildx bake --print` shows the outcome.
+
+variable "REGISTRY" {
+  default = "localhost:5000"
+}
+
+# The base image that host.prepare makes. Everything else is built from it, so there is one Debian to watch.
+variable "BASE" {
+  default = "slipway/base:trixie"
+}
+
+# What the root image for the base is called while the base is made from it.
+variable "BASE_ROOT" {
+  default = "slipway/base-root:trixie"
+}
+
+variable "BASE_ORIGIN" {
+  default = "unknown"
+}
+
+# Lines of a Debian source list; empty keeps the list that the root image has.
+variable "BASE_SOURCES" {
+  default = ""
+}
+
+variable "VERSION" {
+  default = "0.1.0"
+}
+
+# A tag is the hash of an image's inputs, so an image whose tag is in the registry need not be built.
+variable "TAG_BACKEND" {
+  default = "local"
+}
+
+variable "TAG_EDGE" {
+  default = "local"
+}
+
+variable "TAG_POSTGRES" {
+  default = "local"
+}
+
+variable "TAG_TOOLBOX" {
+  default = "local"
+}
+
+# A site's own Python package index. Empty means the tools' default.
+variable "PYTHON_INDEX_URL" {
+  default = ""
+}
+
+# The certificate authorities that this host trusts: a site behind a TLS-inspecting proxy needs its own.
+variable "CA_BUNDLE" {
+  default = "/etc/ssl/certs/ca-certificates.crt"
+}
+
+group "default" {
+  targets = ["backend", "edge", "postgres", "toolbox"]
+}
+
+# Built once per host by host.prepare, never pushed.
+group "host" {
+  targets = ["base", "registry"]
+}
+
+target "common" {
+  args = {
+    BASE    = BASE
+    VERSION = VERSION
+  }
+  secret = ["id=ca,src=${CA_BUNDLE}"]
+}
+
+target "python" {
+  inherits   = ["common"]
+  dockerfile = "../Dockerfile"
+  contexts = {
+    requirements = "requirements"
+  }
+  args = {
+    PYTHON_INDEX_URL = PYTHON_INDEX_URL
+  }
+}
+
+target "backend" {
+  inherits = ["python"]
+  context  = "services/backend"
+  target   = "backend"
+  args = {
+    SERVICE = "backend"
+    MODEL   = "builtin"
+  }
+  tags = ["${REGISTRY}/slipway/backend:${TAG_BACKEND}"]
+}
+
+target "edge" {
+  inherits = ["common"]
+  context  = "infra/nginx"
+  contexts = {
+    requirements = "requirements"
+  }
+  args = {
+    PYTHON_INDEX_URL = PYTHON_INDEX_URL
+  }
+  tags = ["${REGISTRY}/slipway/edge:${TAG_EDGE}"]
+}
+
+target "postgres" {
+  inherits = ["common"]
+  context  = "infra/postgres"
+  tags     = ["${REGISTRY}/slipway/postgres:${TAG_POSTGRES}"]
+}
+
+target "toolbox" {
+  inherits = ["common"]
+  context  = "infra/toolbox"
+  tags     = ["${REGISTRY}/slipway/toolbox:${TAG_TOOLBOX}"]
+}
+
+target "base" {
+  inherits = ["common"]
+  context  = "infra/base"
+  args = {
+    BASE_ROOT    = BASE_ROOT
+    BASE_ORIGIN  = BASE_ORIGIN
+    BASE_SOURCES = BASE_SOURCES
+  }
+  tags = [BASE]
+}
+
+target "registry" {
+  inherits = ["common"]
+  context  = "infra/registry"
+  tags     = ["slipway/registry:local"]
+}
