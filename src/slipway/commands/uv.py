@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uv
+
+_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+#: Makes uv trust what the host trusts: a site may stand behind a TLS-inspecting proxy.
+CERTIFICATES: Mapping[str, str] = {"UV_SYSTEM_CERTS": "1"} if _BUNDLE.is_file() else {}
+
+
+def binary() -> str:
+    """Return the path of the uv that is locked with the toolkit."""
+    return uv.find_uv_bin()
 
 
 def pip_compile(
@@ -23,7 +33,7 @@ def pip_compile(
     them go. Nothing that is written names an index or a folder of this host.
     """
     return (
-        uv.find_uv_bin(),
+        binary(),
         "pip",
         "compile",
         "-",

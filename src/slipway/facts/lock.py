@@ -39,11 +39,14 @@ class Lock:
     def pins(self) -> frozenset[tuple[str, str]]:
         """Return every (name, version) that the lock pins, on whatever platform."""
         return frozenset(
-            (canonicalize_name(match["name"]), match["version"]) for match in _PIN.finditer(self.body)
+            (canonicalize_name(match["name"]), match["version"])
+            for match in _PIN.finditer(self.body)
         )
 
 
-_PIN = re.compile(r"^(?P<name>[A-Za-z0-9][\w.\-]*)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)", re.M)
+_PIN = re.compile(
+    r"^(?P<name>[A-Za-z0-9][\w.\-]*)(?:\[[^\]]*\])?==(?P<version>[^\s;\\]+)", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,9 @@ def _project(name: str, file: Path) -> Project:
     return Project(
         name=name,
         dependencies=tuple(project.get("dependencies", ())),
-        extras={key: tuple(value) for key, value in project.get("optional-dependencies", {}).items()},
+        extras={
+            key: tuple(value) for key, value in project.get("optional-dependencies", {}).items()
+        },
         groups={key: _group(key, groups) for key in groups},
         excluded=tuple(table.get("tool", {}).get("uv", {}).get("exclude-dependencies", ())),
     )

@@ -55,7 +55,7 @@ ENVIRONMENTS: Mapping[str, Environment] = {
     "lint": Environment(groups=("lint",)),
     "types": Environment(members=_ALL, extras=_EMBEDDED, groups=("types", "test")),
     "security": Environment(groups=("security",)),
-    "integration": Environment(members=_ALL, extras=_EMBEDDED, groups=("test",)),
+    "integration": Environment(members=_ALL, extras=_EMBEDDED, groups=("test", "security")),
     "coverage": Environment(groups=("coverage",)),
 }
 
@@ -75,8 +75,11 @@ def wanted(environment: Environment, projects: Mapping[str, Project]) -> tuple[s
         if group not in groups:
             raise Refused(f"pyproject.toml has no dependency group {group!r}")
         found.update(groups[group])
-    own = set(facts.MEMBERS)
-    return tuple(sorted(text for text in found if canonicalize_name(Requirement(text).name) not in own))
+    return tuple(
+        sorted(
+            text for text in found if canonicalize_name(Requirement(text).name) not in facts.MEMBERS
+        )
+    )
 
 
 def _member(name: str, projects: Mapping[str, Project]) -> Project:
@@ -93,7 +96,8 @@ def everything(projects: Mapping[str, Project]) -> tuple[str, ...]:
 
 def excluded(projects: Mapping[str, Project]) -> tuple[str, ...]:
     """Return the names of packages that no lock may hold, although something asks for them."""
-    return tuple(sorted({canonicalize_name(name) for p in projects.values() for name in p.excluded}))
+    names = {name for project in projects.values() for name in project.excluded}
+    return tuple(sorted(canonicalize_name(name) for name in names))
 
 
 def inputs_digest(requirements: tuple[str, ...], without: tuple[str, ...]) -> str:

@@ -1,0 +1,147 @@
+"""The gates. A session asks one question about the tree and changes nothing outside it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import docker
+import nox
+from docker.errors import DockerException
+
+from slipway.commands import uv
+from slipway.gates import advisories
+from slipway.gates.advisories import Outcome
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "security", "unit", "integration", "coverage"]
+
+ROOT = Path(__file__).parent
+CACHE = ROOT / ".nox"
+MEASURED = CACHE / "measured"
+STRICT = os.environ.get("SLIPWAY_STRICT") == "1"
+
+#: Member -> the folder of its packages. Its tests are in tests/unit/<member>.
+SOURCES = {
+    "toolkit": "src",
+    "backend": "services/backend/src",
+    "edge": "infra/nginx/agent/src",
+    "toolbox": "infra/toolbox/src",
+}
+MEMBERS = [nox.param(name, id=name, tags=[name]) for name in SOURCES]
+
+
+def sync(session: nox.Session, lock: str, *members: str) -> None:
+    """Install exactly what `lock` pins, and make `members` importable."""
+    session.run_install(
+        uv.binary(),
+        *("pip", "sync", "--quiet", "--require-hashes", f"requirements/{lock}.txt"),
+        env=uv.CERTIFICATES,
+        external=True,
+    )
+    (packages,) = Path(session.virtualenv.location).glob("lib/python*/site-packages")
+    lines = [str(ROOT / SOURCES[member]) for member in members]
+    (packages / "slipway-members.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def model(session: nox.Session) -> str:
+    """Return the folder of the built embedding model; built when its code or lock has changed."""
+    code = sorted((ROOT / SOURCES["backend"] / "slipway_backend/embedding").glob("*.py"))
+    files = [ROOT / "requirements/model.txt", *code]
+    digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    built, unfinished = CACHE / f"model-{digest}", CACHE / "model-unfinished"
+    if not built.is_dir():
+        shutil.rmtree(unfinished, ignore_errors=True)
+        session.run("python", "-m", "slipway_backend.embedding.model", str(unfinished))
+        unfinished.rename(built)
+    return str(built)
+
+
+def measured_pytest(session: nox.Session, folder: str, **env: str) -> None:
+    """Run the tests in `folder` and keep what they covered, in place of the run before."""
+    data = MEASURED / session.name
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
+    env["COVERAGE_FILE"] = str(data / "data")
+    session.run("coverage", "run", "-m", "pytest", folder, *session.posargs, env=env)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Hold every file to the linters of .pre-commit-config.yaml."""
+    sync(session, "lint", "toolkit")
+    env = {"PRE_COMMIT_HOME": str(CACHE / "pre-commit"), "RUFF_CACHE_DIR": str(CACHE / "ruff")}
+    arguments = session.posargs or ["--all-files"]
+    session.run("pre-commit", "run", *arguments, env=env)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of every member."""
+    sync(session, "types", *SOURCES)
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def security(session: nox.Session) -> None:
+    """Look for insecure code, secrets in the tree, and known faults in what is locked."""
+    sync(session, "security")
+    session.run(
+        "bandit", "--quiet", "--configfile=pyproject.toml", "--recursive", *SOURCES.values()
+    )
+    tracked = session.run("git", "ls-files", external=True, silent=True)
+    scan = ("detect-secrets-hook", "--no-verify", "--baseline=.secrets.baseline")
+    session.run(*scan, *str(tracked).splitlines())
+    audit = advisories.audit(ROOT, Path(session.bin) / "pip-audit", os.environ)
+    session.log(audit.text)
+    if audit.outcome is Outcome.VULNERABLE or (audit.outcome is Outcome.NOT_RUN and STRICT):
+        session.error(audit.text)
+    if audit.outcome is Outcome.NOT_RUN:
+        session.skip(audit.text)
+
+
+@nox.session
+@nox.parametrize("member", MEMBERS)
+def unit(session: nox.Session, member: str) -> None:
+    """Test one member, in an environment that holds that member's dependencies alone."""
+    sync(session, f"{member}-test", member)
+    env = {"SLIPWAY_MODEL_CACHE": model(session)} if member == "backend" else {}
+    measured_pytest(session, f"tests/unit/{'slipway' if member == 'toolkit' else member}", **env)
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """Test the services in this process, on a real PostgreSQL in a folder."""
+    sync(session, "integration", *SOURCES)
+    measured_pytest(session, "tests/integration", SLIPWAY_MODEL_CACHE=model(session))
+
+
+@nox.session(requires=["unit", "integration"])
+def coverage(session: nox.Session) -> None:
+    """Combine what the tests covered; hold the whole and each member to the limit."""
+    sync(session, "coverage")
+    env = {"COVERAGE_FILE": str(MEASURED / "combined")}
+    sessions = [*(f"unit({member})" for member in SOURCES), "integration"]
+    data = [str(MEASURED / name) for name in sessions]
+    session.run("coverage", "combine", "--quiet", "--keep", *data, env=env)
+    for source in SOURCES.values():
+        session.log(f"coverage of {source}")
+        session.run("coverage", "report", f"--include={source}/*", env=env)
+    session.log("coverage of the whole")
+    session.run("coverage", "report", "--format=total", env=env)
+    session.run("coverage", "report", env=env, silent=True)
+
+
+@nox.session(default=False)
+def e2e(session: nox.Session) -> None:
+    """Deploy dev on this host's Docker engine, prove it from outside, take it down."""
+    try:
+        docker.from_env().ping()
+    except DockerException as error:
+        session.error(f"no Docker engine answers: {error}\nnext: .venv/bin/invoke host.prepare")
+    sync(session, "toolkit-test", "toolkit")
+    session.run("pytest", "--timeout=0", "tests/e2e", *session.posargs)
