@@ -1,0 +1,142 @@
+"""The command line of the edge: ``slipway-edge``."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from slipway_edge import settings
+from slipway_edge.agent import Agent, describe
+from slipway_edge.errors import EdgeError
+from slipway_edge.nginx import Nginx
+from slipway_edge.probe import Probe
+from slipway_edge.server import serve
+from slipway_edge.store import Store
+from slipway_edge.unix import exchange
+
+AGENT_SECONDS = 5.0
+SWITCH_SECONDS = 20.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 refused or failed, 2 not understood."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except EdgeError as error:
+        print(f"edge: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="slipway-edge", description=__doc__)
+    run = Path(os.environ.get("EDGE_RUN_DIRECTORY", "/run/slipway-edge"))
+    parser.set_defaults(run=run)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    switch = commands.add_parser("switch", help="make a generation the one that serves")
+    switch.add_argument("generation", type=_generation, help="its number, as in backend-g42")
+    switch.set_defaults(command=_switch)
+
+    status = commands.add_parser("status", help="what serves, and the requests in flight, as JSON")
+    status.set_defaults(command=_status)
+
+    health = commands.add_parser("health", help="exit 0 when NGINX answers")
+    health.set_defaults(command=_health)
+
+    agent = commands.add_parser("agent", help="run the agent (the container's entry point does)")
+    agent.set_defaults(command=_agent)
+
+    write = commands.add_parser("settings", help="show every setting, its value and its reason")
+    write.add_argument("--write", type=Path, metavar="FOLDER", help="write NGINX's files instead")
+    write.add_argument(
+        "--templates", type=Path, default=Path("/etc/nginx/snippets/limits"), help=argparse.SUPPRESS
+    )
+    write.set_defaults(command=_settings)
+    return parser
+
+
+def _generation(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1_000_000_000):
+        raise argparse.ArgumentTypeError(f"a generation is a number from 1 on, not {text!r}")
+    return int(text)
+
+
+def _switch(options: argparse.Namespace) -> int:
+    status, answer = _ask_agent(
+        options.run / "agent.sock", "POST", f"/switch/{options.generation}", SWITCH_SECONDS
+    )
+    print(json.dumps(answer))
+    return 0 if status == 200 else 1
+
+
+def _ask_agent(path: Path, method: str, target: str, timeout: float) -> tuple[int, object]:
+    deadline = time.monotonic() + AGENT_SECONDS
+    while True:
+        try:
+            return exchange(path, method, target, timeout=timeout)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            # Nothing was sent yet, and a dead agent is started again within a second or two.
+            if time.monotonic() > deadline:
+                reason = f"the edge's agent is not running ({error})"
+                return 503, {"refused": f"{reason}; look at the edge's log"}
+            time.sleep(0.1)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = f"the edge's agent broke off ({str(error) or type(error).__name__})"
+            return 502, {"refused": f"{reason}; look at: slipway-edge status"}
+
+
+def _status(options: argparse.Namespace) -> int:
+    try:
+        status, answer = exchange(options.run / "agent.sock", "GET", "/status")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        serving = Nginx(options.run / "nginx.sock").serving()
+        known = describe(serving, ())
+        print(json.dumps({**known, "agent": {"running": False, "error": str(error)}}))
+        return 0
+    print(json.dumps(answer))
+    return 0 if status == 200 else 1
+
+
+def _health(options: argparse.Namespace) -> int:
+    if Nginx(options.run / "nginx.sock").answers():
+        return 0
+    raise EdgeError(f"NGINX does not answer on {options.run / 'nginx.sock'}; look at its log")
+
+
+def _settings(options: argparse.Namespace) -> int:
+    values = settings.read(os.environ)
+    if options.write:
+        settings.write(values, options.templates, options.write)
+        return 0
+    for setting in settings.SETTINGS:
+        print(f"{setting.name}={values[setting.name]}  {setting.why}")
+    return 0
+
+
+def _agent(options: argparse.Namespace) -> int:
+    logging.basicConfig(level=logging.INFO, format="edge agent: %(message)s", stream=sys.stderr)
+    state = Path(os.environ.get("EDGE_STATE_DIRECTORY", "/var/lib/slipway-edge"))
+    agent = Agent(
+        Nginx(options.run / "nginx.sock"),
+        Store(state / "peers.json"),
+        Probe(),
+        os.environ.get("BACKEND_ALIAS_PREFIX", "backend-g"),
+        int(os.environ.get("BACKEND_PORT", "8000")),
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.stop())
+    with serve(agent, options.run / "agent.sock") as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        agent.run()
+        server.shutdown()
+    return 0

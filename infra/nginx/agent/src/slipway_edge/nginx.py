@@ -1,0 +1,61 @@
+"""The client of NGINX's internal endpoint."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Mapping
+from pathlib import Path
+
+from slipway_edge.errors import EdgeError
+from slipway_edge.peers import Peers, Serving
+from slipway_edge.unix import exchange
+
+
+class Nginx:
+    """NGINX behind the Unix socket at ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def serving(self) -> Serving:
+        """What NGINX serves now; raises EdgeError when it does not answer."""
+        return self._peers("GET")
+
+    def put(self, peers: Peers) -> Serving:
+        """Make NGINX serve ``peers`` in all its workers; return what it confirms.
+
+        Raises EdgeError when it does not answer, refuses, or confirms something else.
+        """
+        confirmed = self._peers(
+            "PUT",
+            {
+                "generation": peers.generation,
+                "ready": peers.ready,
+                "addresses": list(peers.addresses),
+            },
+        )
+        if confirmed.peers != peers:
+            raise EdgeError(f"NGINX was given {peers} and confirmed {confirmed.peers}")
+        return confirmed
+
+    def answers(self) -> bool:
+        """Whether NGINX answers at all."""
+        try:
+            status, _ = exchange(self._path, "GET", "/alive")
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+        return status == 204
+
+    def _peers(self, method: str, body: object = None) -> Serving:
+        try:
+            status, answer = exchange(self._path, method, "/peers", body)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise EdgeError(f"NGINX does not answer on {self._path}: {error}") from error
+        if status != 200 or not isinstance(answer, Mapping):
+            raise EdgeError(f"NGINX answered {method} /peers with {status}: {answer}")
+        in_flight = {
+            int(generation): {str(address): int(count) for address, count in counts.items()}
+            for generation, counts in answer["in_flight"].items()
+        }
+        peers = Peers(int(answer["generation"]), tuple(answer["addresses"]), int(answer["ready"]))
+        return Serving(peers, in_flight)
