@@ -1,0 +1,351 @@
+"""Making a host ready: each step of the plan, and stopping the engine that was started so."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from slipway import console
+from slipway.commands import apt, engine, mmdebstrap
+from slipway.config.layout import Layout
+from slipway.errors import Refused, SlipwayError
+from slipway.facts import host as facts
+from slipway.facts.apt import KEYRING
+from slipway.plans import host as plans
+from slipway.run import run
+
+#: Gone after a restart of the host, as is the engine that it speaks of.
+STATE = Path("/run/slipway")
+LOG = Path("/var/log/slipway/dockerd.log")
+SUITE = "trixie"
+SOURCES = Path("/etc/apt/sources.list.d/slipway-trixie.sources")
+PREFERENCES = Path("/etc/apt/preferences.d/slipway-trixie")
+PRIORITY = 100
+#: apt installs without starting anything: there is no init system to start it with.
+POLICY_TEXT = (
+    f"#!/bin/sh\n# {facts.POLICY_MARK}: removed when the packages are installed\nexit 101\n"
+)
+
+START_SECONDS = 90
+STOP_SECONDS = 90
+PULL_SECONDS = 900
+
+
+def prepare(
+    layout: Layout,
+    *,
+    refresh: bool = False,
+    only_plan: bool = False,
+    timings: dict[str, float] | None = None,
+) -> bool:
+    """Make this host ready: print the steps that are missing, then do only those.
+
+    Returns whether there was anything to do. `refresh` makes the base image anew; `only_plan`
+    stops after printing. Raises Refused, before anything is touched, when a step cannot be done
+    here, and SlipwayError when one fails; the next run goes on where this one stopped.
+    """
+    found = facts.read()
+    steps = plans.steps(found, refresh=refresh)
+    refuse_by_hand(found)
+    if not steps:
+        console.say("The host is ready: nothing to do.")
+        return False
+    console.say("This host needs:")
+    for step in steps:
+        console.say(f"  {step.text}")
+    if only_plan:
+        return True
+    refuse_unable(found, steps)
+    with _alone():
+        for step in steps:
+            if step.name in _ON_ENGINE and not refresh:
+                # The engine that has just started may have brought these back by itself.
+                found = facts.read()
+                if step.name not in {each.name for each in plans.steps(found)}:
+                    continue
+            with console.phase(step.text.split(" docker", 1)[0], timings):
+                _DO[step.name](layout, found, step)
+    _prove()
+    return True
+
+
+def refuse_by_hand(found: facts.HostFacts) -> None:
+    """Raise Refused when something is missing that no step brings."""
+    lacking = plans.by_hand(found)
+    if lacking:
+        first = lacking[0]
+        listed = "; ".join(each.what for each in lacking)
+        raise Refused(f"This host lacks {listed}", next_command=first.mend)
+
+
+def refuse_unable(found: facts.HostFacts, steps: tuple[plans.Step, ...]) -> None:
+    """Raise Refused when a step needs root, or a distribution that Slipway knows."""
+    names = {step.name for step in steps}
+    if not names & {"finish", "packages", "engine"}:
+        return
+    if "packages" in names and plans.recipe(found) is None:
+        raise Refused(
+            f"Slipway does not know how {found.system.name} installs its packages. Install"
+            f" Docker Engine {_version(plans.ENGINE)} or newer, its Compose plugin"
+            f" {_version(plans.COMPOSE)} or newer and its buildx plugin, and start the engine",
+            next_command=plans.PREPARE,
+        )
+    if not found.root:
+        packages = " ".join(package for step in steps for package in step.packages)
+        what = f"Installing {packages}" if packages else "Starting the engine"
+        raise Refused(f"{what} needs root", next_command=f"sudo .venv/bin/{plans.PREPARE}")
+
+
+def stop() -> bool:
+    """Stop the engine if host.prepare started it, and wait for its end; removes nothing.
+
+    Returns whether there was one to stop. Raises SlipwayError when it does not end in time.
+    """
+    process = started_engine()
+    if process is None:
+        return False
+    os.kill(process, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _is_ours(process):
+        if time.monotonic() > deadline:
+            raise SlipwayError(
+                f"the engine (process {process}) did not end within {STOP_SECONDS} s",
+                next_command=f"tail {LOG}",
+            )
+        time.sleep(0.2)
+    return True
+
+
+def started_engine(state: Path = STATE, proc: Path = Path("/proc")) -> int | None:
+    """Return the process number of the running engine that host.prepare started, else None."""
+    try:
+        process = int((state / "dockerd.pid").read_text())
+    except (OSError, ValueError):
+        return None
+    return process if _is_ours(process, state, proc) else None
+
+
+def _is_ours(process: int, state: Path = STATE, proc: Path = Path("/proc")) -> bool:
+    """A number may have gone to another process: ours names our own file of numbers."""
+    try:
+        words = (proc / str(process) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return f"--pidfile={state / 'dockerd.pid'}".encode() in words
+
+
+def _finish(_layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
+    if found.broken_off.packages:
+        with _services_held_back(found):
+            run(apt.finish(), env=apt.ENVIRONMENT)
+    if found.broken_off.policy:
+        _remove_policy()
+
+
+def _source(_layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
+    if found.mirror is None:
+        raise Refused(
+            f"No apt source of this host serves {found.system.codename} main: where to take"
+            f" {SUITE} from is not known",
+            next_command="look at /etc/apt/sources.list and /etc/apt/sources.list.d",
+        )
+    # The preference comes first: without it the next upgrade would move the host to the new suite.
+    _write(PREFERENCES, apt.preferences(SUITE, PRIORITY))
+    _write(SOURCES, apt.sources(found.mirror, SUITE))
+
+
+def _packages(_layout: Layout, found: facts.HostFacts, step: plans.Step) -> None:
+    listed = run(apt.update(), env=apt.ENVIRONMENT, check=False)
+    if listed.exit_code != 0:
+        # Another vendor's source may be out of reach; the installation shows whether it matters.
+        console.warn(f"apt-get update: {_last(listed.errors)}")
+    with _services_held_back(found):
+        run(apt.install(step.packages), env=apt.ENVIRONMENT)
+
+
+def _engine(_layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
+    if found.systemd:
+        run(engine.start_service())
+    else:
+        _refuse_hanging_engine()
+        STATE.mkdir(parents=True, exist_ok=True)
+        # Without a log the daemon would hold this program's own output open for ever.
+        run(engine.start_detached(STATE / "dockerd.pid"), log=LOG)
+    deadline = time.monotonic() + START_SECONDS
+    while (answer := facts.read_engine()).version is None:
+        if time.monotonic() > deadline:
+            said = "" if found.systemd else f"; its last words: {_last(_read(LOG))}"
+            raise SlipwayError(
+                f"the engine does not answer after {START_SECONDS} s: {answer.complaint}{said}",
+                next_command="journalctl --unit docker" if found.systemd else f"tail -n 50 {LOG}",
+            )
+        time.sleep(0.5)
+
+
+def _base(layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
+    image = facts.read_root_image(layout.root / "infra" / "base")
+    origin = image
+    if facts.offered(image):
+        run(engine.pull(image), env=_local(), timeout=PULL_SECONDS)
+        run(engine.tag(image, engine.BASE_ROOT), env=_local())
+    else:
+        origin = f"mmdebstrap {SUITE}"
+        _bootstrap(found)
+    sources = "\n".join(found.mirror.lines(SUITE)) if found.mirror else ""
+    run(
+        engine.build("base", layout.root / "docker-bake.hcl"),
+        env={
+            **_local(),
+            "BASE_ROOT": engine.BASE_ROOT,
+            "BASE_ORIGIN": origin,
+            "BASE_SOURCES": sources,
+        },
+        cwd=layout.root,
+        log=layout.local / "logs" / "base.log",
+    )
+    run(engine.untag(engine.BASE_ROOT), env=_local(), check=False)
+
+
+def _bootstrap(found: facts.HostFacts) -> None:
+    if not found.tools.mmdebstrap and not facts.has_program("mmdebstrap"):
+        raise SlipwayError(
+            "The base image can neither be pulled (no registry answers) nor be made here:"
+            " mmdebstrap is not installed",
+            next_command="install mmdebstrap, then " + plans.PREPARE,
+        )
+    sources = found.mirror.lines(SUITE) if found.mirror else ()
+    keyring = None if found.system.id == "debian" else KEYRING
+    # Not in /tmp: it may be too small, or mounted so that a tree of devices cannot live there.
+    with tempfile.TemporaryDirectory(prefix="slipway-base-", dir="/var/tmp") as folder:
+        archive = Path(folder) / "root.tar"
+        run(
+            mmdebstrap.bootstrap(SUITE, archive, sources=sources, keyring=keyring),
+            env={"TMPDIR": folder},
+        )
+        run(engine.import_tree(archive, engine.BASE_ROOT), env=_local())
+
+
+def _registry_image(layout: Layout, _found: facts.HostFacts, _step: plans.Step) -> None:
+    run(
+        engine.build("registry", layout.root / "docker-bake.hcl"),
+        env=_local(),
+        cwd=layout.root,
+        log=layout.local / "logs" / "registry.log",
+    )
+
+
+def _registry(_layout: Layout, _found: facts.HostFacts, _step: plans.Step) -> None:
+    run(engine.remove_registry(), env=_local(), check=False)
+    run(engine.run_registry(), env=_local())
+    deadline = time.monotonic() + START_SECONDS
+    while not facts.registry_answers():
+        if time.monotonic() > deadline:
+            raise SlipwayError(
+                f"the registry does not answer after {START_SECONDS} s",
+                next_command=f"docker logs {engine.REGISTRY_CONTAINER}",
+            )
+        time.sleep(0.5)
+
+
+_DO: Mapping[str, Callable[[Layout, facts.HostFacts, plans.Step], None]] = {
+    "finish": _finish,
+    "source": _source,
+    "packages": _packages,
+    "engine": _engine,
+    "base": _base,
+    "registry-image": _registry_image,
+    "registry": _registry,
+}
+_ON_ENGINE = frozenset({"base", "registry-image", "registry"})
+
+
+def _prove() -> None:
+    """Raise SlipwayError when something is still missing after every step."""
+    lacking = plans.missing(facts.read())
+    if lacking:
+        listed = "; ".join(each.what for each in lacking)
+        raise SlipwayError(f"still missing: {listed}", next_command="invoke host.check")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep a second preparation out, for as long as this one lives."""
+    folder = STATE if os.geteuid() == 0 else Path(tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"slipway-host-{os.geteuid()}.lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Refused("Another host.prepare is at work here; wait for its end") from error
+        yield
+
+
+@contextmanager
+def _services_held_back(found: facts.HostFacts) -> Iterator[None]:
+    """Keep packages from starting services while there is no systemd to start them with.
+
+    A policy that the site has set itself is left as it is.
+    """
+    policy = Path("/") / facts.POLICY
+    ours = not found.systemd and (not policy.exists() or found.broken_off.policy)
+    if ours:
+        _write(policy, POLICY_TEXT, mode=0o755)
+    try:
+        yield
+    finally:
+        if ours:
+            _remove_policy()
+
+
+def _remove_policy() -> None:
+    (Path("/") / facts.POLICY).unlink(missing_ok=True)
+
+
+def _refuse_hanging_engine() -> None:
+    for pidfile in (Path("/run/docker.pid"), STATE / "dockerd.pid"):
+        try:
+            process = int(pidfile.read_text())
+            program = Path(f"/proc/{process}/comm").read_text().strip()
+        except (OSError, ValueError):
+            continue
+        if program == "dockerd":
+            raise SlipwayError(
+                f"an engine runs (process {process}) but does not answer",
+                next_command=f"kill {process}, then {plans.PREPARE}",
+            )
+
+
+def _local() -> dict[str, str]:
+    """This host's engine and its own builder, whatever the person's settings say."""
+    return {"DOCKER_HOST": facts.local_engine(), "BUILDX_BUILDER": "default"}
+
+
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file whole: a killed run leaves the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    new.chmod(mode)
+    new.replace(path)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _last(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "nothing"
+
+
+def _version(parts: tuple[int, int]) -> str:
+    return ".".join(str(part) for part in parts)
