@@ -1,0 +1,117 @@
+"""The app: its parts put together, started and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+import httpx
+from fastapi import FastAPI
+from psycopg_pool import PoolTimeout
+
+from slipway_backend import __version__
+from slipway_backend.answers import Answerer
+from slipway_backend.api.middleware import RequestContext
+from slipway_backend.api.problems import add_problem_handlers
+from slipway_backend.api.routes import documents, health, login, search
+from slipway_backend.api.state import Lifecycle, State
+from slipway_backend.database import (
+    check_connection_settings,
+    check_embedding_set,
+    check_schema,
+    make_pool,
+)
+from slipway_backend.embedding import Embedder
+from slipway_backend.embedding.provider import load_embedder
+from slipway_backend.errors import StartRefused
+from slipway_backend.files import FileStore
+from slipway_backend.logs import get_logger
+from slipway_backend.metrics import Metrics
+from slipway_backend.queue import make_queue, open_queue
+from slipway_backend.search import Searcher
+from slipway_backend.settings import Settings
+
+DESCRIPTION = """
+Documents in, cited answers out.
+
+Log in with `POST /v1/login`, upload with `POST /v1/documents`, ask with `POST /v1/query`. Uploads
+answer at once; `GET /v1/documents/{document_id}` tells how far ingestion is. Every error is
+problem+json (RFC 9457) and carries the id under which the logs know the request.
+"""
+START_SECONDS = 30.0
+
+
+def make_app(state: State) -> FastAPI:
+    """Return the app that works on a started state."""
+    app = FastAPI(
+        title="Slipway",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    app.state.slipway = state
+    app.add_middleware(
+        RequestContext,
+        generation=state.settings.generation,
+        metrics=state.metrics,
+        lifecycle=state.lifecycle,
+    )
+    add_problem_handlers(app)
+    for routes in (login, documents, search, health):
+        app.include_router(routes.router)
+    return app
+
+
+@asynccontextmanager
+async def started(
+    settings: Settings,
+    *,
+    lifecycle: Lifecycle | None = None,
+    load: Callable[[Settings], Embedder] = load_embedder,
+) -> AsyncIterator[State]:
+    """Connect, check and load everything that requests need; close it all afterwards.
+
+    Raises StartRefused when the process cannot work as configured.
+    """
+    settings.require_jwt_secret()
+    conninfo = settings.require_database()
+    metrics = Metrics()
+    metrics.build.labels(settings.release, settings.generation, __version__).set(1)
+    files = FileStore(settings.files_directory)
+    try:
+        files.prepare()
+    except OSError as error:
+        raise StartRefused(
+            f"FILES_DIRECTORY {settings.files_directory} is not writable ({error.strerror})."
+        ) from None
+    embedder = await anyio.to_thread.run_sync(load, settings)
+    pool = make_pool(conninfo, size=settings.database_pool)
+    async with pool, httpx.AsyncClient() as client:
+        try:
+            await pool.wait(START_SECONDS)
+        except PoolTimeout:
+            raise StartRefused(
+                f"The database did not answer within {START_SECONDS:g} seconds: check "
+                "DATABASE_URL and that PostgreSQL runs."
+            ) from None
+        await check_schema(pool)
+        await check_connection_settings(pool)
+        await check_embedding_set(pool, model=embedder.name, dimension=embedder.dimension)
+        queue = make_queue()
+        await open_queue(queue, pool)
+        searcher = Searcher(pool, embedder, metrics)
+        answerer = Answerer(settings, searcher, metrics, client)
+        get_logger().info("ready", model=embedder.name, mode=answerer.mode)
+        yield State(
+            settings,
+            metrics,
+            lifecycle or Lifecycle(),
+            pool,
+            queue,
+            files,
+            embedder,
+            searcher,
+            answerer,
+        )

@@ -1,0 +1,124 @@
+"""Every error as problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import procrastinate.exceptions
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from slipway_backend.database import TRANSIENT
+from slipway_backend.errors import Problem
+from slipway_backend.logs import get_logger
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = "5"
+
+
+def problem_response(
+    request: Request,
+    status: int,
+    title: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    extensions: Mapping[str, object] | None = None,
+) -> JSONResponse:
+    """Return a problem+json answer that carries the request's id."""
+    content: dict[str, object] = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        "request_id": request.scope.get("request_id"),
+        **(extensions or {}),
+    }
+    return JSONResponse(content, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def database_problem() -> Problem:
+    """The problem told while the database cannot be used."""
+    return Problem(
+        503,
+        "Database unavailable",
+        "The database cannot be reached at the moment; try again in a few seconds.",
+        headers={"Retry-After": RETRY_SECONDS},
+    )
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Answer every kind of failure as a problem."""
+
+    async def on_problem(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Problem)  # noqa: S101  # nosec B101 - how Starlette dispatches
+        return problem_response(
+            request,
+            error.status,
+            error.title,
+            error.detail,
+            headers=error.headers,
+            extensions=error.extensions,
+        )
+
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101  # nosec B101
+        title = HTTPStatus(error.status_code).phrase
+        detail = f"{title}: {request.method} {request.url.path}"
+        if error.detail and error.detail != title:
+            detail = str(error.detail)
+        return problem_response(request, error.status_code, title, detail, headers=error.headers)
+
+    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101  # nosec B101
+        errors = [
+            {"where": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
+            for item in error.errors()
+        ]
+        detail = "; ".join(f"{item['where']}: {item['message']}" for item in errors)
+        return problem_response(
+            request, 422, "Request not valid", detail, extensions={"errors": errors}
+        )
+
+    async def on_database(request: Request, error: Exception) -> JSONResponse:
+        get_logger().error("database_unavailable", cause=type(error).__name__)
+        return await on_problem(request, database_problem())
+
+    async def on_anything(request: Request, error: Exception) -> JSONResponse:
+        get_logger().error("request_failed", cause=type(error).__name__, exc_info=error)
+        return problem_response(
+            request,
+            500,
+            "Internal error",
+            "The request failed inside the service; its log says why under this request id.",
+        )
+
+    handlers: dict[Any, Any] = {
+        Problem: on_problem,
+        HTTPException: on_http,
+        RequestValidationError: on_invalid,
+        procrastinate.exceptions.ConnectorException: on_database,
+        **dict.fromkeys(TRANSIENT, on_database),
+        Exception: on_anything,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of the problems an operation may answer with."""
+    from slipway_backend.api.models import ProblemDetails
+
+    schema = ProblemDetails.model_json_schema()
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in statuses
+    }

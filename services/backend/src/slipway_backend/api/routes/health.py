@@ -1,0 +1,89 @@
+"""Whether this instance lives, whether it is ready, and its figures. Never through the edge."""
+
+from __future__ import annotations
+
+import contextlib
+
+import anyio.to_thread
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from slipway_backend.api.models import Health
+from slipway_backend.api.state import State, StateDependency
+from slipway_backend.database import TRANSIENT
+
+router = APIRouter(tags=["health"])
+
+DOCUMENT_STATUSES = ("queued", "processing", "ready", "failed")
+
+
+@router.get("/health/live")
+async def live(state: StateDependency) -> Health:
+    """Answer as long as the process can answer at all."""
+    return _health(state, "live")
+
+
+@router.get("/health/ready", responses={503: {"model": Health, "description": "Not ready."}})
+async def ready(response: Response, state: StateDependency) -> Health:
+    """Answer 200 when requests are welcome: the database answers and nothing drains."""
+    if state.lifecycle.draining:
+        response.status_code = 503
+        return _health(state, "draining", "This instance is about to stop.")
+    try:
+        async with state.pool.connection() as connection:
+            await connection.execute("SELECT 1")
+    except TRANSIENT:
+        response.status_code = 503
+        response.headers["retry-after"] = "5"
+        return _health(state, "not ready", "The database cannot be reached.")
+    return _health(state, "ready")
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(state: StateDependency) -> Response:
+    """Return Prometheus figures; without a database those of the process alone."""
+    state.metrics.draining.set(state.lifecycle.draining)
+    with contextlib.suppress(*TRANSIENT):
+        await _collect(state)
+    content = await anyio.to_thread.run_sync(generate_latest, state.metrics.registry)
+    return Response(content, media_type=CONTENT_TYPE_LATEST)
+
+
+async def _collect(state: State) -> None:
+    figures = state.metrics
+    async with state.pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT status, count(*) AS number FROM documents GROUP BY status"
+        )
+        by_status = {row["status"]: row["number"] for row in await cursor.fetchall()}
+        cursor = await connection.execute(
+            "SELECT status::text, count(*) AS number FROM procrastinate_jobs GROUP BY status"
+        )
+        jobs = {row["status"]: row["number"] for row in await cursor.fetchall()}
+        cursor = await connection.execute(
+            "SELECT coalesce(sum(chunks), 0) AS chunks,"
+            " (SELECT count(*) FROM chunks JOIN documents ON documents.id = document_id"
+            " WHERE documents.status = 'failed') AS orphans,"
+            " (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM documents"
+            " WHERE status IN ('queued', 'processing')) AS oldest FROM documents"
+        )
+        row = await cursor.fetchone()
+    for status in DOCUMENT_STATUSES:
+        figures.documents.labels(status).set(by_status.get(status, 0))
+    for status in ("todo", "doing", "failed"):
+        figures.jobs.labels(status).set(jobs.get(status, 0))
+    if row is not None:
+        figures.chunks.set(float(row["chunks"]))
+        figures.orphan_chunks.set(row["orphans"])
+        figures.oldest_job_seconds.set(float(row["oldest"]))
+
+
+def _health(state: State, status: str, reason: str | None = None) -> Health:
+    return Health.model_validate(
+        {
+            "status": status,
+            "reason": reason,
+            "generation": state.settings.generation,
+            "release": state.settings.release,
+        }
+    )

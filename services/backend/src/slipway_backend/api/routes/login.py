@@ -1,0 +1,53 @@
+"""Logging in."""
+
+from __future__ import annotations
+
+import math
+
+import anyio.to_thread
+from fastapi import APIRouter, Request
+
+from slipway_backend.api.models import Login, Token
+from slipway_backend.api.problems import describe
+from slipway_backend.api.state import StateDependency, unauthorized
+from slipway_backend.errors import Problem
+from slipway_backend.logs import get_logger
+from slipway_backend.security import Identity, issue_token, verify_password
+
+router = APIRouter(prefix="/v1", tags=["login"])
+
+
+@router.post("/login", responses=describe(401, 422, 429, 503))
+async def login(body: Login, request: Request, state: StateDependency) -> Token:
+    """Exchange a user name and password for an access token.
+
+    After five failures within a minute further tries for the same user from the same address wait.
+    """
+    address = request.client.host if request.client else "unknown"
+    key = f"{address}\n{body.username}"
+    wait = state.throttle.seconds_to_wait(key)
+    if wait > 0:
+        raise Problem(
+            429,
+            "Too many failed logins",
+            f"Wait {math.ceil(wait)} seconds before the next try.",
+            headers={"Retry-After": str(math.ceil(wait))},
+        )
+    async with state.pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT id, username, password_hash, role FROM users WHERE username = %s",
+            [body.username.replace("\x00", "")],
+        )
+        row = await cursor.fetchone()
+    stored = row["password_hash"] if row else None
+    fits = await anyio.to_thread.run_sync(verify_password, stored, body.password)
+    if not fits or row is None:
+        state.throttle.failed(key)
+        get_logger().warning("login_failed", address=address)
+        raise unauthorized("The user name or the password is wrong.")
+    state.throttle.succeeded(key)
+    identity = Identity(row["id"], row["username"], row["role"])
+    seconds = state.settings.jwt_seconds
+    token = issue_token(identity, secret=state.settings.jwt_secret, seconds=seconds)
+    get_logger().info("login", user_id=str(identity.user_id))
+    return Token(access_token=token, expires_in=seconds)

@@ -1,0 +1,158 @@
+"""Receiving a multipart upload straight into the file store, without a copy in memory."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+import anyio.to_thread
+from fastapi import Request
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from slipway_backend.errors import Problem
+from slipway_backend.files import FileStore, FileTooLarge, IncomingFile
+
+# Boundaries and part headers around the file itself.
+ENVELOPE_BYTES = 64 * 1024
+FIELD = b"file"
+MAX_FILENAME = 255
+
+
+class Upload:
+    """A received file and what its part's headers said about it."""
+
+    def __init__(self, incoming: IncomingFile) -> None:
+        self.incoming = incoming
+        self.filename = ""
+        self.media_type = "application/octet-stream"
+
+
+class _Reader:
+    """Collects one part named ``file``; other parts are skipped."""
+
+    def __init__(self, store: FileStore, limit: int) -> None:
+        self._store = store
+        self._limit = limit
+        self._name = b""
+        self._value = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._active = False
+        self.upload: Upload | None = None
+
+    def on_part_begin(self) -> None:
+        self._headers = {}
+        self._active = False
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def on_header_end(self) -> None:
+        self._headers[self._name.lower()] = self._value
+        self._name = self._value = b""
+
+    def on_headers_finished(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        if options.get(b"name") != FIELD or b"filename" not in options:
+            return
+        if self.upload is not None:
+            raise Problem(422, "Request not valid", "Upload one file per request.")
+        self.upload = Upload(self._store.receive(self._limit))
+        self.upload.filename = clean_filename(options[b"filename"])
+        declared, _ = parse_options_header(self._headers.get(b"content-type", b""))
+        if declared:
+            self.upload.media_type = declared.decode("latin-1")[:200]
+        self._active = True
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._active and self.upload is not None:
+            self.upload.incoming.write(data[start:end])
+
+
+def clean_filename(raw: bytes) -> str:
+    """The last part of a client's file name, without control characters or folders."""
+    name = unquote(raw.decode("utf-8", errors="replace")).replace("\\", "/").rpartition("/")[2]
+    name = "".join(sign for sign in name if sign.isprintable()).strip()
+    return name[-MAX_FILENAME:] or "unnamed"
+
+
+async def receive_upload(request: Request, store: FileStore, limit: int) -> Upload:
+    """Stream the request's ``file`` part into the store's incoming folder, synced to disk.
+
+    Raises Problem: 413 above ``limit`` bytes, 415 for another content type, 422 without a file or
+    with an empty one.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise Problem(
+            415,
+            "Not a file upload",
+            "Send the document as multipart/form-data in a part named `file`.",
+        )
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit + ENVELOPE_BYTES:
+        raise too_large(limit)
+    reader = _Reader(store, limit)
+    try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": reader.on_part_begin,
+                "on_part_data": reader.on_part_data,
+                "on_header_field": reader.on_header_field,
+                "on_header_value": reader.on_header_value,
+                "on_header_end": reader.on_header_end,
+                "on_headers_finished": reader.on_headers_finished,
+            },
+            max_size=limit + ENVELOPE_BYTES,
+        )
+        received = 0
+        async for data in request.stream():
+            received += len(data)
+            if received > limit + ENVELOPE_BYTES:
+                raise too_large(limit)
+            if data:
+                await anyio.to_thread.run_sync(parser.write, data)
+        parser.finalize()
+        if reader.upload is None:
+            raise Problem(
+                422, "Request not valid", "The request holds no part named `file` with a file name."
+            )
+        if reader.upload.incoming.bytes == 0:
+            raise Problem(
+                422,
+                "Empty file",
+                f"The file {reader.upload.filename!r} is empty (0 bytes): nothing was stored.",
+            )
+        await anyio.to_thread.run_sync(reader.upload.incoming.sync)
+    except FileTooLarge:
+        _discard(reader)
+        raise too_large(limit) from None
+    except MultipartParseError:
+        _discard(reader)
+        raise Problem(
+            422, "Request not valid", "The multipart body is cut off or malformed."
+        ) from None
+    except BaseException:
+        _discard(reader)
+        raise
+    return reader.upload
+
+
+def too_large(limit: int) -> Problem:
+    """A 413 problem."""
+    return Problem(
+        413,
+        "File too large",
+        f"The file is larger than the {limit} bytes that are accepted: split it, or ask the "
+        "operator to raise MAX_UPLOAD_BYTES.",
+        headers={"Connection": "close"},
+    )
+
+
+def _discard(reader: _Reader) -> None:
+    if reader.upload is not None:
+        reader.upload.incoming.discard()

@@ -1,0 +1,100 @@
+"""The command line: serve, worker, migrate, reindex, health, and --embedded."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from slipway_backend import __version__
+from slipway_backend.errors import StartRefused
+from slipway_backend.logs import configure_logging
+from slipway_backend.settings import Settings, debug_wanted, load_settings
+
+REFUSED = 2
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(
+        prog="slipway-backend",
+        description="Slipway's RAG service. Settings come from environment variables or files in "
+        "/run/secrets; the README lists them.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--embedded",
+        action="store_true",
+        help="run everything here: PostgreSQL in a folder, model, API, worker",
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path("slipway-data"), help="folder for --embedded"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port for --embedded")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    commands.add_parser("serve", help="serve the HTTP API")
+    commands.add_parser("worker", help="ingest queued documents")
+    commands.add_parser("migrate", help="bring the database to this release")
+    commands.add_parser("reindex", help="compute every vector anew with the current model")
+    health = commands.add_parser("health", help="exit 0 when the process of this container lives")
+    health.add_argument("process", choices=("serve", "worker"))
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; exit 0 done, 1 failed, 2 refused before anything was touched."""
+    parser = make_parser()
+    chosen = parser.parse_args(arguments)
+    if not chosen.embedded and chosen.command is None:
+        parser.error("give a command, or --embedded")
+    try:
+        code = _run(chosen)
+    except StartRefused as refusal:
+        if chosen.debug or debug_wanted():
+            raise
+        sys.stderr.write(f"slipway-backend: {refusal}\n")
+        code = REFUSED
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    if chosen.embedded:
+        from slipway_backend.embedded import run_embedded
+
+        run_embedded(chosen.data, chosen.port)
+        return 0
+    settings = load_settings()
+    if chosen.command == "health":
+        return _health(settings, chosen.process)
+    service = "backend" if chosen.command == "serve" else str(chosen.command)
+    configure_logging(service, settings.generation, settings.log_level)
+    if chosen.command == "serve":
+        from slipway_backend.server import serve
+
+        serve(settings)
+    elif chosen.command == "worker":
+        from slipway_backend.worker import run_worker
+
+        asyncio.run(run_worker(settings))
+    elif chosen.command == "migrate":
+        from slipway_backend.migrate import migrate
+
+        migrate(settings)
+    else:
+        from slipway_backend.embedding.provider import load_embedder
+        from slipway_backend.reindex import run_reindex
+
+        run_reindex(settings, load_embedder(settings))
+    return 0
+
+
+def _health(settings: Settings, process: str) -> int:
+    from slipway_backend import probe
+
+    live = probe.serve_is_live(settings) if process == "serve" else probe.worker_is_live(settings)
+    return 0 if live else 1

@@ -1,0 +1,99 @@
+"""Connections to PostgreSQL: the pool, its start-up options, and which failures may pass."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from slipway_backend.errors import StartRefused
+
+Connection: TypeAlias = AsyncConnection[DictRow]
+Pool: TypeAlias = AsyncConnectionPool[Connection]
+
+# A misspelt vector setting only warns and falls back to "off", hence the start-up options are
+# given once here and read back by `check_connection_settings`.
+VECTOR_SETTINGS = {"hnsw.ef_search": "100", "hnsw.iterative_scan": "relaxed_order"}
+TRANSIENT = (psycopg.OperationalError, PoolTimeout, psycopg.errors.ReadOnlySqlTransaction)
+
+
+def make_pool(conninfo: str, *, size: int, timeout: float = 1.0) -> Pool:
+    """Return a closed pool; a caller waits at most ``timeout`` seconds for a connection."""
+    options = " ".join(f"-c {name}={value}" for name, value in VECTOR_SETTINGS.items())
+    keywords: dict[str, Any] = {
+        "row_factory": dict_row,
+        "connect_timeout": 5,
+        "application_name": "slipway-backend",
+        "options": options,
+    }
+    return AsyncConnectionPool(
+        conninfo,
+        connection_class=AsyncConnection[DictRow],
+        kwargs=keywords,
+        min_size=1,
+        max_size=size,
+        timeout=timeout,
+        configure=_configure,
+        # Short, because a longer back-off would be waited out after the database is back.
+        reconnect_timeout=2.0,
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    )
+
+
+async def _configure(connection: Connection) -> None:
+    await connection.set_autocommit(True)
+
+
+async def check_connection_settings(pool: Pool) -> None:
+    """Raise StartRefused unless the vector settings are in force on the pool's connections."""
+    async with pool.connection() as connection:
+        # The extension's settings exist in a session only after its library is loaded.
+        await connection.execute("SELECT '[1]'::vector")
+        for name, wanted in VECTOR_SETTINGS.items():
+            cursor = await connection.execute("SELECT current_setting(%s, true) AS value", [name])
+            row = await cursor.fetchone()
+            found = row["value"] if row else None
+            if found != wanted:
+                raise StartRefused(
+                    f"PostgreSQL has {name} = {found!r} instead of {wanted!r}: "
+                    "pgvector 0.8 or newer is needed on the server."
+                )
+
+
+async def check_schema(pool: Pool) -> None:
+    """Raise StartRefused when the database was never migrated."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute("SELECT to_regclass('documents') AS present")
+        row = await cursor.fetchone()
+        if row is None or row["present"] is None:
+            raise StartRefused(
+                "The database has no Slipway schema yet: run `slipway-backend migrate` first."
+            )
+
+
+async def check_embedding_set(pool: Pool, *, model: str, dimension: int) -> None:
+    """Bind this database to the embedding model at its first start; refuse another one later.
+
+    Raises StartRefused when the stored vectors belong to another model or dimension.
+    """
+    async with pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO embedding_sets (id, model, dimension) VALUES (1, %s, %s)"
+            " ON CONFLICT (id) DO NOTHING",
+            [model, dimension],
+        )
+        cursor = await connection.execute(
+            "SELECT model, dimension FROM embedding_sets WHERE id = 1"
+        )
+        row = await cursor.fetchone()
+    if row is None or (row["model"], row["dimension"]) != (model, dimension):
+        stored = f"{row['model']} ({row['dimension']} dimensions)" if row else "nothing"
+        raise StartRefused(
+            f"The stored vectors come from {stored}, but this process embeds with {model} "
+            f"({dimension} dimensions): start the earlier model again, or compute every vector "
+            "anew with `slipway-backend reindex`."
+        )

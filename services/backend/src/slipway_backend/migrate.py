@@ -1,0 +1,114 @@
+"""The release step that brings a database to this release: schema, job queue, admin user."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import psycopg
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from procrastinate.schema import SchemaManager
+
+from slipway_backend.errors import StartRefused
+from slipway_backend.logs import get_logger
+from slipway_backend.security import hash_password, verify_password
+from slipway_backend.settings import Settings
+
+# Any fixed number does; every migrating process must use the same.
+ADVISORY_LOCK = 7_301_954_001
+LOCK_TIMEOUT = "10s"
+
+
+def migrate(settings: Settings) -> None:
+    """Upgrade the schema, apply the queue's schema, create or refresh the admin user.
+
+    Two runs at once wait for each other. Running again changes nothing. Raises StartRefused when
+    the password is missing, the database cannot be reached, or a lock is not given in time.
+    """
+    conninfo = settings.require_database()
+    password = settings.require_admin_password()
+    log = get_logger()
+    try:
+        with psycopg.connect(conninfo, autocommit=True, connect_timeout=10) as connection:
+            connection.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
+            _upgrade_schema(conninfo)
+            log.info("schema_current")
+            applied = _apply_queue_schema(connection)
+            log.info("queue_schema_current", applied=applied)
+            outcome = _refresh_admin(connection, settings.admin_username, password)
+            log.info("admin_user", username=settings.admin_username, outcome=outcome)
+    except psycopg.errors.LockNotAvailable:
+        raise StartRefused(
+            f"A table stayed locked for {LOCK_TIMEOUT} while migrating: nothing was changed by "
+            "the failed step; end the long transaction and run `slipway-backend migrate` again."
+        ) from None
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise StartRefused(
+            f"The database cannot be used ({reason}): check DATABASE_URL and that PostgreSQL "
+            "runs, then run `slipway-backend migrate` again."
+        ) from None
+
+
+def _upgrade_schema(conninfo: str) -> None:
+    # libpq reads the address itself, so that strings with several hosts work here too.
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(conninfo, options=f"-c lock_timeout={LOCK_TIMEOUT}"),
+        poolclass=sqlalchemy.NullPool,
+    )
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    try:
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except sqlalchemy.exc.DBAPIError as error:
+        raise error.orig or error from None
+
+
+def _apply_queue_schema(connection: psycopg.Connection) -> list[str]:
+    """Apply procrastinate's schema once, then only its migrations that are new since."""
+    known = sorted(
+        entry.name
+        for entry in resources.files("procrastinate.sql").joinpath("migrations").iterdir()
+        if entry.name.endswith(".sql")
+    )
+    with connection.transaction():
+        connection.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS queue_migrations (name text PRIMARY KEY,"
+            " applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        found = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
+        done = {row[0] for row in connection.execute("SELECT name FROM queue_migrations")}
+        if found is None or found[0] is None:
+            connection.execute(SchemaManager.get_schema())
+            applied = ["schema"]
+        else:
+            applied = [name for name in known if name not in done]
+            folder = resources.files("procrastinate.sql").joinpath("migrations")
+            for name in applied:
+                connection.execute(folder.joinpath(name).read_bytes())
+        for name in known:
+            connection.execute(
+                "INSERT INTO queue_migrations (name) VALUES (%s) ON CONFLICT DO NOTHING", [name]
+            )
+    return applied
+
+
+def _refresh_admin(connection: psycopg.Connection, username: str, password: str) -> str:
+    row = connection.execute(
+        "SELECT password_hash FROM users WHERE username = %s", [username]
+    ).fetchone()
+    if row is not None and verify_password(row[0], password):
+        return "unchanged"
+    connection.execute(
+        "INSERT INTO users (username, password_hash, role) VALUES (%s, %s, 'admin')"
+        " ON CONFLICT (username) DO UPDATE"
+        " SET password_hash = excluded.password_hash, updated_at = now()",
+        [username, hash_password(password)],
+    )
+    return "created" if row is None else "password refreshed"

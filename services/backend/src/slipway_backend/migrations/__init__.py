@@ -1,0 +1,1 @@
+"""The database schema and its way from one release to the next."""

@@ -1,0 +1,52 @@
+"""From a file's bytes to blocks of text with their pages and headings."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["heading", "text", "table", "code"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One piece of a document that belongs together.
+
+    ``level`` is 1 to 6 for headings and 0 otherwise; ``page`` counts from 1 where pages exist.
+    A table's rows are lines whose cells are separated by `` | ``.
+    """
+
+    kind: Kind
+    text: str
+    level: int = 0
+    page: int | None = None
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a parser found in a document."""
+
+    media_type: str
+    blocks: list[Block] = field(default_factory=list)
+    pages: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for the way between processes."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Parsed:
+        """Read back what ``to_json`` made."""
+        blocks = [Block(**block) for block in value["blocks"]]
+        return cls(media_type=value["media_type"], blocks=blocks, pages=value["pages"])
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one document may cost. Bytes, pages, characters, seconds."""
+
+    memory_bytes: int
+    seconds: float
+    expanded_bytes: int
+    pages: int
+    text_characters: int

@@ -1,0 +1,73 @@
+"""The process that parses one document: limited, killable, and gone afterwards.
+
+Reads a JSON request on standard input, writes a JSON answer on standard output. Run as
+``python -m slipway_backend.parsing.child``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from slipway_backend.errors import DocumentError
+from slipway_backend.parsing import Limits
+
+PR_SET_PDEATHSIG = 1
+
+
+def restrict(limits: Limits) -> None:
+    """Cap memory and CPU time, die with the parent, and be the first to go when memory is short."""
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+    seconds = int(limits.seconds) + 5
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    os.nice(5)
+
+
+def answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """Parse and return ``{"parsed": ...}`` or ``{"error": "one sentence"}``."""
+    from slipway_backend.parsing.readers import read
+
+    try:
+        parsed = read(Path(request["path"]), request["filename"], limits)
+    except DocumentError as error:
+        return {"error": str(error)}
+    except MemoryError:
+        return {"error": too_much_memory(limits)}
+    except Exception as error:  # a parser may fail in any way on a hostile file
+        return {
+            "error": "The document is damaged or not what it seems: its content could not be read.",
+            "cause": type(error).__name__,
+        }
+    return {"parsed": parsed.to_json()}
+
+
+def too_much_memory(limits: Limits) -> str:
+    """The sentence for a document that needs more memory than it may have."""
+    megabytes = limits.memory_bytes // (1024 * 1024)
+    return f"Parsing the document needs more than the {megabytes} MB of memory it may use."
+
+
+def main() -> None:
+    """Read the request, restrict this process, answer."""
+    request = json.load(sys.stdin)
+    limits = Limits(**request["limits"])
+    restrict(limits)
+    result = answer(request, limits)
+    json.dump(result, sys.stdout)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""HTML to blocks; DOCX and Markdown take this way too, after becoming HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+from bs4.element import Comment, NavigableString, PreformattedString, Tag
+from charset_normalizer import from_bytes
+
+from slipway_backend.parsing import Block
+
+_SPACE = re.compile(r"\s+")
+_DROPPED = ("script", "style", "noscript", "template", "svg", "head", "nav", "iframe", "form")
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_BLOCKS = frozenset(
+    "address article aside blockquote body dd details div dl dt fieldset figcaption figure footer "
+    "header hr html li main ol p pre section summary table ul".split()
+) | frozenset(_HEADINGS)
+
+
+def read_text(path: Path) -> str:
+    """Decode a text file: UTF-8 or a byte-order mark first, otherwise the best guess."""
+    data = path.read_bytes()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        guess = from_bytes(data[: 1 << 20]).best()
+        return data.decode(guess.encoding if guess else "latin-1", errors="replace")
+
+
+def blocks_of_html(html: str) -> list[Block]:
+    """Return headings, paragraphs, tables and code in reading order."""
+    soup = BeautifulSoup(html, "lxml")
+    title = _clean(soup.title.get_text()) if soup.title else ""
+    for tag in soup.find_all(_DROPPED):
+        tag.decompose()
+    blocks = list(_walk(soup))
+    if title and not any(block.kind == "heading" and block.level == 1 for block in blocks):
+        blocks.insert(0, Block("heading", title, level=1))
+    return blocks
+
+
+def _walk(parent: Tag) -> Iterator[Block]:
+    inline: list[str] = []
+
+    def flush() -> Iterator[Block]:
+        text = _clean("".join(inline))
+        inline.clear()
+        if text:
+            yield Block("text", text)
+
+    for child in parent.children:
+        if isinstance(child, NavigableString):
+            if not isinstance(child, (Comment, PreformattedString)):
+                inline.append(str(child))
+            continue
+        if not isinstance(child, Tag):
+            continue
+        if child.name == "br":
+            inline.append(" ")
+        elif child.name not in _BLOCKS and not child.find(list(_BLOCKS)):
+            inline.append(child.get_text())
+        else:
+            yield from flush()
+            yield from _block(child)
+    yield from flush()
+
+
+def _block(tag: Tag) -> Iterator[Block]:
+    if tag.name in _HEADINGS:
+        text = _clean(tag.get_text(" "))
+        if text:
+            yield Block("heading", text, level=_HEADINGS[tag.name])
+    elif tag.name == "pre":
+        text = tag.get_text().strip("\n")
+        if text.strip():
+            yield Block("code", text)
+    elif tag.name == "table":
+        rows = []
+        for row in tag.find_all("tr"):
+            cells = [_clean(cell.get_text(" ")) for cell in row.find_all(("th", "td"))]
+            if any(cells):
+                rows.append(" | ".join(cells))
+        if rows:
+            yield Block("table", "\n".join(rows))
+    else:
+        yield from _walk(tag)
+
+
+def _clean(text: str) -> str:
+    return _SPACE.sub(" ", text).strip()

@@ -1,0 +1,58 @@
+"""Parsing in a child process with a wall clock and a memory limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from slipway_backend.errors import DocumentError
+from slipway_backend.logs import get_logger
+from slipway_backend.parsing import Limits, Parsed
+from slipway_backend.parsing.child import too_much_memory
+
+
+async def parse(path: Path, filename: str, limits: Limits) -> Parsed:
+    """Parse a file in a child process and return what it found.
+
+    Raises DocumentError with one sentence when the document cannot be read, takes too long, or
+    needs too much memory. The child never outlives this call.
+    """
+    request = {"path": str(path), "filename": filename, "limits": asdict(limits)}
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "slipway_backend.parsing.child",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(limits.seconds):
+            output, errors = await child.communicate(json.dumps(request).encode())
+    except TimeoutError:
+        raise DocumentError(
+            f"Parsing the document took more than {limits.seconds:g} seconds and was stopped."
+        ) from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+    if child.returncode != 0:
+        get_logger().warning(
+            "parser_died",
+            exit_code=child.returncode,
+            last_line=errors.decode(errors="replace").strip().rpartition("\n")[2][:200],
+        )
+        if b"MemoryError" in errors or child.returncode == -9:
+            raise DocumentError(too_much_memory(limits))
+        raise DocumentError("The parser crashed on the document; it may be damaged.")
+    result = json.loads(output)
+    if "error" in result:
+        if "cause" in result:
+            get_logger().warning("parser_failed", cause=result["cause"])
+        raise DocumentError(result["error"])
+    return Parsed.from_json(result["parsed"])

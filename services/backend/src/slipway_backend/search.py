@@ -1,0 +1,119 @@
+"""Hybrid search: full text and vectors in one statement, fused by reciprocal rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import anyio.to_thread
+import numpy
+from numpy.typing import NDArray
+
+from slipway_backend.database import Pool
+from slipway_backend.documents import vector_literal
+from slipway_backend.embedding import Embedder
+from slipway_backend.metrics import Metrics
+
+CANDIDATES = 60
+# The constant of reciprocal rank fusion as published; larger values flatten the ranks.
+RANK_CONSTANT = 60
+
+# A question holds words that its answer does not, so its words are joined by OR. A query with an
+# exclusion stays as it is: "OR NOT word" would find nearly everything.
+STATEMENT = """
+WITH asked AS MATERIALIZED (
+    SELECT every_word, CASE
+        WHEN every_word::text LIKE '%%!%%' THEN every_word
+        ELSE replace(every_word::text, ' & ', ' | ')::tsquery
+    END AS any_word
+    FROM websearch_to_tsquery('english', %(query)s) AS every_word
+),
+by_text AS (
+    SELECT id, row_number() OVER (ORDER BY relevance DESC, id) AS place
+    FROM (
+        SELECT chunks.id, ts_rank_cd(chunks.lexemes, asked.any_word, 1) AS relevance
+        FROM chunks, asked
+        WHERE chunks.lexemes @@ asked.any_word
+        ORDER BY relevance DESC, chunks.id
+        LIMIT %(candidates)s
+    ) AS found
+),
+by_vector AS (
+    SELECT id, row_number() OVER (ORDER BY distance, id) AS place
+    FROM (
+        SELECT id, embedding <=> %(vector)s::halfvec AS distance
+        FROM chunks
+        ORDER BY embedding <=> %(vector)s::halfvec
+        LIMIT %(candidates)s
+    ) AS found
+),
+fused AS (
+    SELECT id,
+        coalesce(1.0 / (%(constant)s + by_text.place), 0)
+        + coalesce(1.0 / (%(constant)s + by_vector.place), 0) AS score
+    FROM by_text FULL JOIN by_vector USING (id)
+    ORDER BY score DESC, id
+    LIMIT %(limit)s
+)
+SELECT documents.id AS document_id, documents.filename, chunks.id AS chunk_id, chunks.page,
+    chunks.heading, chunks.text, fused.score::float8 AS score,
+    1 - (chunks.embedding <=> %(vector)s::halfvec) AS similarity,
+    chunks.lexemes @@ asked.every_word AS has_every_word
+FROM fused
+JOIN chunks USING (id)
+JOIN documents ON documents.id = chunks.document_id
+CROSS JOIN asked
+ORDER BY fused.score DESC, chunks.id
+"""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One passage that was found.
+
+    ``score`` is the fused rank score, ``similarity`` the cosine to the query (-1 to 1).
+    """
+
+    document_id: UUID
+    filename: str
+    chunk_id: int
+    page: int | None
+    heading: str
+    text: str
+    score: float
+    similarity: float
+    has_every_word: bool
+
+
+class Searcher:
+    """Finds passages for a query."""
+
+    def __init__(self, pool: Pool, embedder: Embedder, metrics: Metrics) -> None:
+        self._pool = pool
+        self._embedder = embedder
+        self._metrics = metrics
+
+    async def embed(self, texts: list[str]) -> NDArray[numpy.float32]:
+        """Return the vectors of texts without blocking the event loop."""
+        with self._metrics.stage_seconds.labels("embed_query").time():
+            return await anyio.to_thread.run_sync(self._embedder.embed, texts)
+
+    async def find(self, query: str, vector: NDArray[numpy.float32], limit: int) -> list[Passage]:
+        """Return the best passages, best first."""
+        values = {
+            # PostgreSQL's text holds no NUL.
+            "query": query.replace("\x00", " "),
+            "vector": vector_literal(vector),
+            "candidates": max(CANDIDATES, limit),
+            "constant": RANK_CONSTANT,
+            "limit": limit,
+        }
+        with self._metrics.stage_seconds.labels("search").time():
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(STATEMENT, values)
+                return [Passage(**row) for row in await cursor.fetchall()]
+
+    async def search(self, query: str, limit: int) -> list[Passage]:
+        """Embed the query and find passages."""
+        vectors = await self.embed([query])
+        return await self.find(query, vectors[0], limit)

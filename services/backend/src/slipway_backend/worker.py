@@ -1,0 +1,115 @@
+"""The worker process: takes ingestion jobs until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+
+import procrastinate
+from prometheus_client import start_http_server
+
+from slipway_backend.database import (
+    TRANSIENT,
+    Pool,
+    check_connection_settings,
+    check_embedding_set,
+    check_schema,
+    make_pool,
+)
+from slipway_backend.embedding import Embedder
+from slipway_backend.embedding.provider import load_embedder
+from slipway_backend.errors import StartRefused
+from slipway_backend.files import FileStore
+from slipway_backend.ingestion import Ingestion
+from slipway_backend.logs import get_logger
+from slipway_backend.metrics import Metrics
+from slipway_backend.queue import QUEUE, add_ingestion, make_queue, open_queue, requeue_stalled
+from slipway_backend.settings import Settings
+
+HEARTBEAT_SECONDS = 5.0
+SHUTDOWN_SECONDS = 20.0
+RESTART_SECONDS = 2.0
+
+
+async def run_worker(settings: Settings, *, embedder: Embedder | None = None) -> None:
+    """Work until SIGTERM or SIGINT; a lost database is waited for.
+
+    A job that does not finish within the shutdown time goes back to the queue.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    metrics = Metrics()
+    if settings.worker_metrics_port:
+        start_http_server(settings.worker_metrics_port, registry=metrics.registry)
+    if embedder is None:
+        embedder = await asyncio.to_thread(load_embedder, settings)
+    files = FileStore(settings.files_directory)
+    files.prepare()
+    log = get_logger()
+    log.info("worker_starting", model=embedder.name)
+    while not stop.is_set():
+        pool = make_pool(settings.require_database(), size=settings.database_pool, timeout=5.0)
+        try:
+            async with pool:
+                await check_schema(pool)
+                await check_connection_settings(pool)
+                await check_embedding_set(pool, model=embedder.name, dimension=embedder.dimension)
+                ingestion = Ingestion(settings, pool, files, embedder, metrics)
+                await _work(ingestion, pool, settings, stop)
+        except StartRefused:
+            raise
+        except Exception as error:
+            if stop.is_set():
+                break
+            transient = isinstance(error, TRANSIENT)
+            log.warning(
+                "worker_interrupted",
+                cause=type(error).__name__,
+                transient=transient,
+                exc_info=not transient,
+            )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), RESTART_SECONDS)
+    settings.worker_heartbeat_file.unlink(missing_ok=True)
+    log.info("worker_stopped")
+
+
+async def _work(ingestion: Ingestion, pool: Pool, settings: Settings, stop: asyncio.Event) -> None:
+    queue = make_queue()
+    add_ingestion(queue, ingestion)
+    await open_queue(queue, pool)
+    work = asyncio.create_task(
+        queue.run_worker_async(
+            queues=[QUEUE],
+            concurrency=1,
+            name="slipway",
+            delete_jobs="successful",
+            install_signal_handlers=False,
+            shutdown_graceful_timeout=SHUTDOWN_SECONDS,
+            update_heartbeat_interval=HEARTBEAT_SECONDS,
+            stalled_worker_timeout=settings.stalled_seconds,
+        )
+    )
+    beat = asyncio.create_task(_beat(queue, settings))
+    stopping = asyncio.create_task(stop.wait())
+    get_logger().info("worker_ready")
+    try:
+        await asyncio.wait({work, beat, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (work, beat, stopping):
+            task.cancel()
+        results = await asyncio.gather(work, beat, stopping, return_exceptions=True)
+    for result in results[:2]:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _beat(queue: procrastinate.App, settings: Settings) -> None:
+    """Show that this worker lives and reaches the database; pick up what dead workers left."""
+    while True:
+        await requeue_stalled(queue, settings.stalled_seconds)
+        settings.worker_heartbeat_file.touch()
+        await asyncio.sleep(HEARTBEAT_SECONDS)
