@@ -45,7 +45,6 @@ ENVIRONMENTS: Mapping[str, Environment] = {
     "backend": Environment(members=("slipway-backend",)),
     "model": Environment(extras=(("slipway-backend", "model"),)),
     "embedded": Environment(members=("slipway-backend",), extras=_EMBEDDED),
-    "edge": Environment(members=("slipway-edge",)),
     # unit tests: one member and the test group, nothing else
     "toolkit-test": Environment(members=("slipway",), groups=("test",)),
     "backend-test": Environment(members=("slipway-backend",), extras=_EMBEDDED, groups=("test",)),
