@@ -96,13 +96,7 @@ target "backend" {
 target "edge" {
   inherits = ["common"]
   context  = "infra/nginx"
-  contexts = {
-    requirements = "requirements"
-  }
-  args = {
-    PYTHON_INDEX_URL = PYTHON_INDEX_URL
-  }
-  tags = ["${REGISTRY}/slipway/edge:${TAG_EDGE}"]
+  tags     = ["${REGISTRY}/slipway/edge:${TAG_EDGE}"]
 }
 
 target "postgres" {

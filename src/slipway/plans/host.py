@@ -226,14 +226,9 @@ def _system(facts: HostFacts) -> Line:
     system = facts.system
     found = f"{system.name}, {system.architecture}, {'root' if facts.root else 'not root'}"
     if system.architecture not in ARCHITECTURES:
-        return Line(
-            "system",
-            found,
-            Missing(
-                f"a known architecture ({' or '.join(ARCHITECTURES)}; this is {system.architecture})",
-                "another machine",
-            ),
-        )
+        known = " or ".join(ARCHITECTURES)
+        what = f"a known architecture ({known}; this is {system.architecture})"
+        return Line("system", found, Missing(what, "another machine"))
     return Line("system", found)
 
 
