@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from slipway.errors import Refused
 
 PHASE_WIDTH = 46
+
+Progress = Callable[[str], None]
 
 
 def say(text: str = "") -> None:
@@ -23,19 +25,30 @@ def warn(text: str) -> None:
 
 
 @contextmanager
-def phase(name: str, timings: dict[str, float] | None = None) -> Iterator[None]:
-    """Print `name` before and the seconds after; `timings` collects the seconds by name."""
-    print(f"{name} ".ljust(PHASE_WIDTH, "."), end=" ", flush=True)
+def phase(name: str, timings: dict[str, float] | None = None) -> Iterator[Progress]:
+    """Print `name` before and the seconds after; `timings` collects the seconds by name.
+
+    The block gets a function that prints a line of progress below the name.
+    """
     start = time.monotonic()
+    title = f"{name} ".ljust(PHASE_WIDTH, ".")
+    print(title, end=" ", flush=True)
+    lines = 0
+
+    def progress(text: str) -> None:
+        nonlocal lines
+        print(f"{'' if lines else chr(10)}    {text}", flush=True)
+        lines += 1
+
     try:
-        yield
+        yield progress
     except BaseException:
-        print("failed", flush=True)
+        print(f"{title} failed" if lines else "failed", flush=True)
         raise
     seconds = time.monotonic() - start
     if timings is not None:
         timings[name] = seconds
-    print(f"{seconds:6.1f} s", flush=True)
+    print(f"{title} {seconds:6.1f} s" if lines else f"{seconds:6.1f} s", flush=True)
 
 
 def confirm(question: str, *, yes: bool, flag: str) -> None:

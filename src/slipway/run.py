@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,45 +31,37 @@ def run(
     check: bool = True,
     timeout: float | None = None,
     log: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
 ) -> Completed:
     """Run `argv` to its end and return what it printed.
 
     `env` is added to this process's environment; `timeout` is in seconds. With `log`, both
-    streams go to that file as they come, and `output` is the whole file's text.
+    streams go to that file as they come and to `on_line` line by line; such a process gets no
+    input and has no time limit.
 
     Raises CommandFailed on a non-zero exit code unless `check` is false, and SlipwayError when
     the program does not exist or the time is up.
     """
     data = input.encode() if isinstance(input, str) else input
     environment = {**os.environ, **env} if env else None
+    stdin = subprocess.DEVNULL if data is None else None
     try:
-        if log is None:
+        if log is not None:
+            exit_code, output = _logged(argv, log, environment, cwd, on_line)
+            errors = ""
+        else:
             done = subprocess.run(
                 argv,
                 input=data,
-                stdin=subprocess.DEVNULL if data is None else None,
+                stdin=stdin,
                 capture_output=True,
                 env=environment,
                 cwd=cwd,
                 timeout=timeout,
                 check=False,
             )
+            exit_code = done.returncode
             output, errors = _text(done.stdout), _text(done.stderr)
-        else:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("wb") as stream:
-                done = subprocess.run(
-                    argv,
-                    input=data,
-                    stdin=subprocess.DEVNULL if data is None else None,
-                    stdout=stream,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    cwd=cwd,
-                    timeout=timeout,
-                    check=False,
-                )
-            output, errors = _text(log.read_bytes()), ""
     except FileNotFoundError as error:
         raise SlipwayError(
             f"`{argv[0]}` is not installed, or not on PATH",
@@ -77,10 +69,10 @@ def run(
         ) from error
     except subprocess.TimeoutExpired as error:
         raise SlipwayError(f"`{' '.join(argv[:6])}` did not end within {timeout:g} s") from error
-    if check and done.returncode != 0:
+    if check and exit_code != 0:
         said = (errors.strip() or output.strip()).splitlines()
-        raise CommandFailed(argv, done.returncode, said[-LAST_LINES:])
-    return Completed(done.returncode, output, errors)
+        raise CommandFailed(argv, exit_code, said[-LAST_LINES:])
+    return Completed(exit_code, output, errors)
 
 
 def run_attached(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
@@ -95,6 +87,38 @@ def run_attached(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -
         ) from error
     except KeyboardInterrupt:
         return 0
+
+
+def _logged(
+    argv: Sequence[str],
+    log: Path,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    on_line: Callable[[str], None] | None,
+) -> tuple[int, str]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    lines: list[str] = []
+    with (
+        log.open("w", encoding="utf-8") as stream,
+        subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+            text=True,
+            errors="replace",
+        ) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            stream.write(line)
+            stream.flush()
+            lines.append(line)
+            if on_line is not None:
+                on_line(line.rstrip())
+    return process.returncode, "".join(lines)
 
 
 def _text(data: bytes) -> str:

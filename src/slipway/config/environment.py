@@ -106,6 +106,11 @@ def load(name: str, layout: Layout) -> Environment:
     file, path and what is accepted.
     """
     known = names(layout)
+    if not name:
+        raise Refused(
+            f"Which environment? (there are: {', '.join(known)})",
+            next_command=f"the same with --env {known[0] if known else 'dev'}",
+        )
     if name not in known:
         raise Refused(
             f"There is no environment {name!r} (there are: {', '.join(known)})",

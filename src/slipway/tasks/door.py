@@ -19,10 +19,12 @@ DEBUG_VARIABLE = "SLIPWAY_DEBUG"
 def task(*args: Any, **options: Any) -> Any:
     """Make an Invoke task whose SlipwayErrors end as one message, without a traceback.
 
+    Arguments are flags, never positions: a misplaced word must not be taken for an environment.
     A traceback is shown with `invoke --debug` or SLIPWAY_DEBUG=1.
     """
-    if len(args) == 1 and callable(args[0]) and not options:
-        return invoke.task(_guarded(args[0]))
+    options.setdefault("positional", [])
+    if len(args) == 1 and callable(args[0]):
+        return invoke.task(**options)(_guarded(args[0]))
 
     def decorate(body: Callable[..., None]) -> Any:
         return invoke.task(*args, **options)(_guarded(body))

@@ -1,0 +1,313 @@
+"""Carrying out a plan: every step is journalled before and after, and can be done twice."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from slipway import access, console, diagnosis, edge, proof
+from slipway.commands import compose
+from slipway.config import certificates, names, secrets
+from slipway.config.environment import Environment
+from slipway.config.layout import Layout
+from slipway.errors import CommandFailed, SlipwayError
+from slipway.facts import engine as engine_facts
+from slipway.facts import state as state_facts
+from slipway.facts.stacks import resolve
+from slipway.plans import stacks
+from slipway.plans.release import Kind, Plan, Step
+from slipway.run import run
+from slipway.state import State
+
+POLL_SECONDS = 0.5
+# Compose kills what has not stopped by then; a drained generation stops in a second or two.
+STOP_SECONDS = 80
+
+
+def ground(plan: Plan, engine: docker.DockerClient) -> None:
+    """Make the networks and volumes of a plan; networks between our containers have no way out."""
+    labels = {names.ENVIRONMENT_LABEL: plan.environment}
+    for step in plan.of(Kind.NETWORK):
+        short = step.subject.removeprefix(names.prefix(plan.environment))
+        engine.networks.create(
+            step.subject,
+            driver="bridge",
+            internal=short in names.INTERNAL_NETWORKS,
+            labels=labels,
+        )
+    for step in plan.of(Kind.VOLUME):
+        engine.volumes.create(step.subject, labels=labels)
+
+
+@dataclass
+class Release:
+    """One release under way: what is wanted, where, and the handles to do it with."""
+
+    layout: Layout
+    name: str
+    environment: Environment
+    images: Mapping[str, str]
+    version: str
+    plan: Plan
+    engine: docker.DockerClient
+    state: State
+    timings: dict[str, float]
+
+    def apply(self) -> None:
+        """Carry out the plan; when a step fails, the generation that served goes on serving."""
+        for step in self.plan.steps:
+            if step.kind not in _ACTIONS:
+                continue
+            self.state.journal(step=str(step), plan=self.plan.hash, done=False)
+            try:
+                with console.phase(_title(step), self.timings):
+                    _ACTIONS[step.kind](self, step)
+            except SlipwayError:
+                self._revert(step)
+                raise
+            self.state.journal(step=str(step), plan=self.plan.hash, done=True)
+
+    def provide_secrets(self, _step: Step) -> None:
+        """Make what is missing, renew the certificate when due, give every consumer its files."""
+        if self.environment.secrets == "generated":
+            self.state.put_secrets(secrets.generate())
+        wanted = tuple(secret.name for secret in secrets.SECRETS) + secrets.AUTHORITY
+        values = self.state.secrets(wanted)
+        if self.environment.secrets == "generated":
+            values = self._certified(values)
+        self.state.hand_out(
+            {
+                name: {"user": consumer.user, "files": secrets.files(name, values)}
+                for name, consumer in secrets.CONSUMERS.items()
+            }
+        )
+        access.leave(self.layout, self.name, values)
+
+    def change_platform(self, step: Step) -> None:
+        """Start or replace one platform service and wait for its health."""
+        stack = self.stack("platform")
+        self._up(stack, step.subject, recreate=not step.reason.startswith("does not run"))
+        self._await(stack, step.subject)
+
+    def migrate(self, step: Step) -> None:
+        """Bring the database to the schema of the new images."""
+        stack = self.stack("once", step.generation)
+        with _file(stack) as path:
+            try:
+                run(compose.run_once(stack.project, path, "migrate"), timeout=600)
+            except CommandFailed as error:
+                raise SlipwayError(
+                    "The migration failed:\n"
+                    + "\n".join(f"    {line}" for line in error.last_lines),
+                    next_command=f"invoke logs --env {self.name} --service postgres",
+                ) from error
+
+    def start(self, step: Step) -> None:
+        """Start the new generation beside the old one and wait until all of it is healthy."""
+        stack = self.stack("app", step.generation)
+        self.state.keep(f"g{step.generation}/app.json", stack.text())
+        self._up(stack)
+        self._await(stack)
+
+    def switch(self, step: Step) -> None:
+        """Switch the edge; it acknowledges once every worker has the new addresses."""
+        assert step.generation is not None
+        edge.switch(self._edge(), step.generation)
+
+    def drain(self, step: Step) -> None:
+        """Wait until no request is in flight on the old generation: counted, not guessed."""
+        deadline = time.monotonic() + self.environment.drain_seconds
+        old = self._addresses(step.generation)
+        while True:
+            counts = edge.status(self._edge())["in_flight"]
+            left = {address: counts[address] for address in old if counts.get(address)}
+            if not left:
+                return
+            if time.monotonic() > deadline:
+                console.warn(
+                    f"drain limit of {self.environment.drain_seconds} s reached; "
+                    f"still in flight: {left}"
+                )
+                return
+            time.sleep(POLL_SECONDS)
+
+    def prove(self, _step: Step) -> None:
+        """Use the environment as a user would."""
+        values = self.state.secrets(("admin_password", "ca.crt", "tls.crt"))
+        authority = values.get("ca.crt", values.get("tls.crt", ""))
+        url = f"https://localhost:{self.environment.ports.https}"
+        with proof.client(url, authority) as http:
+            proof.prove(
+                http,
+                username=secrets.ADMIN,
+                password=values["admin_password"],
+                folder=self.layout.samples,
+            )
+
+    def soak(self, _step: Step) -> None:
+        """Keep the old generation warm, and watch that the new one stays healthy."""
+        stack = self.stack("app", self.plan.generation)
+        deadline = time.monotonic() + self.environment.soak_seconds
+        while time.monotonic() < deadline:
+            self._await(stack)
+            time.sleep(1)
+
+    def remove_generation(self, step: Step) -> None:
+        """Stop and remove a generation that no longer serves."""
+        assert step.generation is not None
+        project = names.generation_project(self.name, step.generation)
+        run(compose.down(project, stop_seconds=STOP_SECONDS), timeout=STOP_SECONDS + 60)
+
+    def stack(self, stack: str, generation: int | None = None) -> stacks.Stack:
+        """A stack as it is wanted, with the secrets as they now are."""
+        number = generation or self.plan.generation
+        fingerprints = state_facts.parse(self.state.read()).secrets
+        return stacks.cut(
+            resolve(
+                self.layout, self.name, self.environment, images=self.images, generation=number
+            ),
+            stack,
+            project=(
+                names.platform_project(self.name)
+                if stack == "platform"
+                else names.generation_project(self.name, number)
+            ),
+            environment=self.name,
+            release=self.version,
+            fingerprints=fingerprints,
+            generation=None if stack == "platform" else number,
+        )
+
+    def _certified(self, values: dict[str, str]) -> dict[str, str]:
+        now = datetime.datetime.now(datetime.UTC)
+        current = values.get("tls.crt")
+        if current and not certificates.due(current, self.environment.domain, now):
+            return values
+        authority = values if all(name in values for name in secrets.AUTHORITY) else None
+        made = certificates.generate(self.environment.domain, now, authority)
+        self.state.put_secrets(made, replace=True)
+        return values | made
+
+    def _up(self, stack: stacks.Stack, *services: str, recreate: bool = False) -> None:
+        with _file(stack) as path:
+            try:
+                run(compose.up(stack.project, path, services, recreate=recreate), timeout=600)
+            except CommandFailed as error:
+                said = " ".join(error.last_lines[-3:])
+                if "port is already allocated" in said or "address already in use" in said:
+                    raise SlipwayError(
+                        f"A port of {self.name} was taken meanwhile: {said}",
+                        next_command=f"invoke release --env {self.name}",
+                    ) from error
+                raise
+
+    def _await(self, stack: stacks.Stack, service: str | None = None) -> None:
+        """Wait until the containers of `stack` (or of one service) are healthy."""
+        services = [service] if service else list(stack.hashes)
+        deadline = time.monotonic() + self.environment.ready_seconds
+        while True:
+            found = [
+                each
+                for each in engine_facts.read(self.engine, self.name).of(stack.project)
+                if each.service in services
+            ]
+            ready = all(
+                sum(each.serving for each in found if each.service == wanted)
+                >= stack.replicas(wanted)
+                for wanted in services
+            )
+            if ready:
+                return
+            gone = [each for each in found if each.restarts > 2 or each.state in {"exited", "dead"}]
+            if gone or time.monotonic() > deadline:
+                raise SlipwayError(
+                    f"{stack.project} did not become healthy"
+                    + ("" if gone else f" within {self.environment.ready_seconds} s")
+                    + ":\n"
+                    + diagnosis.explain(self.engine, found),
+                    next_command=f"invoke status --env {self.name}",
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _addresses(self, generation: int | None) -> list[str]:
+        """The edge's names for the backends of a generation: address and port."""
+        assert generation is not None
+        network = names.network(self.name, "edge-app")
+        found = []
+        for container in engine_facts.read(self.engine, self.name).of(
+            names.generation_project(self.name, generation)
+        ):
+            if container.service == "backend":
+                attributes: dict[str, Any] = self.engine.containers.get(container.id).attrs
+                address = attributes["NetworkSettings"]["Networks"][network]["IPAddress"]
+                found.append(f"{address}:8000")
+        return found
+
+    def _edge(self) -> str:
+        container = edge.container(self.name, engine_facts.read(self.engine, self.name))
+        if container is None:
+            raise SlipwayError(
+                f"The edge of {self.name} does not run",
+                next_command=f"invoke logs --env {self.name} --service edge",
+            )
+        return container
+
+    def _revert(self, failed: Step) -> None:
+        """Send traffic back to the generation that served, and remove the new one."""
+        if failed.kind not in {Kind.START, Kind.SWITCH, Kind.DRAIN, Kind.PROVE, Kind.SOAK}:
+            return
+        if self.plan.previous is None:
+            return
+        console.say(f"reverting to generation {self.plan.previous}")
+        edge.switch(self._edge(), self.plan.previous)
+        new = Step(Kind.DISCARD, f"generation {self.plan.generation}", "", self.plan.generation)
+        self.remove_generation(new)
+
+
+_ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {
+    Kind.SECRET: Release.provide_secrets,
+    Kind.PLATFORM: Release.change_platform,
+    Kind.DISCARD: Release.remove_generation,
+    Kind.MIGRATE: Release.migrate,
+    Kind.START: Release.start,
+    Kind.SWITCH: Release.switch,
+    Kind.DRAIN: Release.drain,
+    Kind.PROVE: Release.prove,
+    Kind.SOAK: Release.soak,
+    Kind.RETIRE: Release.remove_generation,
+}
+
+
+_TITLES = {
+    Kind.SECRET: "secrets",
+    Kind.PLATFORM: "platform: {subject}",
+    Kind.DISCARD: "discard {subject}",
+    Kind.MIGRATE: "migrate {subject}",
+    Kind.START: "start {subject}, until healthy",
+    Kind.SWITCH: "switch {subject}",
+    Kind.DRAIN: "drain {subject}",
+    Kind.PROVE: "prove {subject}",
+    Kind.SOAK: "soak {subject}",
+    Kind.RETIRE: "retire {subject}",
+}
+
+
+def _title(step: Step) -> str:
+    return _TITLES[step.kind].format(subject=step.subject)
+
+
+@contextlib.contextmanager
+def _file(stack: stacks.Stack) -> Iterator[Path]:
+    """The stack as a file for as long as one command reads it."""
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        path = Path(folder) / f"{stack.project}.json"
+        path.write_text(stack.text())
+        yield path

@@ -1,0 +1,97 @@
+"""What is checked before anything is touched; each check refuses with one message."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import docker
+from docker.errors import ImageNotFound
+
+from slipway.config import names, secrets
+from slipway.config.environment import Environment
+from slipway.config.layout import Layout
+from slipway.errors import Refused
+from slipway.facts.engine import EngineFacts
+from slipway.facts.host import HostFacts
+from slipway.facts.state import StateFacts
+from slipway.plans import host as host_plans
+from slipway.plans import lock as lock_plans
+
+BASE = "slipway/base:trixie"
+GIB = 1 << 30
+
+
+def locks(layout: Layout) -> None:
+    """Refuse stale or altered lock files."""
+    complaints = lock_plans.stale(layout.root)
+    if complaints:
+        raise Refused("\n".join(complaints), next_command="invoke lock")
+
+
+def host(facts: HostFacts, *, mend: str) -> None:
+    """Refuse an unprepared host; `mend` is the command that prepares it."""
+    missing = host_plans.missing(facts)
+    if missing:
+        lacking = "\n".join(f"  - {each.what}" for each in missing)
+        raise Refused(f"This host is not prepared. It lacks:\n{lacking}", next_command=mend)
+
+
+def disk(facts: HostFacts, needed_gib: int) -> None:
+    """Refuse when images and data would not fit."""
+    free = facts.machine.disk_free / GIB
+    if free < needed_gib:
+        raise Refused(
+            f"{facts.machine.disk_path} has {free:.1f} GiB free, {needed_gib} GiB are needed",
+            next_command="docker system df",
+        )
+
+
+def ports(environment: Environment, engine: EngineFacts, name: str) -> None:
+    """Refuse when another program has a port that the edge needs, unless the edge has it."""
+    if any(
+        each.service == "edge" and each.state == "running"
+        for each in engine.of(names.platform_project(name))
+    ):
+        return
+    for key, port in (("https", environment.ports.https), ("http", environment.ports.http)):
+        if _taken(port):
+            raise Refused(
+                f"Port {port} on this host is taken by another program, and the edge of {name} "
+                f"needs it (x-slipway/ports/{key} in infra/compose/environments/{name}.yaml)",
+                next_command=f"ss --listening --tcp --processes 'sport = :{port}'",
+            )
+
+
+def supplied_secrets(environment: Environment, state: StateFacts, name: str) -> None:
+    """Refuse when a secret that a person must supply is not there."""
+    if environment.secrets == "generated":
+        return
+    missing = [secret for secret in secrets.SECRETS if secret.name not in state.secrets]
+    if missing:
+        lacking = "\n".join(f"  - {secret.name}: {secret.purpose}" for secret in missing)
+        raise Refused(
+            f"Secrets of {name} are missing:\n{lacking}",
+            next_command=f"invoke secrets.put --env {name} --name {missing[0].name} --file FILE",
+        )
+
+
+def base_id(engine: docker.DockerClient) -> str:
+    """The id of the base image that every image is built from."""
+    try:
+        return str(engine.images.get(BASE).id)
+    except ImageNotFound as error:
+        raise Refused(
+            f"The base image {BASE} is not there", next_command="invoke host.prepare"
+        ) from error
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the engine's proxy binds it: a connection that is only closing does not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False

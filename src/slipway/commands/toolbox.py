@@ -1,0 +1,47 @@
+"""Command lines that reach an environment's state through the toolbox image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Argv = tuple[str, ...]
+
+# A toolbox needs no network, and of root's powers only those over the files of other users.
+_CONFINED = (
+    *("--network", "none", "--read-only", "--cap-drop", "ALL"),
+    *("--cap-add", "CHOWN", "--cap-add", "DAC_OVERRIDE", "--cap-add", "FOWNER"),
+    *("--security-opt", "no-new-privileges:true", "--pids-limit", "32", "--memory", "128m"),
+)
+
+
+def read(image: str, state_volume: str) -> Argv:
+    """Run the toolbox once, with the state volume read-only where nothing is to be written."""
+    return (
+        *("docker", "run", "--rm", "--interactive", *_CONFINED),
+        *("--volume", f"{state_volume}:/state", image, "read"),
+    )
+
+
+def hold(
+    image: str, name: str, volumes: Mapping[str, str], labels: Mapping[str, str], seconds: int
+) -> Argv:
+    """Start the toolbox for the length of a release; it ends by itself after the lease.
+
+    `volumes` maps a volume to the folder it is mounted on.
+    """
+    mounts = [part for volume, at in volumes.items() for part in ("--volume", f"{volume}:{at}")]
+    marks = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
+    return (
+        *("docker", "run", "--rm", "--detach", "--init", "--name", name, *_CONFINED),
+        *(*marks, *mounts, image, "hold", str(seconds)),
+    )
+
+
+def call(container: str, verb: str) -> Argv:
+    """Run one verb in a toolbox that is held; its JSON comes on standard input."""
+    return ("docker", "exec", "--interactive", container, "slipway-toolbox", verb)
+
+
+def remove(container: str) -> Argv:
+    """End a toolbox that is held."""
+    return ("docker", "rm", "--force", container)

@@ -1,0 +1,63 @@
+"""What things of an environment are called on its engine."""
+
+from __future__ import annotations
+
+import re
+
+CONFIG_LABEL = "slipway.config-hash"
+ENVIRONMENT_LABEL = "slipway.environment"
+RELEASE_LABEL = "slipway.release"
+NETWORKS = ("public", "edge-app", "app-data")
+INTERNAL_NETWORKS = ("edge-app", "app-data")
+SECRET_CONSUMERS = ("backend", "migrate", "postgres", "edge")
+DATA_VOLUMES = ("postgres", "files", "edge")
+
+
+def prefix(environment: str) -> str:
+    """What every name of an environment begins with."""
+    return f"slipway-{environment}-"
+
+
+def platform_project(environment: str) -> str:
+    """The Compose project of the platform."""
+    return f"{prefix(environment)}platform"
+
+
+def generation_project(environment: str, generation: int) -> str:
+    """The Compose project of one generation of the app."""
+    return f"{prefix(environment)}g{generation}"
+
+
+def generation_of(environment: str, project: str) -> int | None:
+    """The generation whose project this is, or None for any other project."""
+    match = re.fullmatch(re.escape(prefix(environment)) + r"g(\d+)", project)
+    return int(match[1]) if match else None
+
+
+def network(environment: str, name: str) -> str:
+    """The network `name` of an environment."""
+    return prefix(environment) + name
+
+
+def state_volume(environment: str) -> str:
+    """The volume with ledger, lease, journal, secrets and rendered configurations."""
+    return f"{prefix(environment)}state"
+
+
+def secret_volumes(environment: str) -> dict[str, str]:
+    """The volume of each consumer of secrets."""
+    return {name: f"{prefix(environment)}secrets-{name}" for name in SECRET_CONSUMERS}
+
+
+def volumes(environment: str) -> tuple[str, ...]:
+    """Every volume of an environment."""
+    return (
+        state_volume(environment),
+        *(prefix(environment) + name for name in DATA_VOLUMES),
+        *secret_volumes(environment).values(),
+    )
+
+
+def toolbox_container(environment: str) -> str:
+    """The container through which a release reads and writes the state."""
+    return f"{prefix(environment)}toolbox"

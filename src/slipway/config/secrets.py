@@ -1,0 +1,87 @@
+"""Which secrets there are, who makes them, and who may read which."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """One secret of an environment: its name and what it is for."""
+
+    name: str
+    purpose: str
+
+
+SECRETS = (
+    Secret("postgres_password", "superuser of the database, for repairs by hand"),
+    Secret("slipway_password", "the database role of the backend and the worker"),
+    Secret("jwt_secret", "signs login tokens; at least 32 characters"),
+    Secret("admin_password", f"the first login of the user {ADMIN!r}; at least 12 characters"),
+    Secret("tls.crt", "certificate chain of the edge, in PEM"),
+    Secret("tls.key", "private key of the edge, in PEM"),
+)
+
+# Kept beside the others where Slipway made the certificate itself.
+AUTHORITY = ("ca.crt", "ca.key")
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A container that reads secrets: its numeric user, the services it is, the secrets it uses."""
+
+    user: int
+    services: tuple[str, ...]
+    secrets: tuple[str, ...]
+
+
+CONSUMERS = {
+    "backend": Consumer(10001, ("backend", "worker"), ("slipway_password", "jwt_secret")),
+    "migrate": Consumer(10001, ("migrate",), ("slipway_password", "jwt_secret", "admin_password")),
+    "postgres": Consumer(10003, ("postgres",), ("postgres_password", "slipway_password")),
+    # NGINX reads a new certificate by itself, so a change of it must not replace the edge.
+    "edge": Consumer(10002, (), ("tls.crt", "tls.key")),
+}
+
+
+def generate() -> dict[str, str]:
+    """New random values for every secret that is a password or a key of ours."""
+    return {
+        name: secrets.token_urlsafe(32)
+        for name in ("postgres_password", "slipway_password", "jwt_secret", "admin_password")
+    }
+
+
+def files(consumer: str, values: Mapping[str, str]) -> dict[str, str]:
+    """The files a consumer finds in /run/secrets, made from the secrets' values."""
+    own = {name: values[name] for name in CONSUMERS[consumer].secrets}
+    if consumer in {"backend", "migrate"}:
+        password = quote(own.pop("slipway_password"), safe="")
+        own["database_url"] = f"postgresql://slipway:{password}@postgres:5432/slipway"
+    return own
+
+
+def fingerprint(service: str, fingerprints: Mapping[str, str]) -> str:
+    """What changes when a secret of `service` does; empty for a service without secrets."""
+    used = sorted(
+        name
+        for consumer in CONSUMERS.values()
+        if service in consumer.services
+        for name in consumer.secrets
+    )
+    return ",".join(f"{name}={fingerprints.get(name, '')}" for name in used)
+
+
+def complaints(values: Mapping[str, str]) -> tuple[str, ...]:
+    """What is wrong with supplied values, one sentence each."""
+    least = {"jwt_secret": 32, "admin_password": 12, "postgres_password": 12}
+    return tuple(
+        f"{name} has {len(values[name])} characters, {length} are needed"
+        for name, length in least.items()
+        if name in values and len(values[name]) < length
+    )

@@ -1,0 +1,50 @@
+"""Asking the edge of an environment: what it serves, and to switch."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from slipway.commands import edge as commands
+from slipway.errors import SlipwayError
+from slipway.facts.engine import EngineFacts
+from slipway.config import names
+from slipway.run import run
+
+
+def container(environment: str, engine: EngineFacts) -> str | None:
+    """The id of the running edge container, or None."""
+    return next(
+        (
+            each.id
+            for each in engine.of(names.platform_project(environment))
+            if each.service == "edge" and each.state == "running"
+        ),
+        None,
+    )
+
+
+def status(container_id: str) -> dict[str, Any]:
+    """What the edge serves: generation, addresses, requests in flight."""
+    return _answer(run(commands.status(container_id), timeout=30).output)
+
+
+def switch(container_id: str, generation: int) -> dict[str, Any]:
+    """Switch all workers to `generation` and return the acknowledgement.
+
+    Raises SlipwayError with the edge's reason when it refused; the old generation then serves on.
+    """
+    done = run(commands.switch(container_id, generation), check=False, timeout=60)
+    if done.exit_code != 0:
+        try:
+            reason = _answer(done.output)["refused"]
+        except (ValueError, KeyError):
+            reason = (done.errors or done.output).strip()
+        raise SlipwayError(f"The edge refused to switch to generation {generation}: {reason}")
+    return _answer(done.output)
+
+
+def _answer(output: str) -> dict[str, Any]:
+    answer = json.loads(output)
+    assert isinstance(answer, dict)
+    return answer

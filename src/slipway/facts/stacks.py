@@ -1,0 +1,51 @@
+"""The two stacks of an environment, as Compose resolves them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from slipway.commands import compose
+from slipway.config import names
+from slipway.config.environment import Environment
+from slipway.config.layout import Layout
+from slipway.errors import CommandFailed, Refused
+from slipway.run import run
+
+
+def resolve(
+    layout: Layout,
+    name: str,
+    environment: Environment,
+    *,
+    images: Mapping[str, str],
+    generation: int,
+) -> dict[str, Any]:
+    """The merged project of environment `name`, with every variable filled in.
+
+    `images` maps an image name to the reference to run. Raises Refused, with Compose's own
+    sentence, when a file is wrong.
+    """
+    files = layout.stack_files(name)
+    variables = {
+        "SLIPWAY_ENVIRONMENT": name,
+        "SLIPWAY_GENERATION": str(generation),
+        "SLIPWAY_LOG_LEVEL": environment.log_level,
+        "SLIPWAY_HTTPS_PORT": str(environment.ports.https),
+        "SLIPWAY_HTTP_PORT": str(environment.ports.http),
+        "SLIPWAY_BACKEND_REPLICAS": str(environment.replicas.backend),
+        "SLIPWAY_WORKER_REPLICAS": str(environment.replicas.worker),
+        **{f"SLIPWAY_{image.upper()}_IMAGE": reference for image, reference in images.items()},
+    }
+    try:
+        printed = run(compose.config(files, names.prefix(name) + "resolved"), env=variables)
+    except CommandFailed as error:
+        shown = ", ".join(layout.shown(file) for file in files)
+        raise Refused(
+            f"{shown}: {' '.join(error.last_lines)}",
+            next_command=f"edit {layout.shown(layout.overlay(name))}",
+        ) from error
+    resolved = json.loads(printed.output)
+    assert isinstance(resolved, dict)
+    return resolved

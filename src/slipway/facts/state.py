@@ -1,0 +1,56 @@
+"""What the state volume of an environment says, read through the toolbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from slipway.commands import toolbox
+from slipway.run import run
+
+
+@dataclass(frozen=True)
+class StateFacts:
+    """Ledger, lease, journal, and a fingerprint per secret; empty for a new environment."""
+
+    ledger: tuple[Mapping[str, Any], ...] = ()
+    lease: Mapping[str, Any] | None = None
+    journal: tuple[Mapping[str, Any], ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    altered: int | None = None
+    now: float = 0.0
+
+    @property
+    def committed(self) -> Mapping[str, Any] | None:
+        """The last line of the ledger that records a finished release."""
+        return next((line for line in reversed(self.ledger) if line["result"] == "done"), None)
+
+    @property
+    def committed_generation(self) -> int | None:
+        """The generation of the last finished release."""
+        return None if self.committed is None else int(self.committed["generation"])
+
+    @property
+    def generations(self) -> tuple[int, ...]:
+        """Every generation that the ledger mentions."""
+        return tuple(int(line["generation"]) for line in self.ledger)
+
+
+def read(image: str, volume: str) -> StateFacts:
+    """Read the state in `volume` with one short-lived toolbox container."""
+    return parse(run(toolbox.read(image, volume), timeout=120).output)
+
+
+def parse(output: str) -> StateFacts:
+    """The facts in what the toolbox printed."""
+    answer = json.loads(output)
+    return StateFacts(
+        ledger=tuple(answer["ledger"]),
+        lease=answer["lease"],
+        journal=tuple(answer["journal"]),
+        secrets=answer["secrets"],
+        altered=answer["altered"],
+        now=answer["now"],
+    )

@@ -1,0 +1,234 @@
+"""What a release does: the running environment and the wanted one in, steps out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from slipway.config import names
+from slipway.facts.engine import EngineFacts
+from slipway.facts.state import StateFacts
+from slipway.plans.stacks import Stack
+
+# Platform services in the order in which they may be changed.
+PLATFORM_ORDER = ("postgres", "edge")
+
+
+class Kind(StrEnum):
+    """The kinds of steps, in the order in which they can appear."""
+
+    NETWORK = "network"
+    VOLUME = "volume"
+    SECRET = "secret"  # noqa: S105  # nosec B105
+    PLATFORM = "platform"
+    DISCARD = "discard"
+    MIGRATE = "migrate"
+    START = "start"
+    SWITCH = "switch"
+    DRAIN = "drain"
+    PROVE = "prove"
+    SOAK = "soak"
+    RETIRE = "retire"
+
+
+# Made before the lease is taken, because the lease is kept in one of the volumes.
+GROUND = (Kind.NETWORK, Kind.VOLUME)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: what kind, on what, and why, in words for the person who reads the plan."""
+
+    kind: Kind
+    subject: str
+    reason: str
+    generation: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind:<9} {self.subject:<26} {self.reason}".rstrip()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of one release of one environment."""
+
+    environment: str
+    generation: int
+    previous: int | None
+    steps: tuple[Step, ...] = field(default=())
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing needs to be done."""
+        return not self.steps
+
+    def of(self, kind: Kind) -> tuple[Step, ...]:
+        """The steps of one kind."""
+        return tuple(step for step in self.steps if step.kind is kind)
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that name exactly these steps."""
+        lines = json.dumps([self.environment, *(str(step) for step in self.steps)])
+        return hashlib.sha256(lines.encode()).hexdigest()[:12]
+
+    def __str__(self) -> str:
+        return "\n".join(f"  {number:>2}. {step}" for number, step in enumerate(self.steps, 1))
+
+
+@dataclass(frozen=True)
+class Want:
+    """The wanted environment: its stacks, rendered with the fingerprints known beforehand."""
+
+    environment: str
+    platform: Stack
+    app: Stack
+    secrets: tuple[str, ...]
+    secrets_generated: bool
+    soak_seconds: int
+
+
+@dataclass(frozen=True)
+class Have:
+    """The running environment: the engine, the state, and what the edge says it serves."""
+
+    engine: EngineFacts
+    state: StateFacts
+    active: int | None
+
+
+def plan(want: Want, have: Have) -> Plan:
+    """Compute the steps from `have` to `want`; empty when they are already the same."""
+    environment = want.environment
+    running = generations(environment, have.engine)
+    current = have.active if have.active in running else None
+    new, app = _app(want, have, running, current)
+    steps = [*_ground(want, have), *_platform(want, have), *app]
+    if steps:
+        first = next((i for i, step in enumerate(steps) if step.kind not in GROUND), len(steps))
+        steps.insert(first, _secrets(want, have))
+    return Plan(environment, new, current if new != current else None, tuple(steps))
+
+
+def _app(
+    want: Want, have: Have, running: tuple[int, ...], current: int | None
+) -> tuple[int, list[Step]]:
+    """The generation that will serve, and the steps until it does."""
+    environment = want.environment
+    if current is not None and matches(want.app, have.engine, environment, current):
+        steps = [
+            Step(Kind.DISCARD, f"generation {other}", "is not the one that serves", other)
+            for other in running
+            if other != current
+        ]
+        if have.state.committed_generation != current:
+            steps.append(Step(Kind.PROVE, f"generation {current}", "serves, not yet proved"))
+        return current, steps
+
+    warm = [other for other in running if other != current]
+    finished = next(
+        (each for each in warm if matches(want.app, have.engine, environment, each)), None
+    )
+    new = finished or next_generation(environment, have)
+    steps = [
+        Step(Kind.DISCARD, f"generation {other}", "was left by an interrupted release", other)
+        for other in warm
+        if other != new
+    ]
+    steps.append(Step(Kind.MIGRATE, "database", "before the new generation starts", new))
+    if finished is None:
+        steps.append(Step(Kind.START, f"generation {new}", _why(want, have, current), new))
+    steps.append(Step(Kind.SWITCH, f"edge to generation {new}", "", new))
+    if current is not None:
+        steps.append(Step(Kind.DRAIN, f"generation {current}", "", current))
+    steps.append(Step(Kind.PROVE, f"generation {new}", "through the front door", new))
+    if current is not None:
+        if want.soak_seconds:
+            steps.append(Step(Kind.SOAK, f"{want.soak_seconds} s", "the old one stays warm"))
+        steps.append(Step(Kind.RETIRE, f"generation {current}", "", current))
+    return new, steps
+
+
+def generations(environment: str, engine: EngineFacts) -> tuple[int, ...]:
+    """The generations that have containers, in ascending order."""
+    found = {names.generation_of(environment, container.project) for container in engine.containers}
+    return tuple(sorted(number for number in found if number is not None))
+
+
+def next_generation(environment: str, have: Have) -> int:
+    """A number that no generation, running or recorded, ever had."""
+    return max((0, *generations(environment, have.engine), *have.state.generations)) + 1
+
+
+def matches(app: Stack, engine: EngineFacts, environment: str, generation: int) -> bool:
+    """Whether a generation's containers are all there, as wanted, and serving."""
+    containers = engine.of(names.generation_project(environment, generation))
+    return all(
+        sum(
+            each.serving and each.config_hash == wanted
+            for each in containers
+            if each.service == service
+        )
+        == app.replicas(service)
+        for service, wanted in app.hashes.items()
+    )
+
+
+def _ground(want: Want, have: Have) -> list[Step]:
+    environment = want.environment
+    steps = [
+        Step(Kind.NETWORK, names.network(environment, each), "does not exist")
+        for each in names.NETWORKS
+        if names.network(environment, each) not in have.engine.networks
+    ]
+    steps += [
+        Step(Kind.VOLUME, each, "does not exist")
+        for each in names.volumes(environment)
+        if each not in have.engine.volumes
+    ]
+    return steps
+
+
+def _secrets(want: Want, have: Have) -> Step:
+    missing = [name for name in want.secrets if name not in have.state.secrets]
+    made = f"made: {', '.join(missing)}" if missing and want.secrets_generated else ""
+    return Step(Kind.SECRET, "for every consumer", made)
+
+
+def _platform(want: Want, have: Have) -> list[Step]:
+    containers = {
+        each.service: each for each in have.engine.of(names.platform_project(want.environment))
+    }
+    steps = []
+    for service in sorted(want.platform.hashes, key=PLATFORM_ORDER.index):
+        container = containers.get(service)
+        if container is None:
+            reason = "does not run yet"
+        elif container.config_hash != want.platform.hashes[service]:
+            reason = "image or configuration changed (in place: a short gap)"
+        elif not container.serving:
+            reason = f"is {container.condition}"
+        else:
+            continue
+        steps.append(Step(Kind.PLATFORM, service, reason))
+    return steps
+
+
+def _why(want: Want, have: Have, current: int | None) -> str:
+    if current is None:
+        return "is the first" if not have.state.generations else "nothing serves"
+    hashes: Mapping[str, set[str]] = {
+        service: {
+            each.config_hash
+            for each in have.engine.of(names.generation_project(want.environment, current))
+            if each.service == service
+        }
+        for service in want.app.hashes
+    }
+    changed = [name for name, wanted in want.app.hashes.items() if hashes[name] != {wanted}]
+    if changed:
+        return f"{', '.join(sorted(changed))} changed"
+    return f"generation {current} is not whole"

@@ -1,0 +1,99 @@
+"""A stack cut out of an environment's resolved project, with the hashes that tell a change."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.config import names, secrets
+
+STACK_LABEL = "slipway.stack"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One Compose project to run: its document, and per service a hash of all that shapes it."""
+
+    project: str
+    document: Mapping[str, Any]
+    hashes: Mapping[str, str]
+
+    def text(self) -> str:
+        """The document as JSON, which every YAML reader takes."""
+        return json.dumps(self.document, indent=1, sort_keys=True)
+
+    def replicas(self, service: str) -> int:
+        """How many containers the service has."""
+        return int(self.document["services"][service].get("scale", 1))
+
+
+def cut(
+    resolved: Mapping[str, Any],
+    stack: str,
+    *,
+    project: str,
+    environment: str,
+    release: str,
+    fingerprints: Mapping[str, str],
+    generation: int | None = None,
+) -> Stack:
+    """The services of `stack`, labelled with their hashes, as a project of their own.
+
+    The hash covers what the service is resolved to and the fingerprints of its secrets. It does
+    not cover the generation's number, so that the same app in two generations hashes alike.
+    """
+    services: dict[str, Any] = {}
+    hashes: dict[str, str] = {}
+    for name, service in resolved["services"].items():
+        if service.get("labels", {}).get(STACK_LABEL) != stack:
+            continue
+        hashes[name] = _hash(service, generation, secrets.fingerprint(name, fingerprints))
+        labelled = copy.deepcopy(service)
+        labelled["labels"] |= {
+            names.CONFIG_LABEL: hashes[name],
+            names.ENVIRONMENT_LABEL: environment,
+            names.RELEASE_LABEL: release,
+        }
+        services[name] = labelled
+    return Stack(
+        project=project,
+        document={
+            "name": project,
+            "services": services,
+            "networks": _used(resolved.get("networks", {}), _networks(services)),
+            "volumes": _used(resolved.get("volumes", {}), _volumes(services)),
+        },
+        hashes=hashes,
+    )
+
+
+def _hash(service: Mapping[str, Any], generation: int | None, fingerprint: str) -> str:
+    content = copy.deepcopy(dict(service))
+    if generation is not None:
+        content.get("environment", {}).pop("GENERATION", None)
+        for network in content.get("networks", {}).values():
+            if network:
+                network.pop("aliases", None)
+    canonical = json.dumps([content, fingerprint], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _networks(services: Mapping[str, Any]) -> set[str]:
+    return {name for service in services.values() for name in service.get("networks", {})}
+
+
+def _volumes(services: Mapping[str, Any]) -> set[str]:
+    return {
+        volume["source"]
+        for service in services.values()
+        for volume in service.get("volumes", ())
+        if volume["type"] == "volume"
+    }
+
+
+def _used(section: Mapping[str, Any], used: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in section.items() if name in used}

@@ -1,0 +1,91 @@
+"""`invoke secrets.*`: what an environment's secrets are, never what they say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import docker
+import invoke
+
+from slipway import build as builder
+from slipway import checks, console, state
+from slipway.config import environment as environments
+from slipway.config import names
+from slipway.config import secrets as known
+from slipway.config.environment import Environment
+from slipway.config.layout import Layout, checkout
+from slipway.errors import Refused
+from slipway.facts import engine as engine_facts
+from slipway.facts import state as state_facts
+from slipway.tasks.door import task
+
+
+@task(help={"env": "the environment whose secrets to list"}, name="list")
+def list_(_context: invoke.Context, env: str = "") -> None:
+    """List an environment's secrets: which are there, what each is for."""
+    layout = checkout()
+    environment = environments.load(env, layout)
+    with engine_facts.client(environment.host) as engine:
+        image = _toolbox(layout, environment, engine)
+        volume = names.state_volume(env)
+        there = (
+            state_facts.read(image, volume).secrets
+            if volume in engine_facts.read(engine, env).volumes
+            else {}
+        )
+    for secret in known.SECRETS:
+        mark = "there  " if secret.name in there else "missing"
+        console.say(f"  {mark}  {secret.name:<18} {secret.purpose}")
+
+
+@task(
+    help={
+        "env": "the environment that the secret is for",
+        "name": "the secret's name, as secrets.list prints it",
+        "file": "the file with its value, or - for standard input",
+    }
+)
+def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-") -> None:
+    """Keep a secret in an environment's state; the next release hands it to its consumers."""
+    layout = checkout()
+    environment = environments.load(env, layout)
+    accepted = [secret.name for secret in known.SECRETS]
+    if name not in accepted:
+        raise Refused(
+            f"There is no secret {name!r} (there are: {', '.join(accepted)})",
+            next_command=f"invoke secrets.list --env {env}",
+        )
+    value = _value(file)
+    complaints = known.complaints({name: value})
+    if complaints:
+        raise Refused("\n".join(complaints))
+    with engine_facts.client(environment.host) as engine:
+        image = _toolbox(layout, environment, engine)
+    with state.opened(env, image, purpose=f"secrets.put {name}") as held:
+        written = held.put_secrets({name: value}, replace=True)
+    console.say(
+        f"{name} of {env} is {'kept' if written else 'as it was'}; "
+        f"invoke release --env {env} hands it out."
+    )
+
+
+def _toolbox(layout: Layout, environment: Environment, engine: docker.DockerClient) -> str:
+    built = builder.build(
+        layout,
+        registry_name=environment.registry,
+        base_id=checks.base_id(engine),
+        targets=["toolbox"],
+    )
+    return built["toolbox"]
+
+
+def _value(file: str) -> str:
+    try:
+        value = sys.stdin.read() if file == "-" else Path(file).read_text()
+    except OSError as error:
+        raise Refused(f"{file}: {error.strerror}") from error
+    if not value.strip():
+        raise Refused(f"{file}: empty; a secret needs a value")
+    # A password typed into a file ends with a line break that nobody means; PEM keeps its own.
+    return value if value.lstrip().startswith("-----BEGIN") else value.rstrip("\r\n")

@@ -1,0 +1,89 @@
+"""`invoke status`: what an environment serves, and how it fares."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import invoke
+
+from slipway import console, edge
+from slipway.config import environment as environments
+from slipway.config import names
+from slipway.config.layout import checkout
+from slipway.errors import SlipwayError
+from slipway.facts import engine as engine_facts
+from slipway.facts.engine import EngineFacts
+from slipway.tasks.door import task
+
+
+@task(
+    help={
+        "env": "the environment to look at",
+        "json": "print everything as one JSON object",
+    }
+)
+def status(_context: invoke.Context, env: str = "", json: bool = False) -> None:
+    """Say what an environment serves: release, generation, containers, requests in flight.
+
+    Ends with exit code 1 when it does not serve.
+    """
+    environment = environments.load(env, checkout())
+    with engine_facts.client(environment.host) as engine:
+        report = describe(env, engine_facts.read(engine, env)) | {"url": environment.url}
+    console.say(_text(report) if not json else _as_json(report))
+    if not report["serving"]:
+        raise SlipwayError(
+            f"{env} does not serve", next_command=f"invoke release --env {env} --plan"
+        )
+
+
+def describe(name: str, running: EngineFacts) -> dict[str, Any]:
+    """Everything that `status` shows, as plain values."""
+    container = edge.container(name, running)
+    answer = None if container is None else edge.status(container)
+    generation = None if answer is None else answer["generation"]
+    containers = [
+        {
+            "name": each.name,
+            "service": each.service,
+            "generation": names.generation_of(name, each.project),
+            "condition": each.condition,
+            "release": each.release,
+            "image": each.image,
+            "restarts": each.restarts,
+            "started": each.started,
+        }
+        for each in running.containers
+    ]
+    addresses = [] if answer is None else answer["addresses"]
+    return {
+        "environment": name,
+        "serving": any(address["ready"] for address in addresses),
+        "generation": generation,
+        "edge": answer,
+        "containers": containers,
+    }
+
+
+def _as_json(report: dict[str, Any]) -> str:
+    return json.dumps(report, indent=2)
+
+
+def _text(report: dict[str, Any]) -> str:
+    if not report["containers"]:
+        return f"{report['environment']}: nothing runs"
+    state = "serves" if report["serving"] else "DOES NOT SERVE"
+    lines = [
+        f"{report['environment']} {state} generation {report['generation']} at {report['url']}"
+    ]
+    width = max(len(each["name"]) for each in report["containers"])
+    for each in report["containers"]:
+        restarts = f"  {each['restarts']} restarts" if each["restarts"] else ""
+        lines.append(
+            f"  {each['name']:<{width}}  {each['condition']:<10} {each['release']}{restarts}"
+        )
+    for address in (report["edge"] or {}).get("addresses", ()):
+        ready = "ready" if address["ready"] else "NOT READY"
+        lines.append(f"  edge -> {address['address']}  {ready}, {address['in_flight']} in flight")
+    return "\n".join(lines)

@@ -1,0 +1,11 @@
+"""What Slipway can do: `invoke -l` lists it, `invoke TASK --help` explains it."""
+
+from __future__ import annotations
+
+from invoke import Collection
+
+from slipway.tasks import build, down, host, lock, logs, release, secrets, status
+
+namespace = Collection(build.build, release.release, status.status, logs.logs, down.down, lock.lock)
+namespace.add_collection(Collection.from_module(host), name="host")
+namespace.add_collection(Collection.from_module(secrets), name="secrets")
