@@ -18,6 +18,7 @@ from slipway_backend.chunking import split_sentences
 from slipway_backend.errors import Problem
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
+from slipway_backend.parsing import CELL_SEPARATOR
 from slipway_backend.search import Passage, Searcher
 from slipway_backend.settings import Settings
 
@@ -99,7 +100,7 @@ class Answerer:
         candidates = [
             (number, sentence)
             for number, passage in enumerate(passages[:EXTRACT_PASSAGES], start=1)
-            for sentence in split_sentences(passage.text)
+            for sentence in statements(passage.text)
             if len(sentence.split()) >= MINIMUM_WORDS
         ][:EXTRACT_SENTENCES]
         if not candidates:
@@ -180,11 +181,28 @@ class Answerer:
         return content.strip()
 
 
+def statements(text: str) -> list[str]:
+    """Sentences of a passage; a table's row becomes one, told with the names of its columns."""
+    found: list[str] = []
+    header: list[str] = []
+    for line in text.split("\n"):
+        cells = [cell.strip() for cell in line.split(CELL_SEPARATOR)]
+        if len(cells) == 1:
+            header = []
+            found.extend(split_sentences(line))
+        elif len(cells) != len(header):
+            header = cells
+        else:
+            row = zip(header, cells, strict=True)
+            found.append(", ".join(f"{name}: {cell}" if name else cell for name, cell in row))
+    return found
+
+
 def grounded_prompt(question: str, passages: list[Passage]) -> str:
     """Enclose passages so that their text can neither end the enclosure nor open another."""
     parts = []
     for number, passage in enumerate(passages, start=1):
-        text = passage.text.replace("<", "‹").replace(">", "›")
+        text = passage.text.replace("<", "\u2039").replace(">", "\u203a")
         parts.append(f'<passage number="{number}">\n{text}\n</passage>')
     joined = "\n".join(parts)
     return f"{joined}\n\nQuestion: {question}"

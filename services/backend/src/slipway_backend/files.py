@@ -75,7 +75,7 @@ class FileStore:
         """Move a synced upload to its place; the same content twice is stored once."""
         target = self.path(incoming.sha256)
         target.parent.mkdir(exist_ok=True)
-        os.replace(incoming.path, target)
+        incoming.path.replace(target)
         descriptor = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -68,4 +68,4 @@ def configure_logging(service: str, generation: str, level: str) -> None:
 
 def get_logger() -> FilteringBoundLogger:
     """Return the logger that every module uses."""
-    return cast(FilteringBoundLogger, structlog.get_logger())
+    return cast("FilteringBoundLogger", structlog.get_logger())

@@ -28,7 +28,7 @@ class DrainingServer(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._drained_at: float | None = None
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Start draining; a second signal ends the drain."""
         if self._lifecycle.draining:
             self.should_exit = True

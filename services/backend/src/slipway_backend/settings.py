@@ -30,7 +30,9 @@ class Settings(BaseSettings):
     release: str = "unreleased"
     environment: str = "dev"
     log_level: str = "info"
-    host: str = "0.0.0.0"  # noqa: S104  # nosec B104 - inside a container; --embedded binds loopback
+    host: str = (
+        "0.0.0.0"  # noqa: S104  # nosec B104 - inside a container; --embedded binds loopback
+    )
     port: int = Field(8000, ge=0, le=65535)
     drain_seconds: float = Field(5.0, ge=0)
     database_pool: int = Field(8, ge=1, description="connections per process")

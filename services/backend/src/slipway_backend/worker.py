@@ -89,7 +89,7 @@ async def _work(ingestion: Ingestion, pool: Pool, settings: Settings, stop: asyn
             delete_jobs="successful",
             install_signal_handlers=False,
             shutdown_graceful_timeout=SHUTDOWN_SECONDS,
-            update_heartbeat_interval=HEARTBEAT_SECONDS,
+            update_heartbeat_interval=_pause(settings),
             stalled_worker_timeout=settings.stalled_seconds,
         )
     )
@@ -107,9 +107,14 @@ async def _work(ingestion: Ingestion, pool: Pool, settings: Settings, stop: asyn
             raise result
 
 
+def _pause(settings: Settings) -> float:
+    """Seconds between signs of life; several fit into the time after which a worker is dead."""
+    return min(HEARTBEAT_SECONDS, settings.stalled_seconds / 4)
+
+
 async def _beat(queue: procrastinate.App, settings: Settings) -> None:
     """Show that this worker lives and reaches the database; pick up what dead workers left."""
     while True:
         await requeue_stalled(queue, settings.stalled_seconds)
         settings.worker_heartbeat_file.touch()
-        await asyncio.sleep(HEARTBEAT_SECONDS)
+        await asyncio.sleep(_pause(settings))

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from slipway_backend.api.models import ProblemDetails
 from slipway_backend.database import TRANSIENT
 from slipway_backend.errors import Problem
 from slipway_backend.logs import get_logger
@@ -112,8 +113,6 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's description of the problems an operation may answer with."""
-    from slipway_backend.api.models import ProblemDetails
-
     schema = ProblemDetails.model_json_schema()
     return {
         status: {

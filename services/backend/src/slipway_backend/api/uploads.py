@@ -37,6 +37,7 @@ class _Reader:
         self._value = b""
         self._headers: dict[bytes, bytes] = {}
         self._active = False
+        self._complete = False
         self.upload: Upload | None = None
 
     def on_part_begin(self) -> None:
@@ -66,9 +67,33 @@ class _Reader:
             self.upload.media_type = declared.decode("latin-1")[:200]
         self._active = True
 
+    def on_end(self) -> None:
+        self._complete = True
+
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._active and self.upload is not None:
             self.upload.incoming.write(data[start:end])
+
+    def result(self) -> Upload:
+        """Return the upload; raise a 422 problem when it is missing, empty or cut off."""
+        if not self._complete:
+            raise MultipartParseError("no closing boundary")
+        if self.upload is None:
+            raise Problem(
+                422, "Request not valid", "The request holds no part named `file` with a file name."
+            )
+        if self.upload.incoming.bytes == 0:
+            raise Problem(
+                422,
+                "Empty file",
+                f"The file {self.upload.filename!r} is empty (0 bytes): nothing was stored.",
+            )
+        return self.upload
+
+    def discard(self) -> None:
+        """Forget what was received."""
+        if self.upload is not None:
+            self.upload.incoming.discard()
 
 
 def clean_filename(raw: bytes) -> str:
@@ -97,49 +122,44 @@ async def receive_upload(request: Request, store: FileStore, limit: int) -> Uplo
         raise too_large(limit)
     reader = _Reader(store, limit)
     try:
-        parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": reader.on_part_begin,
-                "on_part_data": reader.on_part_data,
-                "on_header_field": reader.on_header_field,
-                "on_header_value": reader.on_header_value,
-                "on_header_end": reader.on_header_end,
-                "on_headers_finished": reader.on_headers_finished,
-            },
-            max_size=limit + ENVELOPE_BYTES,
-        )
-        received = 0
-        async for data in request.stream():
-            received += len(data)
-            if received > limit + ENVELOPE_BYTES:
-                raise too_large(limit)
-            if data:
-                await anyio.to_thread.run_sync(parser.write, data)
-        parser.finalize()
-        if reader.upload is None:
-            raise Problem(
-                422, "Request not valid", "The request holds no part named `file` with a file name."
-            )
-        if reader.upload.incoming.bytes == 0:
-            raise Problem(
-                422,
-                "Empty file",
-                f"The file {reader.upload.filename!r} is empty (0 bytes): nothing was stored.",
-            )
-        await anyio.to_thread.run_sync(reader.upload.incoming.sync)
+        await _feed(request, reader, boundary, limit)
+        upload = reader.result()
+        await anyio.to_thread.run_sync(upload.incoming.sync)
     except FileTooLarge:
-        _discard(reader)
+        reader.discard()
         raise too_large(limit) from None
     except MultipartParseError:
-        _discard(reader)
+        reader.discard()
         raise Problem(
             422, "Request not valid", "The multipart body is cut off or malformed."
         ) from None
     except BaseException:
-        _discard(reader)
+        reader.discard()
         raise
-    return reader.upload
+    return upload
+
+
+async def _feed(request: Request, reader: _Reader, boundary: bytes, limit: int) -> None:
+    parser = MultipartParser(
+        boundary,
+        {
+            "on_part_begin": reader.on_part_begin,
+            "on_part_data": reader.on_part_data,
+            "on_header_field": reader.on_header_field,
+            "on_header_value": reader.on_header_value,
+            "on_header_end": reader.on_header_end,
+            "on_headers_finished": reader.on_headers_finished,
+            "on_end": reader.on_end,
+        },
+    )
+    received = 0
+    async for data in request.stream():
+        received += len(data)
+        if received > limit + ENVELOPE_BYTES:
+            raise FileTooLarge
+        if data:
+            await anyio.to_thread.run_sync(parser.write, data)
+    parser.finalize()
 
 
 def too_large(limit: int) -> Problem:
@@ -151,8 +171,3 @@ def too_large(limit: int) -> Problem:
         "operator to raise MAX_UPLOAD_BYTES.",
         headers={"Connection": "close"},
     )
-
-
-def _discard(reader: _Reader) -> None:
-    if reader.upload is not None:
-        reader.upload.incoming.discard()

@@ -10,8 +10,8 @@ from slipway_backend.settings import Settings
 def load_embedder(settings: Settings) -> Embedder:
     """Load the builtin model from MODEL_DIRECTORY; raise StartRefused when it is not there."""
     # The runtime behind it takes memory and start-up time, which `migrate` should not pay.
-    from slipway_backend.embedding.builtin import BuiltinEmbedder
-    from slipway_backend.embedding.folder import ModelUnusable
+    from slipway_backend.embedding.builtin import BuiltinEmbedder  # noqa: PLC0415
+    from slipway_backend.embedding.folder import ModelUnusable  # noqa: PLC0415
 
     try:
         return BuiltinEmbedder(settings.model_directory)

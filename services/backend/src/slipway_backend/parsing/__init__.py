@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+CELL_SEPARATOR = " | "
 Kind = Literal["heading", "text", "table", "code"]
 
 
@@ -13,7 +14,7 @@ class Block:
     """One piece of a document that belongs together.
 
     ``level`` is 1 to 6 for headings and 0 otherwise; ``page`` counts from 1 where pages exist.
-    A table's rows are lines whose cells are separated by `` | ``.
+    A table's rows are lines whose cells are separated by ``CELL_SEPARATOR``.
     """
 
     kind: Kind

@@ -37,7 +37,8 @@ def restrict(limits: Limits) -> None:
 
 def answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     """Parse and return ``{"parsed": ...}`` or ``{"error": "one sentence"}``."""
-    from slipway_backend.parsing.readers import read
+    # After `restrict`, so that the limits hold for what the parsers bring along too.
+    from slipway_backend.parsing.readers import read  # noqa: PLC0415
 
     try:
         parsed = read(Path(request["path"]), request["filename"], limits)

@@ -23,7 +23,8 @@ RATIO_MATTERS_ABOVE = 20 * 1024 * 1024
 MAX_MEMBERS = 10_000
 
 _HTML_START = re.compile(
-    rb"^\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.I | re.S
+    rb"^\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -45,7 +46,7 @@ def detect(path: Path, filename: str, limits: Limits) -> str:
             "The file is an encrypted or old-style Office document, which cannot be read: "
             "save it without a password as DOCX or PDF."
         )
-    if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _detect_zip(path, limits)
     suffix = Path(filename).suffix.lower()
     wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))

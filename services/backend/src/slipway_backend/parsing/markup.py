@@ -10,15 +10,18 @@ from bs4 import BeautifulSoup
 from bs4.element import Comment, NavigableString, PreformattedString, Tag
 from charset_normalizer import from_bytes
 
-from slipway_backend.parsing import Block
+from slipway_backend.parsing import CELL_SEPARATOR, Block
 
 _SPACE = re.compile(r"\s+")
-_DROPPED = ("script", "style", "noscript", "template", "svg", "head", "nav", "iframe", "form")
+_DROPPED = ("script", "style", "noscript", "template", "svg", "head", "nav", "iframe")
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_BLOCKS = frozenset(
-    "address article aside blockquote body dd details div dl dt fieldset figcaption figure footer "
-    "header hr html li main ol p pre section summary table ul".split()
-) | frozenset(_HEADINGS)
+# fmt: off
+_BLOCKS = frozenset({
+    "address", "article", "aside", "blockquote", "body", "dd", "details", "div", "dl", "dt",
+    "fieldset", "figcaption", "figure", "footer", "header", "hr", "html", "li", "main",
+    "ol", "p", "pre", "section", "summary", "table", "ul",
+}) | frozenset(_HEADINGS)
+# fmt: on
 
 
 def read_text(path: Path) -> str:
@@ -85,7 +88,7 @@ def _block(tag: Tag) -> Iterator[Block]:
         for row in tag.find_all("tr"):
             cells = [_clean(cell.get_text(" ")) for cell in row.find_all(("th", "td"))]
             if any(cells):
-                rows.append(" | ".join(cells))
+                rows.append(CELL_SEPARATOR.join(cells))
         if rows:
             yield Block("table", "\n".join(rows))
     else:

@@ -6,6 +6,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import mammoth
+import pypdfium2
+from markdown_it import MarkdownIt
+
 from slipway_backend.errors import DocumentError
 from slipway_backend.parsing import Block, Limits, Parsed, formats
 from slipway_backend.parsing.markup import blocks_of_html, read_text
@@ -16,8 +20,6 @@ _HYPHEN = re.compile(r"(\w)[\u00ad\ufffe\u0002]\s*\n?\s*(\w)")
 
 def read_pdf(path: Path, limits: Limits) -> Parsed:
     """Read a PDF page by page, so that every passage knows its page."""
-    import pypdfium2
-
     try:
         document = pypdfium2.PdfDocument(path)
     except pypdfium2.PdfiumError as error:
@@ -48,10 +50,8 @@ def _page_blocks(text: str, page: int) -> list[Block]:
     return blocks
 
 
-def read_docx(path: Path, limits: Limits) -> Parsed:
+def read_docx(path: Path, _: Limits) -> Parsed:
     """Read a Word document by its styles: headings, paragraphs, lists and tables."""
-    import mammoth
-
     with path.open("rb") as stream:
         # Pictures would travel as base64 text; nothing here looks at them.
         html = mammoth.convert_to_html(
@@ -60,20 +60,18 @@ def read_docx(path: Path, limits: Limits) -> Parsed:
     return Parsed(formats.DOCX, blocks_of_html(html))
 
 
-def read_html(path: Path, limits: Limits) -> Parsed:
+def read_html(path: Path, _: Limits) -> Parsed:
     """Read a web page without its scripts, styles and navigation."""
     return Parsed(formats.HTML, blocks_of_html(read_text(path)))
 
 
-def read_markdown(path: Path, limits: Limits) -> Parsed:
+def read_markdown(path: Path, _: Limits) -> Parsed:
     """Read Markdown (CommonMark with tables)."""
-    from markdown_it import MarkdownIt
-
     html = MarkdownIt("commonmark").enable("table").render(read_text(path))
     return Parsed(formats.MARKDOWN, blocks_of_html(html))
 
 
-def read_plain(path: Path, limits: Limits) -> Parsed:
+def read_plain(path: Path, _: Limits) -> Parsed:
     """Read plain text; blank lines separate paragraphs."""
     text = read_text(path)
     controls = sum(1 for sign in text[:10_000] if ord(sign) < 32 and sign not in "\t\n\r\f")

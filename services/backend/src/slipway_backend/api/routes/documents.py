@@ -8,12 +8,12 @@ from uuid import UUID
 
 import anyio.to_thread
 import structlog
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from slipway_backend import documents
 from slipway_backend.api.models import DocumentList, DocumentOut
 from slipway_backend.api.problems import describe
-from slipway_backend.api.state import IdentityDependency, State, StateDependency
+from slipway_backend.api.state import IdentityDependency, State, StateDependency, get_identity
 from slipway_backend.api.uploads import Upload, receive_upload
 from slipway_backend.database import Connection
 from slipway_backend.documents import Document, NewDocument
@@ -21,7 +21,7 @@ from slipway_backend.errors import Problem
 from slipway_backend.logs import get_logger
 from slipway_backend.queue import defer_ingestion
 
-router = APIRouter(prefix="/v1/documents", tags=["documents"])
+router = APIRouter(prefix="/v1/documents", tags=["documents"], dependencies=[Depends(get_identity)])
 
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -135,7 +135,6 @@ async def _store(state: State, received: Upload, new: NewDocument) -> tuple[Docu
 @router.get("", responses=describe(401, 422, 503))
 async def list_documents(
     state: StateDependency,
-    identity: IdentityDependency,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> DocumentList:
@@ -149,9 +148,7 @@ async def list_documents(
 
 
 @router.get("/{document_id}", responses=describe(401, 404, 422, 503))
-async def get_document(
-    document_id: UUID, state: StateDependency, identity: IdentityDependency
-) -> DocumentOut:
+async def get_document(document_id: UUID, state: StateDependency) -> DocumentOut:
     """Return one document and how far its ingestion is."""
     async with state.pool.connection() as connection:
         return DocumentOut.model_validate(await _get(connection, document_id))

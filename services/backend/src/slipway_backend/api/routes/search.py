@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from slipway_backend.api.models import (
     CitationOut,
@@ -13,15 +13,13 @@ from slipway_backend.api.models import (
     SearchResults,
 )
 from slipway_backend.api.problems import describe
-from slipway_backend.api.state import IdentityDependency, StateDependency
+from slipway_backend.api.state import StateDependency, get_identity
 
-router = APIRouter(prefix="/v1", tags=["search"])
+router = APIRouter(prefix="/v1", tags=["search"], dependencies=[Depends(get_identity)])
 
 
 @router.post("/search", responses=describe(401, 422, 503))
-async def search(
-    body: SearchRequest, state: StateDependency, identity: IdentityDependency
-) -> SearchResults:
+async def search(body: SearchRequest, state: StateDependency) -> SearchResults:
     """Find passages by words and by meaning, fused by reciprocal rank, best first.
 
     The words accept quotes for phrases and a minus sign for exclusions.
@@ -31,9 +29,7 @@ async def search(
 
 
 @router.post("/query", responses=describe(401, 422, 502, 503))
-async def query(
-    body: QueryRequest, state: StateDependency, identity: IdentityDependency
-) -> QueryAnswer:
+async def query(body: QueryRequest, state: StateDependency) -> QueryAnswer:
     """Answer a question from the documents, with numbered citations.
 
     Without a language model the answer is made of the passages' own sentences. When nothing

@@ -50,8 +50,10 @@ STATEMENTS = (
     """,
     "CREATE INDEX documents_created_at ON documents (created_at DESC, id)",
     "CREATE INDEX documents_sha256 ON documents (sha256)",
-    "CREATE INDEX documents_unfinished ON documents (created_at)"
-    " WHERE status IN ('queued', 'processing')",
+    """
+    CREATE INDEX documents_unfinished ON documents (created_at)
+    WHERE status IN ('queued', 'processing')
+    """,
     """
     CREATE TABLE chunks (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -74,8 +76,10 @@ STATEMENTS = (
     "CREATE INDEX chunks_lexemes ON chunks USING gin (lexemes)",
     # CVE-2026-3172: parallel HNSW builds overflow a buffer in pgvector before 0.8.2.
     "SET LOCAL max_parallel_maintenance_workers = 0",
-    "CREATE INDEX chunks_embedding ON chunks USING hnsw (embedding halfvec_cosine_ops)"
-    " WITH (m = 16, ef_construction = 64)",
+    """
+    CREATE INDEX chunks_embedding ON chunks USING hnsw (embedding halfvec_cosine_ops)
+    WITH (m = 16, ef_construction = 64)
+    """,
 )
 
 
