@@ -23,7 +23,6 @@ nox.options.sessions = ["lint", "types", "security", "unit", "integration", "cov
 ROOT = Path(__file__).parent
 CACHE = ROOT / ".nox"
 MEASURED = CACHE / "measured"
-STRICT = os.environ.get("SLIPWAY_STRICT") == "1"
 
 #: Member -> the folder of its packages. Its tests are in tests/unit/<member>.
 SOURCES = {
@@ -98,7 +97,7 @@ def security(session: nox.Session) -> None:
     session.run(*scan, *str(tracked).splitlines())
     audit = advisories.audit(ROOT, Path(session.bin) / "pip-audit", os.environ)
     session.log(audit.text)
-    if audit.outcome is Outcome.VULNERABLE or (audit.outcome is Outcome.NOT_RUN and STRICT):
+    if audit.fatal(os.environ):
         session.error(audit.text)
     if audit.outcome is Outcome.NOT_RUN:
         session.skip(audit.text)

@@ -25,6 +25,9 @@ from slipway.run import run
 #: A site's own OSV-compatible service, asked in place of the public ones.
 URL_VARIABLE = "SLIPWAY_ADVISORIES_URL"
 
+#: Set to 1 where an audit that could not run is a failure, such as in the workflows.
+STRICT_VARIABLE = "SLIPWAY_STRICT"
+
 #: Executes code from a document; every advisory service has known it since 2020.
 CANARY = ("pyyaml", "5.3")
 
@@ -49,6 +52,11 @@ class Audit:
 
     outcome: Outcome
     text: str
+
+    def fatal(self, environ: Mapping[str, str]) -> bool:
+        """Whether the gate fails: on a fault always, on no answer under SLIPWAY_STRICT=1."""
+        strict = environ.get(STRICT_VARIABLE) == "1"
+        return self.outcome is Outcome.VULNERABLE or (self.outcome is Outcome.NOT_RUN and strict)
 
 
 @dataclass(frozen=True)

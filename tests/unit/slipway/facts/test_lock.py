@@ -43,7 +43,9 @@ def test_a_broken_pyproject_is_refused_by_its_name(tmp_path: Path) -> None:
 
 
 def test_a_lock_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    body = 'numpy==2.4 ; python_version < "3.12" \\\n    --hash=sha256:0\nRuamel.Yaml[jinja]==0.19\n'
+    body = (
+        'numpy==2.4 ; python_version < "3.12" \\\n    --hash=sha256:0\nRuamel.Yaml[jinja]==0.19\n'
+    )
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements/a.txt").write_text(plans.text("123", body), encoding="utf-8")
     (tmp_path / "requirements/b.txt").write_text("numpy==2.4\n", encoding="utf-8")

@@ -18,7 +18,9 @@ PROJECTS = {
     "slipway": Project(
         "slipway",
         dependencies=("invoke>=2",),
-        groups={name: (f"{name}-tool>=1",) for e in plans.ENVIRONMENTS.values() for name in e.groups},
+        groups={
+            name: (f"{name}-tool>=1",) for e in plans.ENVIRONMENTS.values() for name in e.groups
+        },
         excluded=("Torch",),
     ),
     "slipway-backend": Project(
@@ -35,7 +37,9 @@ def compiled(projects: Mapping[str, Project] = PROJECTS, pins: str = "") -> dict
     """Make the locks that compiling `projects` would give, each with the text `pins`."""
     wanted = {name: plans.wanted(e, projects) for name, e in plans.ENVIRONMENTS.items()}
     wanted[plans.CONSTRAINTS] = plans.everything(projects)
-    return {name: locked(plans.inputs_digest(asked, ("torch",)), pins) for name, asked in wanted.items()}
+    return {
+        name: locked(plans.inputs_digest(asked, ("torch",)), pins) for name, asked in wanted.items()
+    }
 
 
 def locked(inputs: str, pins: str) -> Lock:
@@ -100,7 +104,10 @@ def test_a_missing_lock_and_a_lock_of_nothing_are_named() -> None:
     [
         (plans.Environment(extras=(("slipway-backend", "gpu"),)), "no extra 'gpu'"),
         (plans.Environment(groups=("docs",)), "no dependency group 'docs'"),
-        (plans.Environment(members=("slipway-edge",)), "infra/nginx/agent/pyproject.toml: not there"),
+        (
+            plans.Environment(members=("slipway-edge",)),
+            "infra/nginx/agent/pyproject.toml: not there",
+        ),
     ],
 )
 def test_asking_for_what_no_pyproject_has_is_refused(
