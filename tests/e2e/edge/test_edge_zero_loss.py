@@ -1,0 +1,84 @@
+"""No request is lost while generations switch and backends die, stop, come back and are added."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from edge_rig import Edge, docker, until
+from load import Load, Result
+
+SWITCHES = 12
+
+
+def report(name: str, result: Result) -> None:
+    """Keep the figures where SLIPWAY_REPORTS says."""
+    print(f"{name}: {json.dumps(result.summary())}")
+    if folder := os.environ.get("SLIPWAY_REPORTS"):
+        Path(folder, f"edge-{name}.json").write_text(json.dumps(result.summary()))
+
+
+def test_twelve_switches_lose_nothing_and_every_count_returns_to_zero(new_edge: Edge) -> None:
+    """300 requests a second, half on kept and half on fresh connections, over twelve switches."""
+    edge = new_edge
+    edge.start()
+    for generation in (1, 1, 2, 2):
+        edge.backend(generation)
+    edge.switch(1, backends=2)
+    with Load(f"{edge.url}/switching", edge.ca_file, 300, 120) as load:
+        for number in range(SWITCHES):
+            target = load.result.sent + 600
+            until("600 more requests", lambda target=target: load.result.sent >= target)
+            acknowledged = edge.switch(2 - number % 2, backends=2)
+            assert acknowledged["generation"] == 2 - number % 2
+    report("switches", load.result)
+    assert load.result.failed == {}
+    assert load.result.ok >= 600 * SWITCHES
+    assert set(load.result.generations) == {"1", "2"}
+    until("all counts at zero", lambda: edge.in_flight() == 0)
+
+
+def test_backends_killed_stopped_started_and_added_lose_nothing(new_edge: Edge) -> None:
+    """One backend is killed with SIGKILL and started again, one stopped and started, one added."""
+    edge = new_edge
+    edge.start()
+    killed, stopped = edge.backend(1), edge.backend(1)
+    edge.switch(1, backends=2)
+    with Load(f"{edge.url}/dying", edge.ca_file, 250, 180) as load:
+        until("500 requests", lambda: load.result.sent >= 500)
+        docker("kill", "--signal", "KILL", killed)
+        until("the dead one out", lambda: edge.ready() == 1)
+        docker("start", killed)
+        until("the killed one back", lambda: edge.ready() == 2)
+        docker("stop", "--time", "10", stopped)
+        until("the stopped one out", lambda: edge.ready() == 1)
+        docker("start", stopped)
+        until("the stopped one back", lambda: edge.ready() == 2)
+        edge.backend(1)
+        until("the added one in", lambda: edge.ready() == 3)
+        target = load.result.sent + 500
+        until("500 more requests", lambda: load.result.sent >= target)
+    report("backends", load.result)
+    assert load.result.failed == {}
+    until("all counts at zero", lambda: edge.in_flight() == 0)
+
+
+def test_writes_survive_a_killed_backend(new_edge: Edge) -> None:
+    """A POST in flight on a backend that dies is sent to the other one."""
+    edge = new_edge
+    edge.start()
+    killed = edge.backend(1)
+    edge.backend(1)
+    edge.switch(1, backends=2)
+    with Load(
+        f"{edge.url}/write", edge.ca_file, 100, 60, method="POST", body=b"x" * 20_000
+    ) as load:
+        until("200 requests", lambda: load.result.sent >= 200)
+        docker("kill", "--signal", "KILL", killed)
+        until("the dead one out", lambda: edge.ready() == 1)
+        target = load.result.sent + 200
+        until("200 more requests", lambda: load.result.sent >= target)
+    report("writes", load.result)
+    assert load.result.failed == {}
+    until("all counts at zero", lambda: edge.in_flight() == 0)
