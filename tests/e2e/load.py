@@ -193,7 +193,9 @@ def _require_this_machine(host: str) -> None:
             try:
                 probe.bind((address[0], 0))
             except OSError:
-                raise ValueError(f"{host} ({address[0]}) is not an address of this machine") from None
+                raise ValueError(
+                    f"{host} ({address[0]}) is not an address of this machine"
+                ) from None
 
 
 def main() -> None:

@@ -14,7 +14,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
 
-ready = os.environ.get("READY", "yes") == "yes"
+draining = threading.Event()
+if os.environ.get("READY", "yes") != "yes":
+    draining.set()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -24,7 +26,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/health/ready":
-            self.answer(200 if ready else 503, {"ready": ready})
+            self.answer(503 if draining.is_set() else 200, {"ready": not draining.is_set()})
         elif path == "/stream":
             self.stream()
         elif path == "/slow":
@@ -59,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Slipway-Generation", os.environ["GENERATION"])
-        if not ready:
+        if draining.is_set():
             self.send_header("Connection", "close")
             self.close_connection = True
         self.end_headers()
@@ -75,8 +77,7 @@ class Server(ThreadingHTTPServer):
 
 
 def drain(number: int, frame: FrameType | None) -> None:
-    global ready
-    ready = False
+    draining.set()
     threading.Timer(2, server.shutdown).start()
 
 

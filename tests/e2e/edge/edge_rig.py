@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import ssl
 import subprocess
 import time
@@ -43,7 +42,7 @@ def until(what: str, look: Callable[[], Any], seconds: float = 20) -> Any:
 
 
 class Edge:
-    """One edge container and its backends; everything it starts carries its name and goes with it."""
+    """One edge container and its backends; what it starts carries its name and goes with it."""
 
     def __init__(self, image: str, folder: Path) -> None:
         self.image = image
@@ -65,7 +64,7 @@ class Edge:
 
     def start(self, **environment: str) -> None:
         """Start the edge as production runs it: read-only, no capabilities, memory bounded."""
-        settings = {"PUBLIC_HTTPS_PORT": "8443", "EDGE_REQUESTS_PER_SECOND": "1000", **environment}
+        settings = {"PUBLIC_HTTPS_PORT": "8443", **environment}
         docker(
             *("run", "--detach", "--name", self.name, "--network", self.name, "--init"),
             *("--read-only", "--cap-drop", "ALL"),
@@ -133,7 +132,8 @@ class Edge:
             code, answer = self.command("switch", str(generation))
             return answer if code == 0 and len(answer["addresses"]) >= backends else None
 
-        return until(f"generation {generation} serving", acknowledged)
+        answer: dict[str, Any] = until(f"generation {generation} serving", acknowledged)
+        return answer
 
     def in_flight(self) -> int:
         """Requests in flight at all addresses of all generations."""

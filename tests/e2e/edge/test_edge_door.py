@@ -77,9 +77,7 @@ def test_operators_pages_are_hidden_in_every_spelling(edge: Edge, path: str) -> 
 @pytest.mark.parametrize(
     ("path", "mebibytes"), [("/v1/documents", 102), ("/v1/search", 2), ("/v1/documents/7", 2)]
 )
-def test_a_body_too_large_is_answered_with_a_problem(
-    edge: Edge, path: str, mebibytes: int
-) -> None:
+def test_a_body_too_large_is_answered_with_a_problem(edge: Edge, path: str, mebibytes: int) -> None:
     """413 from the length alone, before the body is read."""
     connection = http.client.HTTPSConnection(
         "localhost",
@@ -134,7 +132,7 @@ def test_a_callers_claims_about_itself_are_not_believed(edge: Edge) -> None:
 
 def test_the_request_id_is_passed_on_when_sane_and_made_when_not(edge: Edge) -> None:
     """Backend, answer and log see the same id."""
-    status, headers, body = edge.ask("/", headers={"X-Request-ID": "caller-4711-abc"})
+    _, headers, body = edge.ask("/", headers={"X-Request-ID": "caller-4711-abc"})
     assert headers["x-request-id"] == "caller-4711-abc"
     assert json.loads(body)["headers"]["X-Request-ID"] == "caller-4711-abc"
     made = edge.ask("/", headers={"X-Request-ID": 'a"b {}'})[1]["x-request-id"]

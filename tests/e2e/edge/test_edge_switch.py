@@ -9,6 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from edge_rig import Edge, docker, until
 
+KILL_WORKERS = """
+import os, pathlib
+for folder in pathlib.Path("/proc").iterdir():
+    if folder.name.isdigit():
+        words = (folder / "cmdline").read_bytes()
+        if words.startswith(b"nginx: worker"):
+            os.kill(int(folder.name), 9)
+"""
+
 
 def test_a_generation_without_a_ready_backend_is_refused_and_the_old_one_serves(edge: Edge) -> None:
     """The reason names what each address answered, or that there is none."""
@@ -28,7 +37,7 @@ def test_a_generation_without_a_ready_backend_is_refused_and_the_old_one_serves(
 
 
 def test_a_request_of_the_old_generation_is_counted_until_it_ends(new_edge: Edge) -> None:
-    """Drained is a count: a slow request holds it, also when the client hangs up it is given back."""
+    """Drained is a count: a slow request holds it, and one that was hung up on gives it back."""
     edge = new_edge
     edge.start()
     edge.backend(1)
@@ -54,6 +63,22 @@ def test_a_request_of_the_old_generation_is_counted_until_it_ends(new_edge: Edge
     until("the abandoned request given back", lambda: edge.in_flight() == 0, seconds=10)
 
 
+def test_a_crashed_worker_gives_its_counts_back(new_edge: Edge) -> None:
+    """Otherwise a drain would wait for requests that nobody holds any more."""
+    edge = new_edge
+    edge.start()
+    edge.backend(1)
+    edge.switch(1)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(edge.ask, "/slow?20").add_done_callback(lambda done: done.exception())
+        until("four requests in flight", lambda: edge.in_flight() == 4)
+        docker("exec", edge.name, "python3", "-c", KILL_WORKERS)
+        until("their counts given back", lambda: edge.in_flight() == 0, seconds=10)
+    assert edge.ask("/")[0] == 200
+    until("nothing in flight", lambda: edge.in_flight() == 0)
+
+
 def test_a_killed_agent_is_started_again_while_nginx_serves(edge: Edge) -> None:
     """NGINX keeps the last good list; the agent comes back with the generation from disk."""
     pid = edge.status()["agent"]["pid"]
@@ -62,7 +87,7 @@ def test_a_killed_agent_is_started_again_while_nginx_serves(edge: Edge) -> None:
 
     def back() -> bool:
         agent = edge.status()["agent"]
-        return agent["running"] and agent["pid"] != pid and agent["rounds"] > 0
+        return bool(agent["running"] and agent["pid"] != pid and agent["rounds"] > 0)
 
     until("a new agent", back)
     assert edge.status()["generation"] == 1

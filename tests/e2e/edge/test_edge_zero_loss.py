@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 from edge_rig import Edge, docker, until
@@ -19,6 +20,18 @@ def report(name: str, result: Result) -> None:
         Path(folder, f"edge-{name}.json").write_text(json.dumps(result.summary()))
 
 
+def wait_for(load: Load, more: int) -> None:
+    """Wait until that many more requests were answered."""
+    target = load.result.sent + more
+    until(f"{more} more requests", lambda: load.result.sent >= target)
+
+
+def drained(edge: Edge, generation: int) -> bool:
+    """Whether no request is in flight on a generation."""
+    count: int = edge.status()["in_flight_by_generation"][str(generation)]
+    return count == 0
+
+
 def test_twelve_switches_lose_nothing_and_every_count_returns_to_zero(new_edge: Edge) -> None:
     """300 requests a second, half on kept and half on fresh connections, over twelve switches."""
     edge = new_edge
@@ -28,8 +41,7 @@ def test_twelve_switches_lose_nothing_and_every_count_returns_to_zero(new_edge: 
     edge.switch(1, backends=2)
     with Load(f"{edge.url}/switching", edge.ca_file, 300, 120) as load:
         for number in range(SWITCHES):
-            target = load.result.sent + 600
-            until("600 more requests", lambda target=target: load.result.sent >= target)
+            wait_for(load, 600)
             acknowledged = edge.switch(2 - number % 2, backends=2)
             assert acknowledged["generation"] == 2 - number % 2
     report("switches", load.result)
@@ -46,7 +58,7 @@ def test_backends_killed_stopped_started_and_added_lose_nothing(new_edge: Edge) 
     killed, stopped = edge.backend(1), edge.backend(1)
     edge.switch(1, backends=2)
     with Load(f"{edge.url}/dying", edge.ca_file, 250, 180) as load:
-        until("500 requests", lambda: load.result.sent >= 500)
+        wait_for(load, 500)
         docker("kill", "--signal", "KILL", killed)
         until("the dead one out", lambda: edge.ready() == 1)
         docker("start", killed)
@@ -57,10 +69,33 @@ def test_backends_killed_stopped_started_and_added_lose_nothing(new_edge: Edge) 
         until("the stopped one back", lambda: edge.ready() == 2)
         edge.backend(1)
         until("the added one in", lambda: edge.ready() == 3)
-        target = load.result.sent + 500
-        until("500 more requests", lambda: load.result.sent >= target)
+        wait_for(load, 500)
     report("backends", load.result)
     assert load.result.failed == {}
+    until("all counts at zero", lambda: edge.in_flight() == 0)
+
+
+def test_releases_that_remove_what_drained_lose_nothing(new_edge: Edge) -> None:
+    """Start the next generation, switch, wait for the count of the old one, remove it; four times.
+
+    The engine gives the freed addresses to the next generation, so stale connections would show.
+    """
+    edge = new_edge
+    edge.start()
+    old = [edge.backend(1), edge.backend(1)]
+    edge.switch(1, backends=2)
+    with Load(f"{edge.url}/releasing", edge.ca_file, 200, 180) as load:
+        for generation in range(2, 6):
+            new = [edge.backend(generation), edge.backend(generation)]
+            edge.switch(generation, backends=2)
+            until("the old generation drained", partial(drained, edge, generation - 1))
+            for name in old:
+                edge.remove(name)
+            old = new
+            wait_for(load, 300)
+    report("releases", load.result)
+    assert load.result.failed == {}
+    assert set(load.result.generations) == {"1", "2", "3", "4", "5"}
     until("all counts at zero", lambda: edge.in_flight() == 0)
 
 
@@ -74,11 +109,10 @@ def test_writes_survive_a_killed_backend(new_edge: Edge) -> None:
     with Load(
         f"{edge.url}/write", edge.ca_file, 100, 60, method="POST", body=b"x" * 20_000
     ) as load:
-        until("200 requests", lambda: load.result.sent >= 200)
+        wait_for(load, 200)
         docker("kill", "--signal", "KILL", killed)
         until("the dead one out", lambda: edge.ready() == 1)
-        target = load.result.sent + 200
-        until("200 more requests", lambda: load.result.sent >= target)
+        wait_for(load, 200)
     report("writes", load.result)
     assert load.result.failed == {}
     until("all counts at zero", lambda: edge.in_flight() == 0)

@@ -1,11 +1,11 @@
 local balancer = require "ngx.balancer"
+local in_flight = require "slipway.in_flight"
 local peers = require "slipway.peers"
 
 local _M = {}
 
 -- NGX_BUSY: "no live upstream", which NGINX answers with 502.
 local BUSY = -3
-local in_flight = ngx.shared.in_flight
 
 local function least_loaded(list, tried)
     local best, fewest
@@ -16,7 +16,7 @@ local function least_loaded(list, tried)
         local address = list.addresses[(first + step) % count + 1]
         if not tried[address] then
             untried = untried + 1
-            local number = in_flight:get(list.generation .. " " .. address) or 0
+            local number = in_flight.of(list.generation .. " " .. address)
             if not fewest or number < fewest then
                 best, fewest = address, number
             end
@@ -30,7 +30,7 @@ function _M.release()
     local key = ngx.var.edge_peer
     if key and key ~= "" then
         ngx.var.edge_peer = ""
-        in_flight:incr(key, -1)
+        in_flight.down(key)
     end
 end
 
@@ -42,7 +42,7 @@ function _M.pick()
     local list, address, untried, key
     repeat
         if key then
-            in_flight:incr(key, -1)
+            in_flight.down(key)
         end
         list = peers.active()
         address, untried = least_loaded(list, tried)
@@ -55,7 +55,7 @@ function _M.pick()
             return ngx.exit(BUSY)
         end
         key = list.generation .. " " .. address
-        in_flight:incr(key, 1, 0)
+        in_flight.up(key)
         -- Counted first, compared after: once a new list is acknowledged,
         -- nobody can still begin on the old one without being counted.
     until peers.is_active(list)

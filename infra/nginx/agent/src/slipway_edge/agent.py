@@ -134,7 +134,8 @@ class Agent:
             previous = old.previous if old.generation == generation else old.generation or None
             record = Record(generation, ready, previous)
             try:
-                # On disk before it serves: a crash in between comes back with the new one, proved ready.
+                # On disk before it serves: a crash in between comes back with the new one,
+                # which is proved ready.
                 self._store.save(record)
                 serving = self._nginx.put(Peers(generation, ready, len(ready)))
             except EdgeError as error:

@@ -18,7 +18,7 @@ class Peers:
 
 @dataclass(frozen=True)
 class Serving:
-    """What NGINX says it serves: its peers and the requests in flight, per generation and address."""
+    """What NGINX says it serves, and the requests in flight per generation and address."""
 
     peers: Peers
     in_flight: Mapping[int, Mapping[str, int]] = field(default_factory=dict)

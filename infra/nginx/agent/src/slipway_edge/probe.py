@@ -16,7 +16,7 @@ Resolve = Callable[[str, int], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Answer:
-    """What one address said: whether it answered HTTP at all, is ready, and the words for people."""
+    """Whether one address answers HTTP at all, whether it is ready, and what it said."""
 
     address: str
     alive: bool

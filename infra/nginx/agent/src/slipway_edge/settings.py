@@ -26,15 +26,13 @@ class Setting:
 
 
 SETTINGS = (
-    Setting(
-        "PUBLIC_HTTPS_PORT", 443, 1, 65535, "The port people see; redirects to HTTPS name it."
-    ),
+    Setting("PUBLIC_HTTPS_PORT", 443, 1, 65535, "The port people see; redirects to HTTPS name it."),
     Setting(
         "EDGE_WORKERS",
         2,
         1,
         64,
-        "Two workers terminate some thousand requests a second; more only cost memory on a small host.",
+        "Two workers serve some thousand requests a second; more cost memory on a small host.",
     ),
     Setting(
         "EDGE_REQUESTS_PER_SECOND",
@@ -48,7 +46,7 @@ SETTINGS = (
         500,
         1,
         100_000,
-        "Requests above the rate that still pass: one second's worth, for a page that loads at once.",
+        "Requests above the rate that still pass: one second's worth, for many pages at once.",
     ),
     Setting(
         "EDGE_LOGINS_PER_SECOND",
@@ -90,7 +88,7 @@ SETTINGS = (
         30,
         1,
         3600,
-        "A client that sends or reads nothing for this long is gone or holds a connection on purpose.",
+        "A client that sends or reads nothing for this long is gone, or stays on purpose.",
     ),
     Setting(
         "EDGE_ANSWER_SECONDS",

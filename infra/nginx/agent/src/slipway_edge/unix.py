@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """An HTTP connection to the Unix socket at ``path``; ``timeout`` is in seconds per operation."""
+    """HTTP to the Unix socket at ``path``; ``timeout`` is in seconds per operation."""
 
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
