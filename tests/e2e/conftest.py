@@ -1,0 +1,47 @@
+"""One environment for all end-to-end tests: released once, taken down at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parent)]
+
+from site_copy import NAME, Site  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with no environment yet; whatever an earlier run left of it is gone."""
+    made = Site(tmp_path_factory.mktemp("site"))
+    down = ("down", "--env", NAME, "--volumes", "--yes")
+    assert made.invoke(*down).exit_code == 0
+    try:
+        yield made
+    finally:
+        made.set_environment()
+        ended = made.invoke(*down)
+        made.engine.close()
+    assert ended.exit_code == 0, ended.text
+
+
+@pytest.fixture(scope="session")
+def released(site: Site) -> Site:
+    """The site with its first release."""
+    answer = site.invoke("release", "--env", NAME)
+    assert answer.exit_code == 0, answer.text
+    site.first_release = answer.text
+    return site
+
+
+@pytest.fixture(scope="session", autouse=True)
+def edge_image(released: Site) -> None:
+    """Tell the edge's own tests which image to use: the one that was released."""
+    if "SLIPWAY_EDGE_IMAGE" not in os.environ:
+        os.environ["SLIPWAY_EDGE_IMAGE"] = next(
+            each["image"] for each in released.status()["containers"] if each["service"] == "edge"
+        )

@@ -1,0 +1,35 @@
+"""A release that fails leaves the old generation serving and says why."""
+
+from __future__ import annotations
+
+from load import Load
+from site_copy import NAME, Site
+
+BROKEN = '\nraise SystemExit("this backend cannot start")\n'
+
+
+def test_a_backend_that_cannot_start_is_taken_back_and_explained(released: Site) -> None:
+    before = released.status()
+    path = released.root / "services/backend/src/slipway_backend/api/app.py"
+    whole = path.read_text()
+    path.write_text(whole + BROKEN)
+    try:
+        with Load(f"{released.url}/health", released.authority, 20, 240) as load:
+            answer = released.invoke("release", "--env", NAME)
+            result = load.stop()
+    finally:
+        path.write_text(whole)
+    assert answer.exit_code == 1
+    assert "did not become healthy" in answer.text
+    assert "this backend cannot start" in answer.text
+    assert "exit code" in answer.text
+    assert "Traceback" not in answer.text
+    after = released.status()
+    assert after["generation"] == before["generation"]
+    assert {each["name"] for each in after["containers"]} == {
+        each["name"] for each in before["containers"]
+    }
+    assert dict(result.failed) == {}
+    again = released.invoke("release", "--env", NAME)
+    assert again.exit_code == 0
+    assert "Nothing to do" in again.text

@@ -1,0 +1,36 @@
+"""A release that is killed is finished by the next one; nobody is blocked for long."""
+
+from __future__ import annotations
+
+import time
+
+from load import Load
+from site_copy import NAME, Site
+
+LEASE_SECONDS = 60
+
+
+def test_the_next_release_finishes_what_a_killed_one_began(released: Site) -> None:
+    before = released.status()["generation"]
+    released.set_environment(log_level="debug")
+    with Load(f"{released.url}/health", released.authority, 20, 300) as load:
+        killed = released.start("release", "--env", NAME)
+        assert killed.stdout is not None
+        for line in killed.stdout:
+            if line.startswith("  ") and "prove" in line:
+                break
+        # The plan is printed; the new generation is being started.
+        time.sleep(3)
+        killed.kill()
+        killed.wait()
+        blocked = released.invoke("release", "--env", NAME)
+        assert blocked.exit_code == 2, blocked.text
+        assert "is busy with release" in blocked.text
+        time.sleep(LEASE_SECONDS)
+        finished = released.invoke("release", "--env", NAME)
+        result = load.stop()
+    assert finished.exit_code == 0, finished.text
+    status = released.status()
+    assert status["generation"] > before
+    assert {each["generation"] for each in status["containers"]} == {None, status["generation"]}
+    assert dict(result.failed) == {}

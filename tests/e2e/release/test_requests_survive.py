@@ -1,0 +1,71 @@
+"""No request is lost: while the backend is changed, and when a backend is killed."""
+
+from __future__ import annotations
+
+import time
+
+from load import Load
+from site_copy import NAME, Site
+
+RATE = 40
+MOST_SECONDS = 240.0
+
+
+def load_on(site: Site, seconds: float) -> Load:
+    """Lists of documents for a logged-in user, every second one on a fresh connection."""
+    with site.client() as http:
+        token = http.headers["authorization"]
+    return Load(
+        f"{site.url}/v1/documents?limit=5",
+        site.authority,
+        RATE,
+        seconds,
+        headers={"authorization": token},
+    )
+
+
+def test_a_one_line_change_of_the_backend_rolls_only_the_app_and_loses_nothing(
+    released: Site,
+) -> None:
+    before = released.status()
+    platform = {
+        name: started for name, started in released.containers().items() if "platform" in name
+    }
+    path = released.root / "services/backend/src/slipway_backend/__init__.py"
+    path.write_text(path.read_text() + "\nCHANGED = True\n")
+    with load_on(released, MOST_SECONDS) as load:
+        answer = released.invoke("release", "--env", NAME)
+        result = load.stop()
+    assert answer.exit_code == 0, answer.text
+    assert "build backend; unchanged: edge, postgres, toolbox" in answer.text
+    after = released.status()
+    assert after["generation"] == before["generation"] + 1
+    assert {
+        name: started for name, started in released.containers().items() if "platform" in name
+    } == platform
+    assert {each["generation"] for each in after["containers"]} == {None, after["generation"]}
+    assert result.ok > RATE
+    assert dict(result.failed) == {}
+    assert set(result.generations) == {str(before["generation"]), str(after["generation"])}
+
+
+def test_killing_one_backend_loses_nothing_and_it_comes_back(released: Site) -> None:
+    backends = [
+        each["name"] for each in released.status()["containers"] if each["service"] == "backend"
+    ]
+    victim = released.engine.containers.get(backends[0])
+    with load_on(released, 60) as load:
+        time.sleep(2)
+        victim.kill("SIGKILL")
+        time.sleep(6)
+        victim.start()
+        deadline = time.monotonic() + 40
+        while not all(address["ready"] for address in released.status()["edge"]["addresses"]):
+            assert time.monotonic() < deadline, "the killed backend did not come back"
+            time.sleep(1)
+        time.sleep(2)
+        result = load.stop()
+    assert dict(result.failed) == {}
+    assert result.ok > RATE
+    assert len(released.status()["edge"]["addresses"]) == 2
+
