@@ -1,0 +1,475 @@
+"""A stand-in for a Docker engine, its `docker` program and a registry: enough for a release.
+
+The engine speaks the Docker API's few endpoints that Slipway uses, on a Unix socket. The program
+understands exactly the command lines that src/slipway/commands builds and sends them through the
+same socket; any other is refused and remembered in `unknown`. What containers would do is told
+to it beforehand in `faults`. The toolbox is the real one, on folders in place of volumes.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import string
+import struct
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socketserver import ThreadingMixIn, UnixStreamServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[3] / "infra/toolbox/src"))
+
+from slipway_toolbox import vault  # noqa: E402
+from slipway_toolbox.__main__ import VERBS  # noqa: E402
+from slipway_toolbox.store import Denied  # noqa: E402
+
+BASE_ID = "sha256:" + "b" * 64
+CONFINED = tuple(
+    "--network none --read-only --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE"
+    " --cap-add FOWNER --security-opt no-new-privileges:true --pids-limit 32 --memory 128m".split()
+)
+PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
+DENIED = 3
+LABEL = "com.docker.compose."
+STARTED = "2026-01-02T03:04:05.678901234Z"
+
+
+@dataclass
+class Faults:
+    """What goes wrong, until it is taken back.
+
+    `service` maps a service to how its new containers fare: unhealthy, starting, exited or oom.
+    `edge_refuses` maps a generation to the edge's reason. `die_after_step` kills the one who
+    releases (nothing of theirs reaches the engine any more) when that many steps are done, before
+    they can say so; `die_before` when the named toolbox verb is called.
+    """
+
+    service: dict[str, str] = field(default_factory=dict)
+    edge_refuses: dict[int, str] = field(default_factory=dict)
+    migrate: str = ""
+    build: str = ""
+    config: str = ""
+    port_taken: str = ""
+    unpushed: bool = False
+    die_after_step: int | None = None
+    die_before: str = ""
+
+
+@dataclass
+class Answer:
+    """What a command printed and how it ended."""
+
+    output: str = ""
+    errors: str = ""
+    exit_code: int = 0
+
+
+class Standin:
+    """Engine, `docker` program and registry; everything they hold is an attribute."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.faults = Faults()
+        self.containers: dict[str, dict[str, Any]] = {}
+        self.networks: dict[str, dict[str, Any]] = {}
+        self.volumes: dict[str, dict[str, Any]] = {}
+        self.images: dict[str, str] = {"slipway/base:trixie": BASE_ID}
+        self.tags: dict[str, str] = {}
+        self.toolboxes: dict[str, dict[str, str]] = {}
+        self.generation: int | None = None
+        self.in_flight: list[dict[str, int]] = []
+        self.changes: list[str] = []
+        self.commands: list[tuple[str, ...]] = []
+        self.unknown: list[str] = []
+        self.dead = False
+        self.steps_done = 0
+        self.number = 0
+        self._lock = threading.Lock()
+        (folder / "bin").mkdir(parents=True)
+        program = folder / "bin" / "docker"
+        program.write_text(f"#!{sys.executable} -SE\n{(HERE / 'docker').read_text()}")
+        program.chmod(0o755)
+        self.socket = folder / "engine.sock"
+        self._servers = (_Unix(str(self.socket), _handler(self.answer)),)
+        self._registry = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._manifest))
+        self.registry = f"localhost:{self._registry.server_address[1]}"
+
+    def __enter__(self) -> Standin:
+        for server in (*self._servers, self._registry):
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in (*self._servers, self._registry):
+            server.shutdown()
+            server.server_close()
+
+    # What a test says and asks
+
+    def revive(self) -> None:
+        """Time has passed since the release was killed: its lease is over, its toolbox gone."""
+        self.dead = False
+        self.faults = Faults()
+        self.toolboxes.clear()
+        for path in self.folder.glob("volumes/*-state/lease.json"):
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"expires": 0}))
+
+    def project(self, name: str) -> list[dict[str, Any]]:
+        """The containers of a Compose project."""
+        return [
+            each
+            for each in self.containers.values()
+            if each["Config"]["Labels"][LABEL + "project"] == name
+        ]
+
+    def volume(self, name: str) -> Path:
+        """The folder that stands for a volume."""
+        return self.folder / "volumes" / name
+
+    # The Docker API
+
+    def answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes] | None:
+        """One request of the Docker API, or one command line; None hangs up."""
+        with self._lock:
+            if self.dead:
+                return None
+            url = urlsplit(target)
+            path = unquote(url.path).removeprefix("/v1.45")
+            content = json.loads(body or b"{}")
+            if path == "/standin/command":
+                argv = tuple(content["argv"])
+                self.commands.append(argv)
+                done = self._command(argv, content)
+                return None if self.dead else (200, json.dumps(done.__dict__).encode())
+            if method != "GET":
+                self.changes.append(f"{method} {path} {content.get('Name', '')}".rstrip())
+            return self._api(method, path, parse_qs(url.query), content)
+
+    def _api(
+        self, method: str, path: str, query: Mapping[str, list[str]], content: dict[str, Any]
+    ) -> tuple[int, bytes]:
+        found: Any = None
+        match (method, *path.strip("/").split("/")):
+            case ("GET", "_ping"):
+                return 200, b"OK"
+            case ("GET", "version"):
+                found = {"ApiVersion": "1.45", "Version": "26.1.5"}
+            case ("GET", "containers", "json"):
+                found = [{"Id": each} for each in self.containers]
+            case ("GET", "containers", identity, "json"):
+                found = self.containers.get(identity)
+            case ("GET", "containers", identity, "logs"):
+                lines = f"{self.containers[identity]['Name']} said this\n".encode()
+                return 200, struct.pack(">BxxxL", 1, len(lines)) + lines
+            case ("GET", "networks" | "volumes" as kind):
+                held = list(getattr(self, kind).values())
+                wanted = [w for w in json.loads(query.get("filters", ["{}"])[0]).get("label", ())]
+                held = [
+                    each
+                    for each in held
+                    if all(w in [f"{k}={v}" for k, v in each["Labels"].items()] for w in wanted)
+                ]
+                found = held if kind == "networks" else {"Volumes": held}
+            case ("GET", "networks" | "volumes" as kind, name):
+                found = getattr(self, kind).get(name)
+            case ("POST", "networks" | "volumes" as kind, "create"):
+                found = self._make(kind, content["Name"], content)
+            case ("DELETE", "networks" | "volumes" as kind, name):
+                getattr(self, kind).pop(name)
+                return 204, b""
+            case ("GET", "images", *parts, "json") if "/".join(parts) in self.images:
+                found = {"Id": self.images["/".join(parts)], "RepoTags": []}
+            case ("GET", "images", *_):
+                pass
+            case _:
+                self.unknown.append(f"{method} {path}")
+        if found is None:
+            return 404, json.dumps({"message": f"no such thing: {path}"}).encode()
+        return (201 if method == "POST" else 200), json.dumps(found).encode()
+
+    def _make(self, kind: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
+        labels = content.get("Labels") or {}
+        made = {"Name": name, "Id": name, "Labels": labels, "Internal": content.get("Internal")}
+        getattr(self, kind)[name] = made
+        if kind == "volumes":
+            self.volume(name).mkdir(parents=True, exist_ok=True)
+        return made
+
+    def _manifest(self, method: str, target: str, _body: bytes) -> tuple[int, bytes, str] | None:
+        _, _, repository, image, _, tag = target.split("/")
+        digest = self.tags.get(f"{repository}/{image}:{tag}")
+        return (404, b"", "") if digest is None else (200, b"", digest)
+
+    # The `docker` program
+
+    def _command(self, argv: tuple[str, ...], request: Mapping[str, Any]) -> Answer:
+        match argv:
+            case ("compose", "--project-name", project, *rest):
+                return self._compose(project, tuple(rest), request)
+            case ("buildx", "bake", "--file", file, "--print", *targets):
+                return self._describe(Path(file), targets)
+            case ("buildx", "bake", "--file", _, *rest) if tuple(rest[: len(PUSHED)]) == PUSHED:
+                return self._build(rest[len(PUSHED) :], request["env"])
+            case ("run", "--rm", "--interactive", *rest):
+                return self._read(tuple(rest), argv)
+            case ("run", "--rm", "--detach", "--init", "--name", name, *rest):
+                return self._hold(name, tuple(rest), argv)
+            case ("exec", "--interactive", name, "slipway-toolbox", verb):
+                return self._toolbox(name, verb, json.loads(request["input"]))
+            case ("exec", identity, "slipway-edge", *rest) if identity in self.containers:
+                return self._edge(rest)
+            case ("rm", "--force", name):
+                self.toolboxes.pop(name, None)
+                return Answer(f"{name}\n")
+        return self._refuse(argv)
+
+    def _refuse(self, argv: Sequence[str]) -> Answer:
+        self.unknown.append(" ".join(argv))
+        return Answer(errors=f"the stand-in does not know: docker {' '.join(argv)}\n", exit_code=125)
+
+    def _compose(self, project: str, rest: tuple[str, ...], request: Mapping[str, Any]) -> Answer:
+        match rest:
+            case (*files, "config", "--format", "json"):
+                return self._resolve(files[1::2], request["env"])
+            case ("--file", file, "up", "--detach", "--no-deps", *services):
+                return self._up(project, json.loads(Path(file).read_text()), services)
+            case ("--file", file, "run", "--rm", "--no-deps", "--no-TTY", "migrate"):
+                assert "migrate" in json.loads(Path(file).read_text())["services"]
+                self.changes.append("migrate")
+                failed = bool(self.faults.migrate)
+                return Answer(errors=f"{self.faults.migrate}\n", exit_code=int(failed))
+            case ("logs", "--timestamps", "--tail", _, *services):
+                return Answer(f"{project}: {' '.join(services)}\n")
+            case ("down", "--timeout", seconds) if seconds.isdigit():
+                self.changes.append(f"down {project}")
+                for each in self.project(project):
+                    del self.containers[each["Id"]]
+                return Answer()
+        return self._refuse(("compose", "--project-name", project, *rest))
+
+    def _resolve(self, files: Sequence[str], env: Mapping[str, str]) -> Answer:
+        if self.faults.config:
+            return Answer(errors=f"{self.faults.config}\n", exit_code=15)
+        assert all(Path(file).is_file() for file in files), files
+        template = string.Template((HERE / "resolved.template").read_text())
+        return Answer(template.substitute(env))
+
+    def _up(self, project: str, document: Mapping[str, Any], rest: Sequence[str]) -> Answer:
+        forced = "--force-recreate" in rest
+        services = [each for each in rest if not each.startswith("-")] or document["services"]
+        self.changes.append(f"up {project} {' '.join(services)}" + (" again" if forced else ""))
+        if self.faults.port_taken:
+            return Answer(errors=f"{self.faults.port_taken}\n", exit_code=1)
+        there = {(each["Name"], each["Config"]["Labels"]["slipway.config-hash"]): each
+                 for each in self.project(project)}  # fmt: skip
+        for service in services:
+            definition = document["services"][service]
+            for number in range(1, definition.get("scale", 1) + 1):
+                made = self._container(project, service, number, definition)
+                same = (made["Name"], made["Config"]["Labels"]["slipway.config-hash"]) in there
+                if same and not forced:
+                    continue
+                for each in self.project(project):
+                    if each["Name"] == made["Name"]:
+                        del self.containers[each["Id"]]
+                self.containers[made["Id"]] = made
+        return Answer()
+
+    def _container(
+        self, project: str, service: str, number: int, definition: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        self.number += 1
+        fault = self.faults.service.get(service, "healthy")
+        gone = fault in {"exited", "oom"}
+        probe = {"Start": STARTED, "ExitCode": 1, "Output": "503 the database does not answer\n"}
+        return {
+            "Id": sha256(str(self.number).encode()).hexdigest(),
+            "Name": f"/{project}-{service}-{number}",
+            "RestartCount": 0,
+            "State": {
+                "Status": "exited" if gone else "running",
+                "ExitCode": {"exited": 3, "oom": 137}.get(fault, 0),
+                "OOMKilled": fault == "oom",
+                "StartedAt": STARTED,
+                "Health": {
+                    "Status": "unhealthy" if gone else fault,
+                    "Log": [probe] if fault == "unhealthy" else [],
+                },
+            },
+            "Config": {
+                "Image": definition["image"],
+                "Tty": False,
+                "Labels": {
+                    **definition["labels"],
+                    LABEL + "project": project,
+                    LABEL + "service": service,
+                    LABEL + "oneoff": "False",
+                },
+            },
+            "HostConfig": {"Memory": int(definition["mem_limit"])},
+            "NetworkSettings": {
+                "Networks": {
+                    f"{'-'.join(project.split('-')[:2])}-{network}": {
+                        "IPAddress": f"172.30.{self.number // 250}.{self.number % 250 + 2}"
+                    }
+                    for network in definition["networks"]
+                }
+            },
+        }
+
+    def _describe(self, file: Path, targets: Sequence[str]) -> Answer:
+        assert file.is_file()
+        described = json.loads((HERE / "bake.json").read_text())
+        chosen = targets or described["group"]["default"]["targets"]
+        described["target"] = {name: described["target"][name] for name in chosen}
+        return Answer(json.dumps(described))
+
+    def _build(self, targets: Sequence[str], env: Mapping[str, str]) -> Answer:
+        self.changes.append(f"build {' '.join(targets)}")
+        lines = [f"#{n} [{name} 1/2] FROM slipway/base:trixie" for n, name in enumerate(targets)]
+        if self.faults.build:
+            return Answer("\n".join([*lines, self.faults.build, ""]), exit_code=1)
+        for name in targets if not self.faults.unpushed else ():
+            tag = env[f"TAG_{name.upper()}"]
+            self.tags[f"slipway/{name}:{tag}"] = f"sha256:{sha256(tag.encode()).hexdigest()}"
+        assert env["REGISTRY"] == self.registry
+        return Answer("\n".join([*lines, ""]))
+
+    def _edge(self, rest: Sequence[str]) -> Answer:
+        if list(rest) == ["status"]:
+            return Answer(json.dumps(self._status()))
+        verb, generation = rest[0], int(rest[1])
+        assert verb == "switch"
+        addresses = self._addresses(generation)
+        refused = self.faults.edge_refuses.get(generation)
+        if refused is None and not any(each["ready"] for each in addresses):
+            refused = f"no backend of generation {generation} is ready"
+        if refused is not None:
+            answer = json.dumps({"refused": refused}) if refused else ""
+            return Answer(answer, errors="" if refused else "panic\n", exit_code=1)
+        self.changes.append(f"switch {generation}")
+        self.generation = generation
+        return Answer(json.dumps(self._status()))
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "generation": self.generation,
+            "addresses": [] if self.generation is None else self._addresses(self.generation),
+            "in_flight": self.in_flight.pop(0) if self.in_flight else {},
+        }
+
+    def _addresses(self, generation: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "address": f"{network['IPAddress']}:8000",
+                "ready": each["State"]["Health"]["Status"] == "healthy",
+                "in_flight": 0,
+            }
+            for each in self.containers.values()
+            if each["Config"]["Labels"][LABEL + "project"].endswith(f"-g{generation}")
+            for name, network in each["NetworkSettings"]["Networks"].items()
+            if name.endswith("-edge-app")
+        ]
+
+    def _read(self, rest: tuple[str, ...], argv: tuple[str, ...]) -> Answer:
+        if rest[: len(CONFINED)] != CONFINED:
+            return self._refuse(argv)
+        _, volume, image, verb = rest[len(CONFINED) :]
+        assert image.startswith(self.registry)
+        assert verb == "read"
+        return Answer(json.dumps(VERBS["read"](self.volume(volume.split(":")[0]), {})))
+
+    def _hold(self, name: str, rest: tuple[str, ...], argv: tuple[str, ...]) -> Answer:
+        if rest[: len(CONFINED)] != CONFINED or rest[-2] != "hold":
+            return self._refuse(argv)
+        if name in self.toolboxes:
+            text = f'docker: Error: Conflict. The container name "/{name}" is already in use.\n'
+            return Answer(errors=text, exit_code=125)
+        options = rest[len(CONFINED) : -3]
+        volumes = [value for key, value in zip(options[::2], options[1::2], strict=True)
+                   if key == "--volume"]  # fmt: skip
+        mounts = dict(reversed(volume.split(":")) for volume in volumes)
+        for volume in mounts.values():
+            if volume not in self.volumes:
+                self._make("volumes", volume, {})
+        self.toolboxes[name] = mounts
+        return Answer("0123456789ab\n")
+
+    def _toolbox(self, name: str, verb: str, request: dict[str, Any]) -> Answer:
+        if name not in self.toolboxes:
+            return Answer(errors=f"Error: No such container: {name}\n", exit_code=1)
+        if self._dies(verb, request):
+            self.dead = True
+            return Answer()
+        mounts = self.toolboxes[name]
+        if verb not in {"read", "get-secrets", "acquire", "renew", "release"}:
+            self.changes.append(f"toolbox {verb}")
+        try:
+            if verb == "hand-out":
+                answer: Any = self._hand_out(mounts, request["consumers"])
+            else:
+                answer = VERBS[verb](self.volume(mounts["/state"]), request)
+        except Denied as denied:
+            return Answer(json.dumps({"denied": str(denied), **denied.details}), exit_code=DENIED)
+        return Answer(json.dumps(answer))
+
+    def _dies(self, verb: str, request: Mapping[str, Any]) -> bool:
+        if verb == "journal" and request["entry"]["done"]:
+            self.steps_done += 1
+        return verb == self.faults.die_before or self.steps_done == self.faults.die_after_step
+
+    def _hand_out(self, mounts: Mapping[str, str], consumers: dict[str, Any]) -> list[str]:
+        """As the toolbox does it, but files belong to whoever runs the tests."""
+        folder = self.folder / "mounts"
+        folder.mkdir(exist_ok=True)
+        for consumer in consumers:
+            link = folder / consumer
+            if not link.is_symlink():
+                link.symlink_to(self.volume(mounts[f"/secrets/{consumer}"]))
+        ours = copy.deepcopy(consumers)
+        for content in ours.values():
+            content["user"] = os.getuid()
+        return vault.hand_out(folder, ours)
+
+
+class _Unix(ThreadingMixIn, UnixStreamServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+
+def _handler(
+    answer: Callable[[str, str, bytes], tuple[Any, ...] | None],
+) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            given = answer(self.command, self.path, body)
+            if given is None:
+                self.close_connection = True
+                return
+            status, content, *digest = given
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            if digest and digest[0]:
+                self.send_header("docker-content-digest", digest[0])
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler

@@ -1,0 +1,94 @@
+"""A stand-in for the product behind the edge: what a proof of a release asks of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+
+class Product:
+    """Login, documents and answers as the HTTP contract of the backend has them.
+
+    `password` tells the admin's password. `broken` maps a path's pattern to the answer that is
+    given in place of the right one.
+    """
+
+    def __init__(self, samples: Path, password: Callable[[], str]) -> None:
+        self.samples = json.loads((samples / "questions.json").read_text())
+        self.password = password
+        self.documents: dict[str, dict[str, Any]] = {}
+        self.broken: dict[str, tuple[int, Any]] = {}
+        self.asked: list[str] = []
+        self.polls_until_ready = 1
+
+    def client(self, url: str = "https://localhost", _authority: str = "") -> httpx.Client:
+        """A client whose far end is this product."""
+        return httpx.Client(base_url=url, transport=httpx.MockTransport(self.answer))
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
+        called = f"{request.method} {request.url.path}"
+        self.asked.append(called)
+        for pattern, (status, content) in self.broken.items():
+            if re.fullmatch(pattern, called):
+                return (
+                    httpx.Response(status, text=content)
+                    if isinstance(content, str)
+                    else httpx.Response(status, json=content)
+                )
+        if called == "POST /v1/login":
+            right = {"username": "admin", "password": self.password()}
+            if json.loads(request.content) != right:
+                return httpx.Response(401, json={"title": "Unauthorized", "detail": "wrong"})
+            return httpx.Response(200, json={"access_token": "token"})
+        assert request.headers["authorization"] == "Bearer token"
+        return self._with_login(called, request)
+
+    def _with_login(self, called: str, request: httpx.Request) -> httpx.Response:
+        identity = request.url.path.rpartition("/")[2]
+        match called.split():
+            case ["GET", "/v1/documents"]:
+                return httpx.Response(200, json={"documents": list(self.documents.values())})
+            case ["POST", "/v1/documents"]:
+                return httpx.Response(202, json=self._keep(request.content))
+            case ["POST", "/v1/query"]:
+                return httpx.Response(200, json=self._cite(json.loads(request.content)))
+            case ["DELETE", _] if self.documents.pop(identity, None):
+                return httpx.Response(204)
+            case ["GET", _] if identity in self.documents:
+                document = self.documents[identity]
+                document["polls"] += 1
+                ready = document["polls"] > self.polls_until_ready
+                document["status"] = "ready" if ready else "processing"
+                return httpx.Response(200, json=document)
+        return httpx.Response(404, json={"title": "Not Found", "detail": called})
+
+    def _keep(self, body: bytes) -> dict[str, Any]:
+        boundary, _, rest = body.partition(b"\r\n")
+        head, _, content = rest.partition(b"\r\n\r\n")
+        named = re.search(rb'filename="([^"]+)"', head)
+        assert named
+        content = content[: content.rindex(b"\r\n" + boundary)]
+        digest = hashlib.sha256(content).hexdigest()
+        document = {
+            "id": digest[:8],
+            "filename": named[1].decode(),
+            "sha256": digest,
+            "status": "queued",
+            "error": None,
+            "chunks": 2,
+            "polls": 0,
+        }
+        self.documents[digest[:8]] = document
+        return document
+
+    def _cite(self, asked: dict[str, str]) -> dict[str, Any]:
+        found = next(each for each in self.samples if each["question"] == asked["question"])
+        cited = {"filename": found["document"], "passage": f"It says {found['answer_contains']}."}
+        return {"answer": cited["passage"], "mode": "extractive", "citations": [cited]}

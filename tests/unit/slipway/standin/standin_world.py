@@ -1,0 +1,204 @@
+"""A small checkout of Slipway on a stand-in engine, and its tasks as a person types them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from invoke import Program
+from standin_engine import Standin
+from standin_product import Product
+
+from slipway import apply, proof
+from slipway.config import layout as layouts
+from slipway.config.layout import Layout
+from slipway.facts import host
+from slipway.facts import lock as lock_facts
+from slipway.plans import lock as locks
+from slipway.tasks import build, down, logs, release, secrets, status
+
+TREE = Path(__file__).parents[4]
+SOURCES = {
+    "docker-bake.hcl": "# resolved by the stand-in\n",
+    "services/Dockerfile": "ARG SERVICE\nCOPY --from=requirements ${SERVICE}.txt /\n",
+    "services/backend/app.py": "print('served')\n",
+    "infra/nginx/Dockerfile": "FROM slipway/base:trixie\n",
+    "infra/postgres/Dockerfile": "FROM slipway/base:trixie\n",
+    "infra/toolbox/Dockerfile": "FROM slipway/base:trixie\n",
+    "samples/handbook.md": "Grease it with oil.\n",
+    "samples/questions.json": json.dumps(
+        [{"question": "With what?", "document": "handbook.md", "answer_contains": "oil"}]
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a task ended, and what a person saw."""
+
+    exit_code: int
+    output: str
+    errors: str
+
+
+class World:
+    """A checkout, an engine, and the product that a released environment serves."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.standin = Standin(folder / "engine")
+        self.layout = Layout(folder / "checkout")
+        make_checkout(self.layout, self.standin.registry)
+        self.product = Product(self.layout.samples, lambda: self.secret("admin_password"))
+
+    def connect(self) -> None:
+        """Let the toolkit, in this process and in those it starts, reach this world alone."""
+        patch = self.monkeypatch
+        patch.setenv("DOCKER_HOST", f"unix://{self.standin.socket}")
+        patch.setenv("PATH", f"{self.standin.folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+        for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "SLIPWAY_DEBUG"):
+            patch.delenv(name, raising=False)
+        for module in (build, down, logs, release, secrets, status):
+            patch.setattr(module, "checkout", lambda: self.layout)
+        patch.setattr(host, "read", ready_host)
+        patch.setattr(proof, "client", self.product.client)
+        patch.setattr(apply, "POLL_SECONDS", 0.01)
+        patch.setattr(proof, "POLL_SECONDS", 0.0)
+
+    def invoke(self, *words: str, typed: str = "") -> Ended:
+        """Run `invoke WORDS` in this process."""
+        output, errors = io.StringIO(), io.StringIO()
+        code = 0
+        with (
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(errors),
+            self.monkeypatch.context() as patch,
+        ):
+            patch.setattr(sys, "stdin", io.StringIO(typed))
+            try:
+                Program(namespace=_tasks().namespace).run(["invoke", *words])
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return Ended(code, output.getvalue(), errors.getvalue())
+
+    def release(self, *words: str) -> Ended:
+        """Run `invoke release --env dev`, with `words` behind it."""
+        return self.invoke("release", "--env", "dev", *words)
+
+    def released(self) -> World:
+        """This world with a first release in it."""
+        ended = self.release()
+        assert ended.exit_code == 0, ended
+        self.standin.changes.clear()
+        self.standin.commands.clear()
+        self.standin.steps_done = 0
+        return self
+
+    def change(self, source: str) -> None:
+        """Edit a file of the checkout, so that the image made of it is another."""
+        path = self.layout.root / source
+        path.write_text(path.read_text() + "# edited\n")
+
+    def configure(self, **settings: object) -> None:
+        """Change keys of the environment's x-slipway block."""
+        overlay = self.layout.overlay("dev")
+        content = yaml.safe_load(overlay.read_text())
+        content["x-slipway"] |= settings
+        overlay.write_text(yaml.safe_dump(content))
+
+    def secret(self, name: str) -> str:
+        """A secret as the state keeps it."""
+        return (self.standin.volume("slipway-dev-state") / "secrets" / name).read_text()
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """The lines of the ledger."""
+        path = self.standin.volume("slipway-dev-state") / "ledger.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def generations(self) -> set[str]:
+        """The projects of the app that have containers."""
+        projects = {
+            each["Config"]["Labels"]["com.docker.compose.project"]
+            for each in self.standin.containers.values()
+        }
+        return {each for each in projects if not each.endswith("-platform")}
+
+
+def make_checkout(layout: Layout, registry: str) -> None:
+    """Write the files of a checkout that a release reads."""
+    shutil.copytree(TREE / "infra" / "compose", layout.compose)
+    for name, content in SOURCES.items():
+        path = layout.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    overlay = layout.overlay("dev")
+    content = yaml.safe_load(overlay.read_text())
+    https, http = free_ports()
+    content["x-slipway"] |= {
+        "registry": registry,
+        "ports": {"https": https, "http": http},
+        "ready_seconds": 5,
+        "drain_seconds": 1,
+    }
+    overlay.write_text(yaml.safe_dump(content))
+    make_locks(layout.root)
+
+
+def make_locks(root: Path) -> None:
+    """Write fresh locks that pin nothing, for the members as they are."""
+    for folder in lock_facts.MEMBERS.values():
+        target = root / folder / "pyproject.toml"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TREE / folder / "pyproject.toml", target)
+    projects = lock_facts.projects(root)
+    without = locks.excluded(projects)
+    wanted = {name: locks.wanted(each, projects) for name, each in locks.ENVIRONMENTS.items()}
+    wanted[locks.CONSTRAINTS] = locks.everything(projects)
+    (root / lock_facts.FOLDER).mkdir(exist_ok=True)
+    for name, asked in wanted.items():
+        text = locks.text(locks.inputs_digest(asked, without), "")
+        (root / lock_facts.FOLDER / f"{name}.txt").write_text(text)
+
+
+def ready_host() -> host.HostFacts:
+    """A host that lacks nothing: the host's own facts are tested elsewhere."""
+    return host.HostFacts(
+        system=host.System("debian", "13", "trixie", "Debian 13", "x86_64", "6.12"),
+        machine=host.Machine(cpus=4, memory=1 << 35, disk_free=1 << 40, disk_path="/var/lib"),
+        root=True,
+        systemd=True,
+        tools=host.Tools(True, True, "2.26.1", "0.13.1", True, True),
+        engine=host.Engine("26.1.5", storage="overlay2"),
+        base=True,
+        registry=host.Registry(answers=True, image=True, port_taken=False),
+        mirror=None,
+    )
+
+
+def free_ports() -> tuple[int, int]:
+    """Two ports that nothing listens on."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def _tasks() -> Any:
+    specification = importlib.util.spec_from_file_location(
+        "slipway_root_tasks", layouts.checkout().root / "tasks.py"
+    )
+    assert specification and specification.loader
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
