@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -119,6 +120,22 @@ class Instance:
         response = await self.client.get(f"/v1/documents/{document_id}")
         response.raise_for_status()
         return dict(response.json())
+
+    async def wait_for(self, document_id: str, *statuses: str) -> None:
+        """Wait until another process has brought the document to one of the statuses."""
+        async with asyncio.timeout(120):
+            while True:
+                if (await self.document(document_id))["status"] in statuses:
+                    return
+                await asyncio.sleep(0.05)
+
+    async def wait_until_ready(self) -> None:
+        """Wait until this instance says that it is ready."""
+        async with asyncio.timeout(30):
+            while True:
+                if (await self.client.get("/health/ready")).status_code == 200:
+                    return
+                await asyncio.sleep(0.1)
 
     async def work(self) -> None:
         """Do every job that is in the queue, then return."""

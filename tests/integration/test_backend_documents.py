@@ -135,10 +135,12 @@ async def test_a_document_deleted_while_it_waits_leaves_nothing_behind(instance:
 
 def zip_bomb() -> bytes:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("word/document.xml", "w") as member:
-            for _ in range(40):
-                member.write(bytes(8 * 1024 * 1024))
+    with (
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("word/document.xml", "w") as member,
+    ):
+        for _ in range(40):
+            member.write(bytes(8 * 1024 * 1024))
     return packed.getvalue()
 
 

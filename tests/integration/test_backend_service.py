@@ -227,9 +227,7 @@ async def test_a_lost_database_is_told_at_once_and_forgotten_when_it_is_back(
         assert (await instance.client.get("/metrics")).status_code == 200
 
     await asyncio.to_thread(server.ensure_postgres_running)
-    async with asyncio.timeout(30):
-        while (await instance.client.get("/health/ready")).status_code != 200:
-            await asyncio.sleep(0.1)
+    await instance.wait_until_ready()
     assert (await instance.upload("ferry.md", GOOD)).status_code == 202
 
 
@@ -299,15 +297,12 @@ async def test_a_killed_workers_document_is_finished_by_another(
     words = "\n\n".join(f"Sentence number {n} tells of the ferry to Utvik." for n in range(1200))
     document = (await instance.upload("long.txt", words.encode())).json()
     first = start_process("worker")
-    async with asyncio.timeout(120):
-        while (await instance.document(document["id"]))["status"] != "processing":
-            await asyncio.sleep(0.02)
-        first.kill()
-        first.wait()
-        assert (await instance.document(document["id"]))["status"] == "processing"
-        second = start_process("worker")
-        while (await instance.document(document["id"]))["status"] != "ready":
-            await asyncio.sleep(0.1)
+    await instance.wait_for(document["id"], "processing")
+    first.kill()
+    first.wait()
+    assert (await instance.document(document["id"]))["status"] == "processing"
+    second = start_process("worker")
+    await instance.wait_for(document["id"], "ready", "failed")
     assert settings.worker_heartbeat_file.exists()
     finished = await instance.document(document["id"])
     with psycopg.connect(settings.database_url) as connection:
@@ -323,13 +318,11 @@ async def test_a_worker_told_to_stop_gives_its_job_back(
     first = start_process("worker")
     words = "\n\n".join(f"Sentence number {n} tells of the ferry to Utvik." for n in range(300))
     document = (await instance.upload("long.txt", words.encode())).json()
-    async with asyncio.timeout(120):
-        while (await instance.document(document["id"]))["status"] == "queued":
-            await asyncio.sleep(0.02)
-        first.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(first.wait, 60) == 0
-        await instance.work()
-        assert (await instance.document(document["id"]))["status"] == "ready"
+    await instance.wait_for(document["id"], "processing", "ready")
+    first.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(first.wait, 60) == 0
+    await instance.work()
+    assert (await instance.document(document["id"]))["status"] == "ready"
 
 
 async def test_a_document_that_keeps_ending_its_worker_is_given_up(instance: Any) -> None:

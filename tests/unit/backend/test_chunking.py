@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from slipway_backend.chunking import chunk_blocks, split_sentences
+from slipway_backend.parsing import Block
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def test_headings_are_kept_as_a_path_and_never_crossed() -> None:
+    blocks = [
+        Block("heading", "Lifts", level=1),
+        Block("text", "General words."),
+        Block("heading", "Bearings", level=2),
+        Block("text", "Use grease."),
+        Block("heading", "Towers", level=2),
+        Block("text", "Stop in wind."),
+        Block("heading", "Other", level=1),
+        Block("text", "More."),
+    ]
+    chunks = chunk_blocks(blocks, words, size=50, overlap=10)
+    assert [(chunk.heading, chunk.text) for chunk in chunks] == [
+        ("Lifts", "General words."),
+        ("Lifts > Bearings", "Use grease."),
+        ("Lifts > Towers", "Stop in wind."),
+        ("Other", "More."),
+    ]
+    assert [chunk.position for chunk in chunks] == [0, 1, 2, 3]
+    assert chunks[1].text_to_embed() == "Lifts > Bearings\nUse grease."
+
+
+def test_a_passage_never_crosses_a_page() -> None:
+    blocks = [Block("text", "On one.", page=1), Block("text", "On two.", page=2)]
+    chunks = chunk_blocks(blocks, words, size=50, overlap=10)
+    assert [(chunk.page, chunk.text) for chunk in chunks] == [(1, "On one."), (2, "On two.")]
+
+
+@pytest.mark.parametrize("size", [5, 12, 40])
+def test_every_sentence_is_kept_in_order_and_no_passage_is_larger_than_asked(size: int) -> None:
+    sentences = [f"Sentence {number} has five words." for number in range(30)]
+    chunks = chunk_blocks([Block("text", " ".join(sentences))], words, size=size, overlap=5)
+    assert all(chunk.tokens <= size for chunk in chunks)
+    joined = " ".join(chunk.text for chunk in chunks)
+    positions = [joined.index(sentence) for sentence in sentences]
+    assert positions == sorted(positions)
+
+
+def test_neighbours_overlap_by_whole_sentences() -> None:
+    text = " ".join(f"Sentence {number} has five words." for number in range(8))
+    chunks = chunk_blocks([Block("text", text)], words, size=20, overlap=5)
+    for earlier, later in pairwise(chunks):
+        assert later.text.startswith(earlier.text[-len("Sentence 0 has five words.") :])
+
+
+def test_a_long_table_repeats_its_first_row_in_every_passage() -> None:
+    rows = ["Country | Limit", *(f"Land{number} | {number} euros" for number in range(20))]
+    chunks = chunk_blocks([Block("table", "\n".join(rows))], words, size=20, overlap=0)
+    assert len(chunks) > 1
+    assert all(chunk.text.startswith("Country | Limit\n") for chunk in chunks)
+    assert all(any(row in chunk.text for chunk in chunks) for row in rows)
+
+
+def test_short_code_stays_whole_and_long_code_breaks_at_lines() -> None:
+    whole = chunk_blocks([Block("code", "a = 1\n\nb = 2")], words, size=20, overlap=0)
+    assert [chunk.text for chunk in whole] == ["a = 1\n\nb = 2"]
+    lines = [f"v{number} = {number}" for number in range(20)]
+    parts = chunk_blocks([Block("code", "\n".join(lines))], words, size=12, overlap=0)
+    assert "\n".join(chunk.text for chunk in parts).split("\n") == lines
+
+
+def test_text_without_any_break_is_still_cut() -> None:
+    chunks = chunk_blocks([Block("text", "x" * 1000)], len, size=100, overlap=0)
+    assert all(chunk.tokens <= 100 for chunk in chunks)
+    assert "".join(chunk.text for chunk in chunks).replace(" ", "") == "x" * 1000
+
+
+def test_lines_broken_by_a_pages_width_become_one_sentence_again() -> None:
+    text = "Work on the towers stops when the wind meter at tower nine shows\ngusts above 45 km/h."
+    (chunk,) = chunk_blocks([Block("text", text, page=1)], words, size=50, overlap=0)
+    assert chunk.text == text.replace("\n", " ")
+
+
+def test_sentences_end_at_marks_before_capitals_not_at_decimals() -> None:
+    assert split_sentences("It is 4.5 m. Then rest! (See there.) done") == [
+        "It is 4.5 m.",
+        "Then rest!",
+        "(See there.) done",
+    ]

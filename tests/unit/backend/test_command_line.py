@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from slipway_backend.cli import main
+from slipway_backend.embedded import ensure_model, ensure_secret
+from slipway_backend.probe import serve_is_live, worker_is_live
+from slipway_backend.settings import Settings
+
+
+def exit_code(*arguments: str) -> object:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    return caught.value.code
+
+
+def test_no_command_shows_the_usage_and_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code() == 2
+    assert "give a command, or --embedded" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "migrate", "reindex"])
+def test_a_command_without_its_settings_is_refused_in_one_sentence(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("DATABASE_URL", "JWT_SECRET", "ADMIN_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MODEL_DIRECTORY", str(tmp_path))
+    assert exit_code(command) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("slipway-backend: ")
+    assert complaint.count("\n") == 1
+    assert "Traceback" not in complaint
+
+
+def test_a_worker_is_live_as_long_as_its_heartbeat_is_fresh(tmp_path: Path) -> None:
+    settings = Settings(worker_heartbeat_file=tmp_path / "beat")
+    assert not worker_is_live(settings)
+    settings.worker_heartbeat_file.touch()
+    assert worker_is_live(settings)
+    os.utime(settings.worker_heartbeat_file, (0, time.time() - 100))
+    assert not worker_is_live(settings)
+
+
+class Live(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health/live" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+def test_a_server_is_live_when_it_answers() -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), Live) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        settings = Settings(port=server.server_port)
+        assert serve_is_live(settings)
+        thread.join()
+    assert not serve_is_live(settings)
+
+
+def test_a_secret_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "secrets" / "jwt_secret"
+    made = ensure_secret(path)
+    assert ensure_secret(path) == made
+    assert len(made) >= 32
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_missing_model_is_built_and_a_whole_one_is_kept(tmp_path: Path) -> None:
+    ensure_model(tmp_path / "model")
+    written = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "model").iterdir()}
+    assert written
+    ensure_model(tmp_path / "model")
+    assert written == {
+        path.name: path.stat().st_mtime_ns for path in (tmp_path / "model").iterdir()
+    }
