@@ -27,14 +27,20 @@ SUITE = "trixie"
 SOURCES = Path("/etc/apt/sources.list.d/slipway-trixie.sources")
 PREFERENCES = Path("/etc/apt/preferences.d/slipway-trixie")
 PRIORITY = 100
+POLICY = Path("/") / facts.POLICY
+DEFAULT_PIDFILE = Path("/run/docker.pid")
 #: apt installs without starting anything: there is no init system to start it with.
 POLICY_TEXT = (
     f"#!/bin/sh\n# {facts.POLICY_MARK}: removed when the packages are installed\nexit 101\n"
 )
 
+DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
+DPKG_SECONDS = 300
 START_SECONDS = 90
 STOP_SECONDS = 90
 PULL_SECONDS = 900
+#: What dockerd says when it ends by itself.
+_GAVE_UP = "failed to start daemon"
 
 
 def prepare(
@@ -62,16 +68,19 @@ def prepare(
     if only_plan:
         return True
     refuse_unable(found, steps)
+    done: set[str] = set()
     with _alone():
-        for step in steps:
-            if step.name in _ON_ENGINE and not refresh:
-                # The engine that has just started may have brought these back by itself.
-                found = facts.read()
-                if step.name not in {each.name for each in plans.steps(found)}:
-                    continue
-            with console.phase(step.text.split(" docker", 1)[0], timings):
+        # Each step changes what the next ones find: an engine that starts may bring its registry.
+        while steps:
+            step = steps[0]
+            with console.phase(step.text.partition(":")[0], timings):
                 _DO[step.name](layout, found, step)
-    _prove()
+            done.add(step.name)
+            found = facts.read()
+            steps = tuple(
+                each for each in plans.steps(found, refresh=refresh) if each.name not in done
+            )
+    _prove(found)
     return True
 
 
@@ -122,30 +131,36 @@ def stop() -> bool:
     return True
 
 
-def started_engine(state: Path = STATE, proc: Path = Path("/proc")) -> int | None:
+def started_engine() -> int | None:
     """Return the process number of the running engine that host.prepare started, else None."""
     try:
-        process = int((state / "dockerd.pid").read_text())
+        process = int(_pidfile().read_text())
     except (OSError, ValueError):
         return None
-    return process if _is_ours(process, state, proc) else None
+    return process if _is_ours(process) else None
 
 
-def _is_ours(process: int, state: Path = STATE, proc: Path = Path("/proc")) -> bool:
+def _is_ours(process: int) -> bool:
     """A number may have gone to another process: ours names our own file of numbers."""
     try:
-        words = (proc / str(process) / "cmdline").read_bytes().split(b"\0")
+        words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return f"--pidfile={state / 'dockerd.pid'}".encode() in words
+    return f"--pidfile={_pidfile()}".encode() in words
+
+
+def _pidfile() -> Path:
+    return STATE / "dockerd.pid"
 
 
 def _finish(_layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
     if found.broken_off.packages:
+        _wait_for_dpkg()
         with _services_held_back(found):
-            run(apt.finish(), env=apt.ENVIRONMENT)
+            run(apt.configure(), env=apt.ENVIRONMENT, check=False)
+            run(apt.fix(), env=apt.ENVIRONMENT)
     if found.broken_off.policy:
-        _remove_policy()
+        POLICY.unlink(missing_ok=True)
 
 
 def _source(_layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
@@ -175,14 +190,16 @@ def _engine(_layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
     else:
         _refuse_hanging_engine()
         STATE.mkdir(parents=True, exist_ok=True)
-        # Without a log the daemon would hold this program's own output open for ever.
-        run(engine.start_detached(STATE / "dockerd.pid"), log=LOG)
+        LOG.parent.mkdir(parents=True, exist_ok=True)
+        run(engine.start_detached(_pidfile(), LOG))
     deadline = time.monotonic() + START_SECONDS
     while (answer := facts.read_engine()).version is None:
-        if time.monotonic() > deadline:
-            said = "" if found.systemd else f"; its last words: {_last(_read(LOG))}"
+        words = "" if found.systemd else _read(LOG)
+        if time.monotonic() > deadline or _GAVE_UP in words:
+            gave_up = [line for line in words.splitlines() if _GAVE_UP in line]
+            said = f"; its last words: {_last(gave_up[-1] if gave_up else words)}" if words else ""
             raise SlipwayError(
-                f"the engine does not answer after {START_SECONDS} s: {answer.complaint}{said}",
+                f"the engine did not start: {answer.complaint}{said}",
                 next_command="journalctl --unit docker" if found.systemd else f"tail -n 50 {LOG}",
             )
         time.sleep(0.5)
@@ -262,12 +279,11 @@ _DO: Mapping[str, Callable[[Layout, facts.HostFacts, plans.Step], None]] = {
     "registry-image": _registry_image,
     "registry": _registry,
 }
-_ON_ENGINE = frozenset({"base", "registry-image", "registry"})
 
 
-def _prove() -> None:
+def _prove(found: facts.HostFacts) -> None:
     """Raise SlipwayError when something is still missing after every step."""
-    lacking = plans.missing(facts.read())
+    lacking = plans.missing(found)
     if lacking:
         listed = "; ".join(each.what for each in lacking)
         raise SlipwayError(f"still missing: {listed}", next_command="invoke host.check")
@@ -292,23 +308,36 @@ def _services_held_back(found: facts.HostFacts) -> Iterator[None]:
 
     A policy that the site has set itself is left as it is.
     """
-    policy = Path("/") / facts.POLICY
-    ours = not found.systemd and (not policy.exists() or found.broken_off.policy)
+    ours = not found.systemd and (not POLICY.exists() or found.broken_off.policy)
     if ours:
-        _write(policy, POLICY_TEXT, mode=0o755)
+        _write(POLICY, POLICY_TEXT, mode=0o755)
     try:
         yield
     finally:
         if ours:
-            _remove_policy()
+            POLICY.unlink(missing_ok=True)
 
 
-def _remove_policy() -> None:
-    (Path("/") / facts.POLICY).unlink(missing_ok=True)
+def _wait_for_dpkg() -> None:
+    """Wait for an apt that outlived the preparation that started it; dpkg itself would not."""
+    deadline = time.monotonic() + DPKG_SECONDS
+    while True:
+        with DPKG_LOCK.open("w") as held:
+            try:
+                fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise SlipwayError(
+                        f"another program installs packages for more than {DPKG_SECONDS} s",
+                        next_command=f"fuser -v {DPKG_LOCK}",
+                    ) from None
+            else:
+                return
+        time.sleep(0.5)
 
 
 def _refuse_hanging_engine() -> None:
-    for pidfile in (Path("/run/docker.pid"), STATE / "dockerd.pid"):
+    for pidfile in (DEFAULT_PIDFILE, _pidfile()):
         try:
             process = int(pidfile.read_text())
             program = Path(f"/proc/{process}/comm").read_text().strip()

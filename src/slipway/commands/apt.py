@@ -31,9 +31,23 @@ def install(packages: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def finish() -> tuple[str, ...]:
+def configure() -> tuple[str, ...]:
     """Return the command that configures what a broken-off installation left unpacked."""
     return ("dpkg", "--configure", "-a", "--force-confold")
+
+
+def fix() -> tuple[str, ...]:
+    """Return the command that completes or takes back what dpkg alone could not configure."""
+    return (
+        "apt-get",
+        "install",
+        "--fix-broken",
+        "--yes",
+        "--no-install-recommends",
+        *_PATIENCE,
+        "-o",
+        "Dpkg::Options::=--force-confold",
+    )
 
 
 def audit() -> tuple[str, ...]:

@@ -17,12 +17,22 @@ def start_service() -> tuple[str, ...]:
     return ("systemctl", "enable", "--now", "docker.service")
 
 
-def start_detached(pidfile: Path) -> tuple[str, ...]:
+def start_detached(pidfile: Path, log: Path) -> tuple[str, ...]:
     """Return the command that starts the engine on a host without systemd, and ends at once.
 
-    The engine writes its process number to `pidfile`, which also marks it as ours.
+    The engine writes its process number to `pidfile`, which also marks it as ours. Its output
+    goes to `log`: it must not hold the output of the program that started it.
     """
-    return ("setsid", "--fork", "dockerd", f"--pidfile={pidfile}")
+    return (
+        "setsid",
+        "--fork",
+        "sh",
+        "-c",
+        'exec dockerd --pidfile="$1" > "$2" 2>&1 < /dev/null',
+        "dockerd",
+        str(pidfile),
+        str(log),
+    )
 
 
 def pull(image: str) -> tuple[str, ...]:

@@ -205,10 +205,12 @@ def offered(image: str) -> bool:
 def _engine() -> tuple[Engine, bool, bool, Path]:
     """The engine, whether it has the base and the registry's image, and where it keeps them."""
     fallback = Path("/var/lib/docker")
+    if complaint := _complaint():
+        return Engine(None, complaint), False, False, fallback
     try:
         client = docker.DockerClient(base_url=local_engine(), timeout=_ENGINE_TIMEOUT)
     except DockerException as error:
-        return Engine(None, _reason(error)), False, False, fallback
+        return Engine(None, f"it does not answer: {error}"), False, False, fallback
     try:
         information = client.info()
         engine = Engine(
@@ -219,7 +221,7 @@ def _engine() -> tuple[Engine, bool, bool, Path]:
         registry = _has(client, engine_commands.REGISTRY_IMAGE)
         return engine, base, registry, Path(str(information.get("DockerRootDir", fallback)))
     except (DockerException, OSError) as error:
-        return Engine(None, _reason(error)), False, False, fallback
+        return Engine(None, f"it does not answer: {error}"), False, False, fallback
     finally:
         client.close()
 
@@ -232,15 +234,21 @@ def _has(client: docker.DockerClient, image: str) -> bool:
     return True
 
 
-def _reason(error: Exception) -> str:
-    text = str(error)
-    if "No such file" in text or "FileNotFoundError" in text:
-        return "no engine is running"
-    if "Permission denied" in text or "PermissionError" in text:
-        return "this user may not talk to it (group docker, or root)"
-    if "Connection refused" in text:
-        return "its socket is there but nothing listens"
-    return text.splitlines()[0] if text else type(error).__name__
+def _complaint() -> str:
+    """Why nothing answers at the engine's socket; empty when something listens there."""
+    with socket.socket(socket.AF_UNIX) as attempt:
+        attempt.settimeout(_ENGINE_TIMEOUT)
+        try:
+            attempt.connect(local_engine().removeprefix("unix://"))
+        except FileNotFoundError:
+            return "no engine is running"
+        except ConnectionRefusedError:
+            return "its socket is there but nothing listens"
+        except PermissionError:
+            return "this user may not talk to it (group docker, or root)"
+        except OSError as error:
+            return f"its socket does not answer: {error}"
+    return ""
 
 
 def _tools(root: Path) -> Tools:

@@ -163,7 +163,7 @@ def steps(facts: HostFacts, *, refresh: bool = False) -> tuple[Step, ...]:
     texts = {
         "finish": "finish what a broken-off preparation left",
         "source": f"add {chosen.suite if chosen else ''} as a package source at priority 100",
-        "packages": f"install {' '.join(packages)}",
+        "packages": f"install packages: {' '.join(packages)}",
         "engine": "start the engine" + ("" if facts.systemd else " detached"),
         "base": f"make the base image{unless}",
         "registry-image": f"build the registry's image{unless}",
@@ -263,10 +263,12 @@ def _disk(facts: HostFacts) -> Line:
 
 def _broken_off(facts: HostFacts) -> Line:
     left = facts.broken_off
+    # What the site left half installed concerns Slipway only while it needs packages itself.
+    concerned = facts.engine.version is None or bool(_needs(facts))
     found = " and ".join(
         text
         for text, there in (
-            ("packages are half installed", left.packages),
+            ("packages are half installed", left.packages and concerned),
             ("services are kept from starting", left.policy),
         )
         if there
