@@ -29,7 +29,7 @@ bundle=/etc/ssl/certs/ca-certificates.crt
 if [ -r "$bundle" ]; then
     export PIP_CERT="${PIP_CERT:-$bundle}" UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 fi
-export PIP_DISABLE_PIP_VERSION_CHECK=1
+export PIP_DISABLE_PIP_VERSION_CHECK=1 UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-120}"
 
 suitable() {
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
@@ -55,7 +55,7 @@ fi
 rm -f "$stamp"
 if [ -n "$found" ] && "$found" -c 'import ensurepip, venv' 2>/dev/null; then
     "$found" -m venv --clear "$environment"
-    "$python" -m pip install --quiet --require-hashes --requirement requirements/uv.txt
+    "$python" -m pip install --quiet --quiet --require-hashes --requirement requirements/uv.txt
     uv=$environment/bin/uv
 elif [ -n "$uv" ]; then
     "$uv" venv --quiet --clear --python "${found:->=3.11}" "$environment"

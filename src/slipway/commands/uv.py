@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,8 +10,15 @@ import uv
 
 _BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
-#: Makes uv trust what the host trusts: a site may stand behind a TLS-inspecting proxy.
-CERTIFICATES: Mapping[str, str] = {"UV_SYSTEM_CERTS": "1"} if _BUNDLE.is_file() else {}
+#: What uv runs with unless the user says otherwise: patience with a slow mirror, and trust in what
+#: the host trusts, because a site may stand behind a TLS-inspecting proxy.
+ENVIRONMENT: Mapping[str, str] = {
+    name: os.environ.get(name, default)
+    for name, default in {
+        "UV_HTTP_TIMEOUT": "120",
+        **({"UV_SYSTEM_CERTS": "1"} if _BUNDLE.is_file() else {}),
+    }.items()
+}
 
 
 def binary() -> str:

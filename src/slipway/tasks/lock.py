@@ -51,12 +51,12 @@ def compile_all(root: Path, *, upgrade: bool, upgrade_packages: tuple[str, ...])
                 upgrade=upgrade,
                 upgrade_packages=upgrade_packages,
             )
-            run(command, input="\n".join(everything), cwd=root, env=uv.CERTIFICATES)
+            run(command, input="\n".join(everything), cwd=root, env=uv.ENVIRONMENT)
         for name, wanted in requirements.items():
             output = Path(scratch) / f"{name}.txt"
             with phase(name):
                 command = uv.pip_compile(output, python=plans.PYTHON, constraints=constraints)
-                run(command, input="\n".join(wanted), cwd=root, env=uv.CERTIFICATES)
+                run(command, input="\n".join(wanted), cwd=root, env=uv.ENVIRONMENT)
         folder.mkdir(exist_ok=True)
         for old in folder.glob("*.txt"):
             old.unlink()
