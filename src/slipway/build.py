@@ -71,7 +71,7 @@ def _bake(
     try:
         run(
             bake.build(layout.root / "docker-bake.hcl", targets),
-            env=variables,
+            env={**bake.ENVIRONMENT, **variables},
             cwd=layout.root,
             log=log,
             on_line=on_line,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from slipway import console
-from slipway.commands import apt, engine, mmdebstrap
+from slipway.commands import apt, bake, engine, mmdebstrap
 from slipway.config.layout import Layout
 from slipway.errors import Refused, SlipwayError
 from slipway.facts import host as facts
@@ -352,7 +352,7 @@ def _refuse_hanging_engine() -> None:
 
 def _local() -> dict[str, str]:
     """This host's engine and its own builder, whatever the person's settings say."""
-    return {"DOCKER_HOST": facts.local_engine(), "BUILDX_BUILDER": "default"}
+    return {"DOCKER_HOST": facts.local_engine(), **bake.ENVIRONMENT}
 
 
 def _write(path: Path, text: str, mode: int = 0o644) -> None:

@@ -7,6 +7,10 @@ from pathlib import Path
 
 Argv = tuple[str, ...]
 
+#: The engine's own builder has the base image; another one would look for it in a registry. The
+#: bundle of authorities lies outside the checkout: buildx from 0.20 on asks a person about that.
+ENVIRONMENT = {"BUILDX_BUILDER": "default", "BUILDX_BAKE_ENTITLEMENTS_FS": "0"}
+
 
 def describe(file: Path, targets: Sequence[str]) -> Argv:
     """Print what the targets are made of, as JSON, without building."""
