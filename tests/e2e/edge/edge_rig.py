@@ -31,7 +31,7 @@ def docker(*arguments: str, check: bool = True, timeout: float = 60) -> str:
     return done.stdout
 
 
-def until(what: str, look: Callable[[], Any], seconds: float = 20) -> Any:
+def until(what: str, look: Callable[[], Any], seconds: float = 60) -> Any:
     """Look again until it is true; fail naming what did not come."""
     deadline = time.monotonic() + seconds
     while not (value := look()):

@@ -39,7 +39,7 @@ def test_twelve_switches_lose_nothing_and_every_count_returns_to_zero(new_edge: 
     for generation in (1, 1, 2, 2):
         edge.backend(generation)
     edge.switch(1, backends=2)
-    with Load(f"{edge.url}/switching", edge.ca_file, 300, 120) as load:
+    with Load(f"{edge.url}/switching", edge.ca_file, 300, 280) as load:
         for number in range(SWITCHES):
             wait_for(load, 600)
             acknowledged = edge.switch(2 - number % 2, backends=2)

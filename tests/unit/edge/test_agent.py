@@ -40,6 +40,15 @@ def test_switching_to_the_serving_generation_again_keeps_the_way_back(site: Site
     assert site.agent.switch(2)["previous"] == 1
 
 
+def test_a_generation_that_never_had_a_request_counts_as_drained(site: Site) -> None:
+    """A release that waits for the old generation's zero must find one."""
+    site.backend(1, "127.0.0.2")
+    site.backend(2, "127.0.0.3")
+    site.agent.switch(1)
+    site.agent.switch(2)
+    assert site.agent.status()["in_flight_by_generation"] == {"1": 0, "2": 0}
+
+
 def test_only_ready_backends_of_a_generation_serve(site: Site) -> None:
     """One that is still starting is not given requests."""
     ready = site.backend(1, "127.0.0.2")

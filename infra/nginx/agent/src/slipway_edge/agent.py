@@ -161,9 +161,14 @@ class Agent:
         Raises EdgeError when NGINX does not answer.
         """
         serving = self._nginx.serving()
+        known = describe(serving, self._answers)
+        record = self._record
+        # A generation that never had a request is drained too, and must be found as such.
+        drained = {str(number): 0 for number in (record.generation, record.previous) if number}
         return {
-            **describe(serving, self._answers),
-            "previous": self._record.previous,
+            **known,
+            "in_flight_by_generation": {**drained, **serving.per_generation()},
+            "previous": record.previous,
             "agent": {
                 "running": True,
                 "pid": os.getpid(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import logging
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from slipway_edge import settings
+from slipway_edge import log, settings
 from slipway_edge.agent import Agent, describe
 from slipway_edge.errors import EdgeError
 from slipway_edge.nginx import Nginx
@@ -124,7 +123,7 @@ def _settings(options: argparse.Namespace) -> int:
 
 
 def _agent(options: argparse.Namespace) -> int:
-    logging.basicConfig(level=logging.INFO, format="edge agent: %(message)s", stream=sys.stderr)
+    log.configure()
     state = Path(os.environ.get("EDGE_STATE_DIRECTORY", "/var/lib/slipway-edge"))
     agent = Agent(
         Nginx(options.run / "nginx.sock"),

@@ -32,11 +32,18 @@ class Serving:
         return _sum(counts for number, counts in self.in_flight.items() if number != generation)
 
     def per_address(self) -> dict[str, int]:
-        """Requests in flight per address, whatever the generation."""
-        return _sum(self.in_flight.values())
+        """Requests in flight per address, whatever the generation.
+
+        Idle addresses of generations that are gone are left out: the list would only grow.
+        """
+        return {
+            address: count
+            for address, count in _sum(self.in_flight.values()).items()
+            if count or address in self.peers.addresses
+        }
 
     def per_generation(self) -> dict[str, int]:
-        """Requests in flight per generation."""
+        """Requests in flight per generation, of every one that served since NGINX started."""
         return {str(number): sum(counts.values()) for number, counts in self.in_flight.items()}
 
 
