@@ -13,7 +13,7 @@ from pathlib import Path
 
 import docker
 import httpx
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import DockerException, NotFound
 
 from slipway.commands import apt as apt_commands
 from slipway.commands import engine as engine_commands
@@ -229,7 +229,7 @@ def _engine() -> tuple[Engine, bool, bool, Path]:
 def _has(client: docker.DockerClient, image: str) -> bool:
     try:
         client.images.get(image)
-    except ImageNotFound:
+    except NotFound:
         return False
     return True
 
