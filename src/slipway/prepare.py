@@ -36,6 +36,8 @@ POLICY_TEXT = (
 
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
 DPKG_SECONDS = 300
+#: Not /tmp: it may be too small, or mounted so that a tree of devices cannot live there.
+LARGE = Path("/var/tmp")  # nosec B108 - the folder below it is made for this run alone
 START_SECONDS = 90
 STOP_SECONDS = 90
 PULL_SECONDS = 900
@@ -238,8 +240,7 @@ def _bootstrap(found: facts.HostFacts) -> None:
         )
     sources = found.mirror.lines(SUITE) if found.mirror else ()
     keyring = None if found.system.id == "debian" else KEYRING
-    # Not in /tmp: it may be too small, or mounted so that a tree of devices cannot live there.
-    with tempfile.TemporaryDirectory(prefix="slipway-base-", dir="/var/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="slipway-base-", dir=LARGE) as folder:
         archive = Path(folder) / "root.tar"
         run(
             mmdebstrap.bootstrap(SUITE, archive, sources=sources, keyring=keyring),
