@@ -37,7 +37,7 @@ POLICY_TEXT = (
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
 DPKG_SECONDS = 300
 #: Not /tmp: it may be too small, or mounted so that a tree of devices cannot live there.
-LARGE = Path("/var/tmp")  # nosec B108 - the folder below it is made for this run alone
+LARGE = Path("/var/tmp")  # nosec B108
 START_SECONDS = 90
 STOP_SECONDS = 90
 PULL_SECONDS = 900
