@@ -79,7 +79,7 @@ def fingerprint(service: str, fingerprints: Mapping[str, str]) -> str:
 
 def complaints(values: Mapping[str, str]) -> tuple[str, ...]:
     """What is wrong with supplied values, one sentence each."""
-    least = {"jwt_secret": 32, "admin_password": 12, "postgres_password": 12}
+    least = {"jwt_secret": 32, "admin_password": 12, "postgres_password": 12}  # nosec B105
     return tuple(
         f"{name} has {len(values[name])} characters, {length} are needed"
         for name, length in least.items()

@@ -63,7 +63,7 @@ async def insert(connection: Connection, new: NewDocument) -> Document | None:
         VALUES (%s, %s, %s, %s, %s, %s)
         ON CONFLICT (owner_id, idempotency_key) DO NOTHING
         RETURNING {COLUMNS}
-        """,
+        """,  # nosec B608 - COLUMNS is a constant of this module
         [
             new.owner_id,
             new.idempotency_key,
@@ -79,7 +79,7 @@ async def insert(connection: Connection, new: NewDocument) -> Document | None:
 async def find_by_key(connection: Connection, owner_id: UUID, key: str) -> Document | None:
     """Return the owner's document with an idempotency key, its row locked."""
     cursor = await connection.execute(
-        f"SELECT {COLUMNS} FROM documents WHERE owner_id = %s AND idempotency_key = %s FOR UPDATE",
+        f"SELECT {COLUMNS} FROM documents WHERE owner_id = %s AND idempotency_key = %s FOR UPDATE",  # nosec B608
         [owner_id, key],
     )
     return _one(await cursor.fetchone())
@@ -88,7 +88,8 @@ async def find_by_key(connection: Connection, owner_id: UUID, key: str) -> Docum
 async def find(connection: Connection, document_id: UUID) -> Document | None:
     """Return a document."""
     cursor = await connection.execute(
-        f"SELECT {COLUMNS} FROM documents WHERE id = %s", [document_id]
+        f"SELECT {COLUMNS} FROM documents WHERE id = %s",  # nosec B608
+        [document_id],
     )
     return _one(await cursor.fetchone())
 
@@ -96,7 +97,7 @@ async def find(connection: Connection, document_id: UUID) -> Document | None:
 async def newest(connection: Connection, *, limit: int, offset: int) -> list[Document]:
     """Return documents, newest first."""
     cursor = await connection.execute(
-        f"SELECT {COLUMNS} FROM documents ORDER BY created_at DESC, id LIMIT %s OFFSET %s",
+        f"SELECT {COLUMNS} FROM documents ORDER BY created_at DESC, id LIMIT %s OFFSET %s",  # nosec B608
         [limit, offset],
     )
     return [Document(**row) for row in await cursor.fetchall()]
