@@ -1,14 +1,13 @@
-"""One reader per format. Each returns blocks or raises DocumentError with one sentence."""
+"""One reader per format. Each returns blocks or raises DocumentError with one sentence.
+
+A reader imports its own library: the process that parses one document starts anew each time.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from pathlib import Path
-
-import mammoth
-import pypdfium2
-from markdown_it import MarkdownIt
 
 from slipway_backend.errors import DocumentError
 from slipway_backend.parsing import Block, Limits, Parsed, formats
@@ -20,6 +19,8 @@ _HYPHEN = re.compile(r"(\w)[\u00ad\ufffe\u0002]\s*\n?\s*(\w)")
 
 def read_pdf(path: Path, limits: Limits) -> Parsed:
     """Read a PDF page by page, so that every passage knows its page."""
+    import pypdfium2  # noqa: PLC0415
+
     try:
         document = pypdfium2.PdfDocument(path)
     except pypdfium2.PdfiumError as error:
@@ -52,6 +53,8 @@ def _page_blocks(text: str, page: int) -> list[Block]:
 
 def read_docx(path: Path, _: Limits) -> Parsed:
     """Read a Word document by its styles: headings, paragraphs, lists and tables."""
+    import mammoth  # noqa: PLC0415
+
     with path.open("rb") as stream:
         # Pictures would travel as base64 text; nothing here looks at them.
         html = mammoth.convert_to_html(
@@ -67,6 +70,8 @@ def read_html(path: Path, _: Limits) -> Parsed:
 
 def read_markdown(path: Path, _: Limits) -> Parsed:
     """Read Markdown (CommonMark with tables)."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415
+
     html = MarkdownIt("commonmark").enable("table").render(read_text(path))
     return Parsed(formats.MARKDOWN, blocks_of_html(html))
 
