@@ -65,7 +65,7 @@ def measured_pytest(session: nox.Session, folder: str, **env: str) -> None:
     data = MEASURED / session.name
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
-    env["COVERAGE_FILE"] = str(data / "data") # the name that `combine` looks for
+    env["COVERAGE_FILE"] = str(data / "data")  # the name that `combine` looks for
     session.run("coverage", "run", "-m", "pytest", folder, *session.posargs, env=env)
 
 

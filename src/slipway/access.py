@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slipway.config.layout import Layout
 
-FILES = {"ca.crt": 0o644, "admin_password": 0o600}  # nosec B105 - file modes
+FILES = {"ca.crt": 0o644, "admin_password": 0o600}  # nosec B105
 
 
 def folder(layout: Layout, environment: str) -> Path:

@@ -1,4 +1,4 @@
-"""What each image is made of: the Dockerfile, the files of its contexts, the arguments, the base."""
+"""What each image is made of: Dockerfile, the files of its contexts, arguments, base."""
 
 from __future__ import annotations
 

@@ -68,4 +68,3 @@ def test_killing_one_backend_loses_nothing_and_it_comes_back(released: Site) -> 
     assert dict(result.failed) == {}
     assert result.ok > RATE
     assert len(released.status()["edge"]["addresses"]) == 2
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from slipway.config import environment as environments
 from slipway.config.layout import checkout
 from slipway.facts.stacks import resolve

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -89,5 +88,5 @@ def test_an_environment_that_does_not_fit_is_made_again(tree: Path, change: str)
     elif change == "moved":
         file.write_text(f"/elsewhere{file.read_text(encoding='utf-8')}", encoding="utf-8")
     else:
-        os.remove(file)
+        file.unlink()
     assert "there is no python3 here" in set_up(tree).stderr

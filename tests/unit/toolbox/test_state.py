@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from slipway_toolbox import lease, ledger, vault
 from slipway_toolbox.__main__ import main
 from slipway_toolbox.store import Denied, append_line, read_lines, write

@@ -63,7 +63,7 @@ async def insert(connection: Connection, new: NewDocument) -> Document | None:
         VALUES (%s, %s, %s, %s, %s, %s)
         ON CONFLICT (owner_id, idempotency_key) DO NOTHING
         RETURNING {COLUMNS}
-        """,  # nosec B608 - COLUMNS is a constant of this module
+        """,  # nosec B608
         [
             new.owner_id,
             new.idempotency_key,

@@ -21,7 +21,8 @@ def test_a_group_may_include_another(tmp_path: Path) -> None:
     write(
         tmp_path,
         "slipway",
-        '[dependency-groups]\ntest = [{include-group = "coverage"}, "pytest"]\ncoverage = ["coverage"]\n',
+        "[dependency-groups]\n"
+        'test = [{include-group = "coverage"}, "pytest"]\ncoverage = ["coverage"]\n',
     )
     assert facts.projects(tmp_path)["slipway"].groups["test"] == ("coverage", "pytest")
 
