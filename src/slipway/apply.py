@@ -94,6 +94,7 @@ class Release:
     def change_platform(self, step: Step) -> None:
         """Start or replace one platform service and wait for its health."""
         stack = self.stack("platform")
+        self.state.keep("platform.json", stack.text())
         self._up(stack, step.subject, recreate=not step.reason.startswith("does not run"))
         self._await(stack, step.subject)
 

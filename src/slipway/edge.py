@@ -24,6 +24,15 @@ def container(environment: str, engine: EngineFacts) -> str | None:
     )
 
 
+def active(environment: str, engine: EngineFacts) -> int | None:
+    """The generation that the edge serves; None without an edge, or with one that is broken."""
+    found = container(environment, engine)
+    try:
+        return None if found is None else status(found)["generation"]
+    except SlipwayError:
+        return None
+
+
 def status(container_id: str) -> dict[str, Any]:
     """What the edge serves: generation, addresses, requests in flight."""
     return _answer(run(commands.status(container_id), timeout=30).output)

@@ -118,12 +118,12 @@ class Site:
 
     def client(self) -> httpx.Client:
         """A client that is logged in as the administrator."""
-        http = httpx.Client(base_url=self.url, verify=self.trust, timeout=30)
         password = (self.root / ".slipway" / NAME / "admin_password").read_text()
-        answer = http.post("/v1/login", json={"username": "admin", "password": password})
+        login = {"username": "admin", "password": password}
+        answer = httpx.post(f"{self.url}/v1/login", json=login, verify=self.trust, timeout=30)
         assert answer.status_code == 200, answer.text
-        http.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
-        return http
+        headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
+        return httpx.Client(base_url=self.url, verify=self.trust, headers=headers, timeout=30)
 
     def _copy(self) -> None:
         listed = subprocess.run(

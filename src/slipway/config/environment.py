@@ -52,9 +52,7 @@ class Environment(_Section):
     """Everything Slipway itself needs to know of an environment; complete in each overlay file."""
 
     engine: Literal["compose"] = Field(description="what runs the containers")
-    host: Annotated[str, Field(pattern=r"^(local|ssh://\S+)$")] = Field(
-        description="`local`, or `ssh://user@host` of the Docker engine"
-    )
+    host: Literal["local"] = Field(description="whose Docker engine: this machine's")
     registry: Annotated[str, Field(pattern=r"^[a-z0-9.-]+(:\d+)?$")] = Field(
         description="host and port of the site's OCI registry, without a scheme"
     )

@@ -72,21 +72,17 @@ class EngineFacts:
 
 
 @contextmanager
-def client(host: str) -> Iterator[docker.DockerClient]:
-    """A connection to the engine at `host` (`local` or `ssh://...`).
+def client() -> Iterator[docker.DockerClient]:
+    """A connection to this machine's engine, or to the one that DOCKER_HOST names.
 
     Raises Refused when no engine answers.
     """
     try:
-        connection = (
-            docker.from_env(timeout=60)
-            if host == "local"
-            else docker.DockerClient(base_url=host, use_ssh_client=True, timeout=60)
-        )
+        connection = docker.from_env(timeout=60)
         connection.ping()
     except DockerException as error:
         raise Refused(
-            f"No Docker engine answers at {host}", next_command="invoke host.prepare"
+            f"No Docker engine answers: {error}", next_command="invoke host.prepare"
         ) from error
     try:
         yield connection

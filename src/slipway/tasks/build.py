@@ -36,7 +36,7 @@ def build(_context: invoke.Context, service: list[str], env: str = "dev") -> Non
     facts = host.read()
     checks.host(facts, mend="invoke host.prepare")
     checks.disk(facts, environment.free_disk_gib)
-    with engine.client(environment.host) as connection:
+    with engine.client() as connection:
         base_id = checks.base_id(connection)
     built = builder.build(
         layout, registry_name=environment.registry, base_id=base_id, targets=service

@@ -24,8 +24,8 @@ from slipway.tasks.door import task
 )
 def down(_context: invoke.Context, env: str = "", volumes: bool = False, yes: bool = False) -> None:
     """Stop and remove an environment's containers and networks, and with --volumes its data."""
-    environment = environments.load(env, checkout())
-    with engine_facts.client(environment.host) as engine:
+    environments.load(env, checkout())
+    with engine_facts.client() as engine:
         running = engine_facts.read(engine, env)
         if not running.containers and not running.networks and not (volumes and running.volumes):
             kept = f" ({len(running.volumes)} volumes are kept)" if running.volumes else ""

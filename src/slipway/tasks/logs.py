@@ -31,10 +31,10 @@ def logs(
     tail: str = "200",
 ) -> None:
     """Print the logs of an environment's containers, the newest generation's for the app."""
-    environment = environments.load(env, checkout())
+    environments.load(env, checkout())
     if tail != "all" and not tail.isdigit():
         raise Refused(f"--tail {tail!r} is neither a number nor `all`")
-    with engine_facts.client(environment.host) as engine:
+    with engine_facts.client() as engine:
         running = engine_facts.read(engine, env)
     projects: dict[str, set[str]] = {}
     for each in running.containers:

@@ -47,7 +47,7 @@ def release(
     if prepare_host:
         prepare(layout)
     _check_host(env, environment)
-    with engine_facts.client(environment.host) as engine:
+    with engine_facts.client() as engine:
         checks.ports(environment, engine_facts.read(engine, env), env)
         images = builder.build(
             layout,
@@ -114,8 +114,6 @@ def _compare(
     )
     if known.altered is not None:
         console.warn(f"line {known.altered} of the ledger of {name} was altered")
-    container = edge.container(name, running)
-    active = None if container is None else edge.status(container)["generation"]
     # The number is left out of the hashes, so any will do.
     resolved = stacks.resolve(layout, name, environment, images=images, generation=1)
     platform, app = (
@@ -138,7 +136,7 @@ def _compare(
         secrets_generated=environment.secrets == "generated",
         soak_seconds=environment.soak_seconds,
     )
-    return want, Have(running, known, active)
+    return want, Have(running, known, edge.active(name, running))
 
 
 @contextmanager

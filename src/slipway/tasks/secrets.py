@@ -26,7 +26,7 @@ def list_(_context: invoke.Context, env: str = "") -> None:
     """List an environment's secrets: which are there, what each is for."""
     layout = checkout()
     environment = environments.load(env, layout)
-    with engine_facts.client(environment.host) as engine:
+    with engine_facts.client() as engine:
         image = _toolbox(layout, environment, engine)
         volume = names.state_volume(env)
         there = (
@@ -60,7 +60,7 @@ def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-"
     complaints = known.complaints({name: value})
     if complaints:
         raise Refused("\n".join(complaints))
-    with engine_facts.client(environment.host) as engine:
+    with engine_facts.client() as engine:
         image = _toolbox(layout, environment, engine)
     with state.opened(env, image, purpose=f"secrets.put {name}") as held:
         written = held.put_secrets({name: value}, replace=True)

@@ -29,7 +29,7 @@ def status(_context: invoke.Context, env: str = "", json: bool = False) -> None:
     Ends with exit code 1 when it does not serve.
     """
     environment = environments.load(env, checkout())
-    with engine_facts.client(environment.host) as engine:
+    with engine_facts.client() as engine:
         report = describe(env, engine_facts.read(engine, env)) | {"url": environment.url}
     console.say(_text(report) if not json else _as_json(report))
     if not report["serving"]:
@@ -41,7 +41,11 @@ def status(_context: invoke.Context, env: str = "", json: bool = False) -> None:
 def describe(name: str, running: EngineFacts) -> dict[str, Any]:
     """Everything that `status` shows, as plain values."""
     container = edge.container(name, running)
-    answer = None if container is None else edge.status(container)
+    try:
+        answer = None if container is None else edge.status(container)
+    except SlipwayError as error:
+        console.warn(f"the edge does not answer: {error.message}")
+        answer = None
     generation = None if answer is None else answer["generation"]
     containers = [
         {
