@@ -192,7 +192,7 @@ BY_HAND = {
     ),
     "an engine that is too old": (
         replace(READY, engine=Engine("20.10.24+dfsg1")),
-        "an engine that is new enough (20.10.24+dfsg1 answers; needed: 24.0)",
+        "an engine that is new enough (20.10.24+dfsg1 answers; needed: 25.0)",
     ),
     "an architecture without images": (
         replace(READY, system=replace(READY.system, architecture="riscv64")),
