@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -89,18 +90,18 @@ def types(session: nox.Session) -> None:
 def security(session: nox.Session) -> None:
     """Look for insecure code, secrets in the tree, and known faults in what is locked."""
     sync(session, "security")
-    session.run(
-        "bandit", "--quiet", "--configfile=pyproject.toml", "--recursive", *SOURCES.values()
-    )
-    tracked = session.run("git", "ls-files", external=True, silent=True)
+    bandit = ("bandit", "--quiet", "--configfile=pyproject.toml", "--recursive")
+    session.run(*bandit, *SOURCES.values(), silent=True)
+    session.log("secret scan of every tracked file")
+    tracked = session.run("git", "ls-files", external=True, silent=True, log=False)
     scan = ("detect-secrets-hook", "--no-verify", "--baseline=.secrets.baseline")
-    session.run(*scan, *str(tracked).splitlines())
+    session.run(*scan, *str(tracked).splitlines(), log=False)
     audit = advisories.audit(ROOT, Path(session.bin) / "pip-audit", os.environ)
     session.log(audit.text)
     if audit.fatal(os.environ):
-        session.error(audit.text)
+        session.error(audit.headline)
     if audit.outcome is Outcome.NOT_RUN:
-        session.skip(audit.text)
+        session.skip(audit.headline)
 
 
 @nox.session
@@ -137,6 +138,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session(default=False)
 def e2e(session: nox.Session) -> None:
     """Deploy dev on this host's Docker engine, prove it from outside, take it down."""
+    logging.getLogger("docker").setLevel(logging.WARNING)
     try:
         docker.from_env().ping()
     except DockerException as error:

@@ -53,6 +53,11 @@ class Audit:
     outcome: Outcome
     text: str
 
+    @property
+    def headline(self) -> str:
+        """The first line of the text, for a table of outcomes."""
+        return self.text.partition("\n")[0].rstrip(":")
+
     def fatal(self, environ: Mapping[str, str]) -> bool:
         """Whether the gate fails: on a fault always, on no answer under SLIPWAY_STRICT=1."""
         strict = environ.get(STRICT_VARIABLE) == "1"
