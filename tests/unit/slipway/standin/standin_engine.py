@@ -37,6 +37,7 @@ CONFINED = tuple(
     " --cap-add FOWNER --security-opt no-new-privileges:true --pids-limit 32 --memory 128m".split()
 )
 PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
+HELD = tuple("containers networks volumes images tags toolboxes generation number".split())
 DENIED = 3
 LABEL = "com.docker.compose."
 STARTED = "2026-01-02T03:04:05.678901234Z"
@@ -49,7 +50,8 @@ class Faults:
     `service` maps a service to how its new containers fare: unhealthy, starting, exited or oom.
     `edge_refuses` maps a generation to the edge's reason. `die_after_step` kills the one who
     releases (nothing of theirs reaches the engine any more) when that many steps are done, before
-    they can say so; `die_before` when the named toolbox verb is called.
+    they can say so; `die_before` when the named toolbox verb is called. After as many steps as
+    `steal_lease_after_step` says, the lease goes to somebody else.
     """
 
     service: dict[str, str] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class Faults:
     port_taken: str = ""
     unpushed: bool = False
     die_after_step: int | None = None
+    steal_lease_after_step: int | None = None
     die_before: str = ""
 
 
@@ -77,7 +80,6 @@ class Standin:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.faults = Faults()
         self.containers: dict[str, dict[str, Any]] = {}
         self.networks: dict[str, dict[str, Any]] = {}
         self.volumes: dict[str, dict[str, Any]] = {}
@@ -85,42 +87,55 @@ class Standin:
         self.tags: dict[str, str] = {}
         self.toolboxes: dict[str, dict[str, str]] = {}
         self.generation: int | None = None
-        self.in_flight: list[dict[str, int]] = []
-        self.changes: list[str] = []
-        self.commands: list[tuple[str, ...]] = []
-        self.unknown: list[str] = []
-        self.dead = False
-        self.steps_done = 0
         self.number = 0
+        self.unknown: list[str] = []
+        self.forget()
         self._lock = threading.Lock()
         (folder / "bin").mkdir(parents=True)
         program = folder / "bin" / "docker"
         program.write_text(f"#!{sys.executable} -SE\n{(HERE / 'docker').read_text()}")
         program.chmod(0o755)
         self.socket = folder / "engine.sock"
-        self._servers = (_Unix(str(self.socket), _handler(self.answer)),)
-        self._registry = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._manifest))
-        self.registry = f"localhost:{self._registry.server_address[1]}"
+        registry = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._manifest))
+        self._servers = (_Unix(str(self.socket), _handler(self.answer)), registry)
+        self.registry = f"localhost:{registry.server_address[1]}"
 
     def __enter__(self) -> Standin:
-        for server in (*self._servers, self._registry):
+        for server in self._servers:
             threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for server in (*self._servers, self._registry):
+        for server in self._servers:
             server.shutdown()
             server.server_close()
 
     # What a test says and asks
 
+    def forget(self) -> None:
+        """Take back every fault, and forget what was asked and changed so far."""
+        self.faults = Faults()
+        self.in_flight: list[dict[str, int]] = []
+        self.changes: list[str] = []
+        self.commands: list[tuple[str, ...]] = []
+        self.dead = False
+        self.steps_done = 0
+
+    def held(self) -> dict[str, Any]:
+        """A copy of all that engine and registry hold, but for what is in the volumes."""
+        return copy.deepcopy({name: getattr(self, name) for name in HELD})
+
+    def hold(self, held: Mapping[str, Any]) -> None:
+        """Hold what was held then, with nothing wrong."""
+        for name in HELD:
+            setattr(self, name, held[name])
+        self.forget()
+
     def revive(self) -> None:
         """Time has passed since the release was killed: its lease is over, its toolbox gone."""
-        self.dead = False
-        self.faults = Faults()
+        self.forget()
         self.toolboxes.clear()
-        for path in self.folder.glob("volumes/*-state/lease.json"):
-            path.write_text(json.dumps(json.loads(path.read_text()) | {"expires": 0}))
+        self._change_lease(expires=0)
 
     def project(self, name: str) -> list[dict[str, Any]]:
         """The containers of a Compose project."""
@@ -134,6 +149,10 @@ class Standin:
         """The folder that stands for a volume."""
         return self.folder / "volumes" / name
 
+    def _change_lease(self, **changed: float) -> None:
+        for path in self.folder.glob("volumes/*-state/lease.json"):
+            path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
     # The Docker API
 
     def answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes] | None:
@@ -143,12 +162,9 @@ class Standin:
                 return None
             url = urlsplit(target)
             path = unquote(url.path).removeprefix("/v1.45")
-            content = json.loads(body or b"{}")
             if path == "/standin/command":
-                argv = tuple(content["argv"])
-                self.commands.append(argv)
-                done = self._command(argv, content)
-                return None if self.dead else (200, json.dumps(done.__dict__).encode())
+                return self._called(body.decode())
+            content = json.loads(body or b"{}")
             if method != "GET":
                 self.changes.append(f"{method} {path} {content.get('Name', '')}".rstrip())
             return self._api(method, path, parse_qs(url.query), content)
@@ -188,7 +204,7 @@ class Standin:
             case ("GET", "images", *parts, "json") if "/".join(parts) in self.images:
                 found = {"Id": self.images["/".join(parts)], "RepoTags": []}
             case ("GET", "images", *_):
-                pass
+                return 404, json.dumps({"message": f"No such image: {path}"}).encode()
             case _:
                 self.unknown.append(f"{method} {path}")
         if found is None:
@@ -197,7 +213,8 @@ class Standin:
 
     def _make(self, kind: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
         labels = content.get("Labels") or {}
-        made = {"Name": name, "Id": name, "Labels": labels, "Internal": content.get("Internal")}
+        internal = bool(content.get("Internal"))
+        made = {"Name": name, "Id": name, "Labels": labels, "Internal": internal}
         getattr(self, kind)[name] = made
         if kind == "volumes":
             self.volume(name).mkdir(parents=True, exist_ok=True)
@@ -209,6 +226,15 @@ class Standin:
         return (404, b"", "") if digest is None else (200, b"", digest)
 
     # The `docker` program
+
+    def _called(self, request: str) -> tuple[int, bytes] | None:
+        typed, words, told = (part.split("\1") for part in request.split("\2"))
+        env = dict(each.split("=", 1) for each in told)
+        self.commands.append(tuple(words))
+        done = self._command(tuple(words), {"input": typed[0], "env": env})
+        if self.dead:
+            return None
+        return 200, f"{done.exit_code}\2{done.output}\2{done.errors}".encode()
 
     def _command(self, argv: tuple[str, ...], request: Mapping[str, Any]) -> Answer:
         match argv:
@@ -424,6 +450,8 @@ class Standin:
     def _dies(self, verb: str, request: Mapping[str, Any]) -> bool:
         if verb == "journal" and request["entry"]["done"]:
             self.steps_done += 1
+            if self.steps_done == self.faults.steal_lease_after_step:
+                self._change_lease(fence=99, expires=1e11)
         return verb == self.faults.die_before or self.steps_done == self.faults.die_after_step
 
     def _hand_out(self, mounts: Mapping[str, str], consumers: dict[str, Any]) -> list[str]:

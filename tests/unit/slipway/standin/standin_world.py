@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.util
 import io
 import json
@@ -52,19 +53,35 @@ class Ended:
     errors: str
 
 
+class Clock:
+    """A clock that passes only while somebody sleeps, and then at once."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """The seconds that were slept."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        self.now += seconds
+
+
 class World:
     """A checkout, an engine, and the product that a released environment serves."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.monkeypatch = monkeypatch
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.monkeypatch = pytest.MonkeyPatch()
         self.standin = Standin(folder / "engine")
         self.layout = Layout(folder / "checkout")
         make_checkout(self.layout, self.standin.registry)
         self.product = Product(self.layout.samples, lambda: self.secret("admin_password"))
 
-    def connect(self) -> None:
+    def connect(self, patch: pytest.MonkeyPatch) -> None:
         """Let the toolkit, in this process and in those it starts, reach this world alone."""
-        patch = self.monkeypatch
+        self.monkeypatch = patch
         patch.setenv("DOCKER_HOST", f"unix://{self.standin.socket}")
         patch.setenv("PATH", f"{self.standin.folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
         for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "SLIPWAY_DEBUG"):
@@ -73,8 +90,8 @@ class World:
             patch.setattr(module, "checkout", lambda: self.layout)
         patch.setattr(host, "read", ready_host)
         patch.setattr(proof, "client", self.product.client)
-        patch.setattr(apply, "POLL_SECONDS", 0.01)
-        patch.setattr(proof, "POLL_SECONDS", 0.0)
+        patch.setattr(apply, "time", Clock())
+        patch.setattr(proof, "time", Clock())
 
     def invoke(self, *words: str, typed: str = "") -> Ended:
         """Run `invoke WORDS` in this process."""
@@ -96,14 +113,21 @@ class World:
         """Run `invoke release --env dev`, with `words` behind it."""
         return self.invoke("release", "--env", "dev", *words)
 
-    def released(self) -> World:
-        """This world with a first release in it."""
-        ended = self.release()
-        assert ended.exit_code == 0, ended
-        self.standin.changes.clear()
-        self.standin.commands.clear()
-        self.standin.steps_done = 0
-        return self
+    def save(self) -> None:
+        """Remember everything as it is now."""
+        for name in ("checkout", "engine/volumes"):
+            shutil.copytree(self.folder / name, self.folder / "saved" / name)
+        self._saved = (self.standin.held(), copy.deepcopy(self.product.documents))
+
+    def restore(self) -> None:
+        """Make everything as it was remembered, with nothing broken and nothing noted."""
+        for name in ("checkout", "engine/volumes"):
+            shutil.rmtree(self.folder / name)
+            shutil.copytree(self.folder / "saved" / name, self.folder / name)
+        held, documents = copy.deepcopy(self._saved)
+        self.standin.hold(held)
+        self.product = Product(self.layout.samples, lambda: self.secret("admin_password"))
+        self.product.documents = documents
 
     def change(self, source: str) -> None:
         """Edit a file of the checkout, so that the image made of it is another."""
