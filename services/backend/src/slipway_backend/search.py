@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from uuid import UUID
 
+import anyio
 import anyio.to_thread
 import numpy
 from numpy.typing import NDArray
@@ -92,11 +94,15 @@ class Searcher:
         self._pool = pool
         self._embedder = embedder
         self._metrics = metrics
+        # More at once would only take turns on the cores, each with memory of its own.
+        self._limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
     async def embed(self, texts: list[str]) -> NDArray[numpy.float32]:
         """Return the vectors of texts without blocking the event loop."""
         with self._metrics.stage_seconds.labels("embed_query").time():
-            return await anyio.to_thread.run_sync(self._embedder.embed, texts)
+            return await anyio.to_thread.run_sync(
+                self._embedder.embed, texts, limiter=self._limiter
+            )
 
     async def find(self, query: str, vector: NDArray[numpy.float32], limit: int) -> list[Passage]:
         """Return the best passages, best first."""
