@@ -48,7 +48,7 @@ class Step:
     generation: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.kind:<9} {self.subject:<26} {self.reason}".rstrip()
+        return f"{self.kind:<9} {self.subject:<32} {self.reason}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,17 @@ def plan(want: Want, have: Have) -> Plan:
     if steps:
         first = next((i for i, step in enumerate(steps) if step.kind not in GROUND), len(steps))
         steps.insert(first, _secrets(want, have))
-    return Plan(environment, new, current if new != current else None, tuple(steps))
+    return Plan(environment, new, _previous(have, running, current, new), tuple(steps))
+
+
+def _previous(
+    have: Have, running: tuple[int, ...], current: int | None, new: int
+) -> int | None:
+    """The generation to go back to when a step fails, while its containers are still there."""
+    if new != current:
+        return current
+    committed = have.state.committed_generation
+    return committed if committed in running and committed != current else None
 
 
 def _app(
@@ -119,13 +129,16 @@ def _app(
     """The generation that will serve, and the steps until it does."""
     environment = want.environment
     if current is not None and matches(want.app, have.engine, environment, current):
-        steps = [
-            Step(Kind.DISCARD, f"generation {other}", "is not the one that serves", other)
-            for other in running
-            if other != current
-        ]
+        others = [other for other in running if other != current]
+        steps = []
         if have.state.committed_generation != current:
+            # An interrupted release goes on where it was: the old generation may still answer.
+            steps += [Step(Kind.DRAIN, f"generation {other}", "", other) for other in others]
             steps.append(Step(Kind.PROVE, f"generation {current}", "serves, not yet proved"))
+        steps += [
+            Step(Kind.DISCARD, f"generation {other}", "is not the one that serves", other)
+            for other in others
+        ]
         return current, steps
 
     warm = [other for other in running if other != current]
