@@ -402,6 +402,20 @@ class TestKilled:
         assert "serves, not yet proved" in ended.output
         serving(released, 2)
 
+    def test_after_the_switch_and_what_it_switched_to_does_not_hold(self, released: World) -> None:
+        """The next run goes back, because the old generation is kept until the new one is proved."""
+        released.change("services/backend/app.py")
+        released.standin.faults.die_after_step = 4
+        self.die(released)
+        assert released.standin.generation == 2
+        released.standin.revive()
+        released.product.broken["POST /v1/query"] = (500, "boom")
+        ended = released.release()
+        assert ended.exit_code == 1
+        assert "reverting to generation 1" in ended.output
+        assert released.standin.generation == 1
+        assert released.generations() == {"slipway-dev-g1"}
+
     def test_in_the_middle_of_a_failed_release_too(self, released: World) -> None:
         """The new generation was left unhealthy, and nobody was there to take it back."""
         released.change("services/backend/app.py")

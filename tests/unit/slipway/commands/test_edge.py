@@ -1,0 +1,10 @@
+"""The command lines that the edge understands, whole."""
+
+from __future__ import annotations
+
+from slipway.commands import edge
+
+
+def test_the_edge_is_asked_in_its_container() -> None:
+    assert edge.status("id") == ("docker", "exec", "id", "slipway-edge", "status")
+    assert edge.switch("id", 42) == ("docker", "exec", "id", "slipway-edge", "switch", "42")

@@ -1,0 +1,300 @@
+"""What a release will do, as the operator reads it: a case is (have, want) -> plans/cases/*.txt.
+
+Every case is run twice: after its steps are done, the next plan is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.config import names, secrets
+from slipway.facts.engine import Container, EngineFacts
+from slipway.facts.state import StateFacts
+from slipway.plans import release
+from slipway.plans.release import Have, Kind, Plan, Want
+from slipway.plans.stacks import Stack
+
+CASES = Path(__file__).parent / "cases"
+DEV = "dev"
+REPLICAS = {"backend": 2, "worker": 1}
+
+
+def stack(hashes: dict[str, str]) -> Stack:
+    services = {name: {"scale": REPLICAS.get(name, 1)} for name in hashes}
+    return Stack(project="", document={"services": services}, hashes=hashes)
+
+
+def container(project: str, service: str, number: int = 1, **changes: Any) -> Container:
+    made = Container(
+        id=f"{project}-{service}-{number}",
+        name=f"{project}-{service}-{number}",
+        project=project,
+        service=service,
+        image="image",
+        config_hash=f"{service}-1",
+        release="3f2a",
+        state="running",
+        health="healthy",
+        exit_code=0,
+        out_of_memory=False,
+        restarts=0,
+        started="",
+        memory_limit=0,
+        probes=(),
+    )
+    return replace(made, **changes)
+
+
+def platform(**hashes: str) -> tuple[Container, ...]:
+    project = names.platform_project(DEV)
+    return tuple(
+        container(project, service, config_hash=hashes.get(service, f"{service}-1"))
+        for service in ("edge", "postgres")
+    )
+
+
+def generation(number: int, version: str = "1", **changes: Any) -> tuple[Container, ...]:
+    project = names.generation_project(DEV, number)
+    return tuple(
+        container(project, service, each, **{"config_hash": f"{service}-{version}", **changes})
+        for service, count in REPLICAS.items()
+        for each in range(1, count + 1)
+    )
+
+
+def line(number: int, result: str = "done") -> dict[str, Any]:
+    return {"generation": number, "result": result, "version": "3f2a"}
+
+
+WANT = Want(
+    environment=DEV,
+    platform=stack({"edge": "edge-1", "postgres": "postgres-1"}),
+    app=stack({"backend": "backend-1", "worker": "worker-1"}),
+    secrets=tuple(secret.name for secret in secrets.SECRETS),
+    secrets_generated=True,
+    soak_seconds=0,
+)
+NEW_APP = replace(WANT, app=stack({"backend": "backend-2", "worker": "worker-2"}))
+NEW_SECRET = replace(
+    WANT,
+    platform=stack({"edge": "edge-1", "postgres": "postgres-2"}),
+    app=stack({"backend": "backend-2", "worker": "worker-2"}),
+)
+NOTHING = Have(EngineFacts((), frozenset(), frozenset()), StateFacts(), None)
+
+
+def have(
+    *groups: tuple[Container, ...], ledger: tuple[dict[str, Any], ...], active: int | None
+) -> Have:
+    return Have(
+        engine=EngineFacts(
+            containers=tuple(each for group in groups for each in group),
+            networks=frozenset(names.network(DEV, each) for each in names.NETWORKS),
+            volumes=frozenset(names.volumes(DEV)),
+        ),
+        state=StateFacts(ledger=ledger, secrets=dict.fromkeys(WANT.secrets, "1")),
+        active=active,
+    )
+
+
+RUNNING = have(platform(), generation(1), ledger=(line(1),), active=1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A running environment, a wanted one, and the file with the plan between them."""
+
+    name: str
+    want: Want
+    have: Have
+
+
+TABLE = (
+    Case("first release", WANT, NOTHING),
+    Case("first release with supplied secrets", replace(WANT, secrets_generated=False), NOTHING),
+    Case("nothing to do", WANT, RUNNING),
+    Case("app changed", NEW_APP, RUNNING),
+    Case(
+        "only the worker changed",
+        replace(WANT, app=stack({"backend": "backend-1", "worker": "worker-2"})),
+        RUNNING,
+    ),
+    Case("app changed with a soak", replace(NEW_APP, soak_seconds=600), RUNNING),
+    Case(
+        "platform changed",
+        replace(WANT, platform=stack({"edge": "edge-2", "postgres": "postgres-1"})),
+        RUNNING,
+    ),
+    Case("secret changed", NEW_SECRET, RUNNING),
+    Case(
+        "platform unhealthy",
+        WANT,
+        have(
+            (platform()[0], replace(platform()[1], health="unhealthy")),
+            generation(1),
+            ledger=(line(1),),
+            active=1,
+        ),
+    ),
+    Case(
+        "killed after the platform started",
+        WANT,
+        replace(have(platform(), ledger=(), active=None)),
+    ),
+    Case(
+        "killed while the new generation started",
+        NEW_APP,
+        have(
+            platform(),
+            generation(1),
+            generation(2, "2", health="starting"),
+            ledger=(line(1),),
+            active=1,
+        ),
+    ),
+    Case(
+        "killed after start",
+        NEW_APP,
+        have(platform(), generation(1), generation(2, "2"), ledger=(line(1),), active=1),
+    ),
+    Case(
+        "killed after switch",
+        NEW_APP,
+        have(platform(), generation(1), generation(2, "2"), ledger=(line(1),), active=2),
+    ),
+    Case(
+        "killed before commit",
+        NEW_APP,
+        have(platform(), generation(2, "2"), ledger=(line(1),), active=2),
+    ),
+    Case(
+        "killed after start and the files changed again",
+        replace(WANT, app=stack({"backend": "backend-3", "worker": "worker-3"})),
+        have(platform(), generation(1), generation(2, "2"), ledger=(line(1),), active=1),
+    ),
+    Case(
+        "unhealthy replica",
+        WANT,
+        have(
+            platform(),
+            (*generation(1)[1:], replace(generation(1)[0], health="unhealthy")),
+            ledger=(line(1),),
+            active=1,
+        ),
+    ),
+    Case(
+        "missing replica",
+        WANT,
+        have(platform(), generation(1)[1:], ledger=(line(1),), active=1),
+    ),
+    Case(
+        "leftover generations",
+        WANT,
+        have(
+            platform(),
+            generation(3),
+            generation(4, "2"),
+            generation(5, "3"),
+            ledger=(line(3),),
+            active=3,
+        ),
+    ),
+    Case(
+        "stopped, and its data kept",
+        WANT,
+        replace(RUNNING, engine=replace(RUNNING.engine, containers=()), active=None),
+    ),
+    Case(
+        "after a failed release",
+        NEW_APP,
+        have(platform(), generation(1), ledger=(line(1), line(2, "failed")), active=1),
+    ),
+    Case(
+        "the edge serves a generation that is gone",
+        WANT,
+        have(platform(), ledger=(line(1),), active=1),
+    ),
+)
+
+
+def done(want: Want, before: Have, plan: Plan) -> Have:
+    """The environment after every step of `plan`, and its commit."""
+    engine, state, active = before.engine, before.state, before.active
+    containers = list(engine.containers)
+
+    def put(project: str, hosted: Stack, services: tuple[str, ...]) -> None:
+        containers[:] = [
+            each for each in containers if (each.project, each.service in services) != (project, True)
+        ]
+        containers.extend(
+            container(project, service, number, config_hash=hosted.hashes[service])
+            for service in services
+            for number in range(1, hosted.replicas(service) + 1)
+        )
+
+    for step in plan.steps:
+        project = names.generation_project(DEV, step.generation or 0)
+        match step.kind:
+            case Kind.NETWORK:
+                engine = replace(engine, networks=engine.networks | {step.subject})
+            case Kind.VOLUME:
+                engine = replace(engine, volumes=engine.volumes | {step.subject})
+            case Kind.SECRET:
+                state = replace(state, secrets=dict.fromkeys(want.secrets, "1"))
+            case Kind.PLATFORM:
+                put(names.platform_project(DEV), want.platform, (step.subject,))
+            case Kind.START:
+                put(project, want.app, tuple(want.app.hashes))
+            case Kind.SWITCH:
+                assert any(each.project == project for each in containers)
+                active = step.generation
+            case Kind.DISCARD | Kind.RETIRE:
+                assert step.generation != active
+                containers = [each for each in containers if each.project != project]
+    state = replace(state, ledger=(*state.ledger, line(plan.generation)))
+    return Have(replace(engine, containers=tuple(containers)), state, active)
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
+def test_the_plan_is_the_one_in_the_file(case: Case) -> None:
+    expected = CASES / f"{case.name.replace(', ', ' ').replace(' ', '-')}.txt"
+    plan = release.plan(case.want, case.have)
+    shown = "\n".join(each.rstrip() for each in f"{plan or ''}".splitlines())
+    assert shown + "\n" == expected.read_text()
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
+def test_after_its_steps_the_next_plan_is_empty(case: Case) -> None:
+    plan = release.plan(case.want, case.have)
+    after = done(case.want, case.have, plan) if not plan.empty else case.have
+    again = release.plan(case.want, after)
+    assert again.empty, str(again)
+
+
+def test_every_file_of_a_plan_is_a_case() -> None:
+    known = {case.name.replace(", ", " ").replace(" ", "-") for case in TABLE}
+    assert {path.stem for path in CASES.glob("*.txt")} == known
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (lambda want: want, True),
+        (lambda want: replace(want, soak_seconds=5), False),
+        (lambda want: replace(want, environment="staging"), False),
+    ],
+)
+def test_a_plan_is_named_by_its_steps(change: Callable[[Want], Want], same: bool) -> None:
+    one, other = release.plan(NEW_APP, RUNNING), release.plan(change(NEW_APP), RUNNING)
+    assert (one.hash == other.hash) is same
+    assert len(one.hash) == 12
+
+
+def test_a_generation_number_is_never_used_again() -> None:
+    gone = have(platform(), ledger=(line(6), line(7, "failed")), active=None)
+    assert release.plan(WANT, gone).generation == 8
