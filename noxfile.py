@@ -131,8 +131,9 @@ def coverage(session: nox.Session) -> None:
     for source in SOURCES.values():
         report = ("coverage", "report", f"--include={source}/*", "--fail-under=0")
         session.run(*report, env=env)
-    for part in (*SOURCES.values(), "."):
-        session.run("coverage", "report", "--format=total", f"--include={part}/*", env=env)
+    for part in ([f"--include={source}/*"] for source in SOURCES.values()):
+        session.run("coverage", "report", "--format=total", *part, env=env)
+    session.run("coverage", "report", "--format=total", env=env)
 
 
 @nox.session(default=False)

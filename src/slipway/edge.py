@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from slipway.commands import edge as commands
+from slipway.config import names
 from slipway.errors import SlipwayError
 from slipway.facts.engine import EngineFacts
-from slipway.config import names
 from slipway.run import run
 
 

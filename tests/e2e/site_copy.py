@@ -127,7 +127,16 @@ class Site:
 
     def _copy(self) -> None:
         listed = subprocess.run(
-            ("git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
+            (
+                "git",
+                "-C",
+                str(ROOT),
+                "ls-files",
+                "-z",
+                "--cached",
+                "--others",
+                "--exclude-standard",
+            ),
             capture_output=True,
             check=True,
             text=True,

@@ -108,7 +108,7 @@ def read(engine: docker.DockerClient, environment: str) -> EngineFacts:
             each.name for each in engine.networks.list() if each.name.startswith(prefix)
         ),
         volumes=frozenset(
-            each.name for each in engine.volumes.list() if each.name.startswith(prefix)
+            name for each in engine.volumes.list() if (name := each.name or "").startswith(prefix)
         ),
     )
 

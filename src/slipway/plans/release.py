@@ -113,9 +113,7 @@ def plan(want: Want, have: Have) -> Plan:
     return Plan(environment, new, _previous(have, running, current, new), tuple(steps))
 
 
-def _previous(
-    have: Have, running: tuple[int, ...], current: int | None, new: int
-) -> int | None:
+def _previous(have: Have, running: tuple[int, ...], current: int | None, new: int) -> int | None:
     """The generation to go back to when a step fails, while its containers are still there."""
     if new != current:
         return current

@@ -229,7 +229,9 @@ def done(want: Want, before: Have, plan: Plan) -> Have:
 
     def put(project: str, hosted: Stack, services: tuple[str, ...]) -> None:
         containers[:] = [
-            each for each in containers if (each.project, each.service in services) != (project, True)
+            each
+            for each in containers
+            if (each.project, each.service in services) != (project, True)
         ]
         containers.extend(
             container(project, service, number, config_hash=hosted.hashes[service])

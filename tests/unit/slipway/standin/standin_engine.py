@@ -259,7 +259,9 @@ class Standin:
 
     def _refuse(self, argv: Sequence[str]) -> Answer:
         self.unknown.append(" ".join(argv))
-        return Answer(errors=f"the stand-in does not know: docker {' '.join(argv)}\n", exit_code=125)
+        return Answer(
+            errors=f"the stand-in does not know: docker {' '.join(argv)}\n", exit_code=125
+        )
 
     def _compose(self, project: str, rest: tuple[str, ...], request: Mapping[str, Any]) -> Answer:
         match rest:

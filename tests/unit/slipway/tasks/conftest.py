@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "standin"))
 
-from standin_world import World  # noqa: E402
+from standin_world import World
 
 
 @pytest.fixture

@@ -47,7 +47,8 @@ class TestFirst:
         world.release()
         found = {
             consumer: sorted(
-                path.name for path in world.standin.volume(f"slipway-dev-secrets-{consumer}").iterdir()
+                path.name
+                for path in world.standin.volume(f"slipway-dev-secrets-{consumer}").iterdir()
             )
             for consumer in ("backend", "migrate", "postgres", "edge")
         }
@@ -118,7 +119,7 @@ class TestChanged:
         assert "up slipway-dev-platform edge again" in released.standin.changes
 
     def test_requests_in_flight_are_waited_for(self, released: World) -> None:
-        (address, *_) = (
+        address, *_ = (
             network["IPAddress"]
             for each in released.standin.project("slipway-dev-g1")
             for name, network in each["NetworkSettings"]["Networks"].items()
