@@ -105,7 +105,7 @@ def read(engine: docker.DockerClient, environment: str) -> EngineFacts:
     return EngineFacts(
         containers=tuple(sorted(containers, key=lambda each: each.name)),
         networks=frozenset(
-            each.name for each in engine.networks.list() if each.name.startswith(prefix)
+            name for each in engine.networks.list() if (name := each.name or "").startswith(prefix)
         ),
         volumes=frozenset(
             name for each in engine.volumes.list() if (name := each.name or "").startswith(prefix)

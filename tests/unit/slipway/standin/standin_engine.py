@@ -187,7 +187,7 @@ class Standin:
                 return 200, struct.pack(">BxxxL", 1, len(lines)) + lines
             case ("GET", "networks" | "volumes" as kind):
                 held = list(getattr(self, kind).values())
-                wanted = [w for w in json.loads(query.get("filters", ["{}"])[0]).get("label", ())]
+                wanted = list(json.loads(query.get("filters", ["{}"])[0]).get("label", ()))
                 held = [
                     each
                     for each in held
