@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from slipway.facts.host import HostFacts
 
-#: The oldest versions that Slipway works with. Health checks while starting (`start_interval`) need Engine 25.
+#: The oldest versions that Slipway works with. Health checks while starting (`start_interval`)
+#: need Engine 25.
 ENGINE = (25, 0)
 COMPOSE = (2, 26)
 BUILDX = (0, 10)

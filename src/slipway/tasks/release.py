@@ -30,7 +30,7 @@ from slipway.tasks.door import task
 @task(
     help={
         "env": "the environment to release to",
-        "prepare-host": "first install what this host lacks (as root): engine, registry, base image",
+        "prepare-host": "first install what this host lacks (as root): engine, registry, base",
         "plan": "print the steps and stop",
     }
 )

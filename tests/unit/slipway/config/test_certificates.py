@@ -1,4 +1,4 @@
-"""The internal authority's certificates are accepted by a client that trusts it, and by no other."""
+"""The internal authority's certificates are accepted by a client that trusts it, and no other."""
 
 from __future__ import annotations
 

@@ -165,6 +165,9 @@ def test_without_a_name_the_question_is_which(layout: Layout) -> None:
 
 def test_tags_of_compose_are_read_past(layout: Layout) -> None:
     overlay = layout.overlay("dev")
-    tags = "services:\n  edge: {ports: !override ['1:1'], labels: !reset null, tmpfs: !override {a: 1}}\n"
+    tags = (
+        "services:\n"
+        "  edge: {ports: !override ['1:1'], labels: !reset null, tmpfs: !override {a: 1}}\n"
+    )
     overlay.write_text(tags + overlay.read_text().replace("services:", "x-services:", 1))
     assert environments.load("dev", layout).source == "tree"

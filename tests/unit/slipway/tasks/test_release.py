@@ -404,7 +404,7 @@ class TestKilled:
         serving(released, 2)
 
     def test_after_the_switch_and_what_it_switched_to_does_not_hold(self, released: World) -> None:
-        """The next run goes back, because the old generation is kept until the new one is proved."""
+        """The next run goes back: the old generation is kept until the new one is proved."""
         released.change("services/backend/app.py")
         released.standin.faults.die_after_step = 4
         self.die(released)
