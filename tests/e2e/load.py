@@ -24,6 +24,9 @@ from urllib.parse import urlsplit
 MOST_PER_SECOND = 500
 MOST_SECONDS = 600.0
 TIMEOUT_SECONDS = 30.0
+# The edge closes a connection that nobody used for 75 s; a client that sends on one of that age
+# races with the close and would lose a request to itself.
+IDLE_SECONDS = 60.0
 
 
 @dataclass
@@ -139,6 +142,7 @@ class Load:
 
     def _work(self) -> None:
         kept = self._connection()
+        used = time.monotonic()
         while not self._stop.is_set():
             with self._lock:
                 number = self._next
@@ -151,11 +155,17 @@ class Load:
                 break
             if number % 2:
                 fresh = self._connection()
-                self._send(fresh, {"Connection": "close"})
+                self._send(fresh, "fresh", {"Connection": "close"})
                 fresh.close()
-            elif not self._send(kept, {}):
-                kept.close()
-                kept = self._connection()
+            else:
+                idle = time.monotonic() - used
+                if idle > IDLE_SECONDS:
+                    kept.close()
+                    kept = self._connection()
+                if not self._send(kept, f"kept, idle {idle:.0f} s", {}):
+                    kept.close()
+                    kept = self._connection()
+                used = time.monotonic()
         kept.close()
 
     def _connection(self) -> http.client.HTTPSConnection:
@@ -163,7 +173,9 @@ class Load:
             self._host, self._port, timeout=TIMEOUT_SECONDS, context=self._context
         )
 
-    def _send(self, connection: http.client.HTTPSConnection, extra: Mapping[str, str]) -> bool:
+    def _send(
+        self, connection: http.client.HTTPSConnection, kind: str, extra: Mapping[str, str]
+    ) -> bool:
         began = time.monotonic()
         generation = ""
         try:
@@ -173,7 +185,7 @@ class Load:
             generation = response.getheader("x-slipway-generation") or ""
             reason = "" if response.status in self._expected else f"status {response.status}"
         except (OSError, http.client.HTTPException) as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error} ({kind} connection)"
         took = time.monotonic() - began
         with self._lock:
             self.result.sent += 1

@@ -14,15 +14,14 @@ def test_the_next_release_finishes_what_a_killed_one_began(released: Site) -> No
     before = released.status()["generation"]
     released.set_environment(log_level="debug")
     with Load(f"{released.url}/health", released.authority, 20, 300) as load:
-        killed = released.start("release", "--env", NAME)
-        assert killed.stdout is not None
-        for line in killed.stdout:
-            if line.startswith("  ") and "prove" in line:
-                break
-        # The plan is printed; the new generation is being started.
-        time.sleep(3)
-        killed.kill()
-        killed.wait()
+        with released.start("release", "--env", NAME) as killed:
+            assert killed.stdout is not None
+            for line in killed.stdout:
+                if line.startswith("  ") and "prove" in line:
+                    break
+            # The plan is printed; the new generation is being started.
+            time.sleep(3)
+            killed.kill()
         blocked = released.invoke("release", "--env", NAME)
         assert blocked.exit_code == 2, blocked.text
         assert "is busy with release" in blocked.text
