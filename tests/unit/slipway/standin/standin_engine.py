@@ -56,6 +56,7 @@ class Faults:
 
     service: dict[str, str] = field(default_factory=dict)
     edge_refuses: dict[int, str] = field(default_factory=dict)
+    edge_silent: bool = False
     migrate: str = ""
     build: str = ""
     config: str = ""
@@ -372,6 +373,8 @@ class Standin:
         return Answer("\n".join([*lines, ""]))
 
     def _edge(self, rest: Sequence[str]) -> Answer:
+        if self.faults.edge_silent:
+            return Answer(errors="OCI runtime exec failed: no such process\n", exit_code=126)
         if list(rest) == ["status"]:
             return Answer(json.dumps(self._status()))
         verb, generation = rest[0], int(rest[1])

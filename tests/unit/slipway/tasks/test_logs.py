@@ -1,0 +1,57 @@
+"""`invoke logs` prints what the containers wrote, of all projects or of those asked for."""
+
+from __future__ import annotations
+
+import pytest
+from standin_world import World
+
+
+def read(world: World, *words: str) -> list[tuple[str, ...]]:
+    """The command lines that read logs."""
+    world.standin.commands.clear()
+    ended = world.invoke("logs", "--env", "dev", *words)
+    assert (ended.exit_code, ended.errors) == (0, "")
+    return [argv[2:] for argv in world.standin.commands]
+
+
+def test_everything_is_read_project_by_project(released: World) -> None:
+    assert read(released) == [
+        ("slipway-dev-g1", "logs", "--timestamps", "--tail", "200", "backend", "worker"),
+        ("slipway-dev-platform", "logs", "--timestamps", "--tail", "200", "edge", "postgres"),
+    ]
+
+
+def test_only_what_is_asked_for(released: World) -> None:
+    assert read(released, "--service", "edge", "--service", "worker", "--tail", "all") == [
+        ("slipway-dev-g1", "logs", "--timestamps", "--tail", "all", "worker"),
+        ("slipway-dev-platform", "logs", "--timestamps", "--tail", "all", "edge"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "project"),
+    [((), "slipway-dev-g1"), (("--service", "edge"), "slipway-dev-platform")],
+)
+def test_one_project_is_followed(released: World, words: tuple[str, ...], project: str) -> None:
+    ((followed, *rest),) = read(released, "--follow", *words)
+    assert followed == project
+    assert "--follow" in rest
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--service", "egde"), "dev has no container of egde (there: backend, edge, postgres, worker)"),
+        (("--tail", "ten"), "--tail 'ten' is neither a number nor `all`"),
+    ],
+)
+def test_what_is_not_there_is_refused(released: World, words: tuple[str, ...], said: str) -> None:
+    ended = released.invoke("logs", "--env", "dev", *words)
+    assert ended.exit_code == 2
+    assert said in ended.errors
+
+
+def test_nothing_runs_is_said(world: World) -> None:
+    ended = world.invoke("logs", "--env", "dev")
+    assert ended.exit_code == 2
+    assert "dev has no container of any service (there: nothing runs)" in ended.errors
