@@ -275,6 +275,25 @@ def test_sigterm_turns_ready_off_serves_on_and_then_exits_cleanly(
     assert b"s" * 32 not in output
 
 
+def test_guesses_of_one_client_behind_the_edge_do_not_slow_down_another(
+    start_process: Callable[..., subprocess.Popen[bytes]], eventually: Callable[..., None]
+) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    start_process("serve", PORT=str(port), HOST="127.0.0.1", TRUSTED_PROXIES="127.0.0.1")
+    eventually(lambda: answers(f"{url}/health/ready"), "the server's start")
+
+    def log_in(client: str) -> int:
+        return httpx.post(
+            f"{url}/v1/login",
+            json={"username": "admin", "password": "no"},
+            headers={"X-Forwarded-For": client},
+        ).status_code
+
+    assert [log_in("192.0.2.1") for _ in range(6)] == [401] * 5 + [429]
+    assert log_in("192.0.2.2") == 401
+
+
 def test_a_port_in_use_is_one_sentence(
     start_process: Callable[..., subprocess.Popen[bytes]],
 ) -> None:

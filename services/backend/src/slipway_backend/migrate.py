@@ -19,6 +19,8 @@ from slipway_backend.settings import Settings
 # Any fixed number does; every migrating process must use the same.
 ADVISORY_LOCK = 7_301_954_001
 LOCK_TIMEOUT = "10s"
+# An index over many chunks takes longer than the server lets an ordinary statement run.
+OPTIONS = f"-c statement_timeout=0 -c lock_timeout={LOCK_TIMEOUT}"
 
 
 def migrate(settings: Settings) -> None:
@@ -31,7 +33,9 @@ def migrate(settings: Settings) -> None:
     password = settings.require_admin_password()
     log = get_logger()
     try:
-        with psycopg.connect(conninfo, autocommit=True, connect_timeout=10) as connection:
+        with psycopg.connect(
+            conninfo, autocommit=True, connect_timeout=10, options=OPTIONS
+        ) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
             _upgrade_schema(conninfo)
             log.info("schema_current")
@@ -56,7 +60,7 @@ def _upgrade_schema(conninfo: str) -> None:
     # libpq reads the address itself, so that strings with several hosts work here too.
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(conninfo, options=f"-c lock_timeout={LOCK_TIMEOUT}"),
+        creator=lambda: psycopg.connect(conninfo, options=OPTIONS),
         poolclass=sqlalchemy.NullPool,
     )
     config = Config()
@@ -77,7 +81,6 @@ def _apply_queue_schema(connection: psycopg.Connection) -> list[str]:
         if entry.name.endswith(".sql")
     )
     with connection.transaction():
-        connection.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
         connection.execute(
             "CREATE TABLE IF NOT EXISTS queue_migrations (name text PRIMARY KEY,"
             " applied_at timestamptz NOT NULL DEFAULT now())"

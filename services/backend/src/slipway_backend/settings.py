@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     )
     port: int = Field(8000, ge=0, le=65535)
     drain_seconds: float = Field(5.0, ge=0)
+    trusted_proxies: str = Field(
+        "127.0.0.1", description="whose X-Forwarded-For names the client; * where only one can call"
+    )
     database_pool: int = Field(8, ge=1, description="connections per process")
 
     max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)
