@@ -38,7 +38,9 @@ class CommandFailed(SlipwayError):
     ) -> None:
         shown = " ".join(argv[:6]) + (" ..." if len(argv) > 6 else "")
         lines = "".join(f"\n    {line}" for line in last_lines)
-        super().__init__(f"`{shown}` ended with exit code {exit_code}{lines}", next_command=next_command)
+        super().__init__(
+            f"`{shown}` ended with exit code {exit_code}{lines}", next_command=next_command
+        )
         self.argv = tuple(argv)
         self.process_exit_code = exit_code
         self.last_lines = tuple(last_lines)

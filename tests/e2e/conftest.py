@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
-from site_copy import NAME, Site  # noqa: E402
+from site_copy import NAME, ROOT, Site  # noqa: E402
+
+from slipway.facts import git  # noqa: E402
+from slipway.report import Result, write  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +34,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def released(site: Site) -> Site:
+def figures(site: Site) -> Iterator[list[Result]]:
+    """What the tests measure; written to reports/release.json at the end."""
+    measured: list[Result] = []
+    yield measured
+    engine = str(site.engine.version()["Version"])
+    write(ROOT / "reports", "release", measured, commit=git.read(ROOT).short, engine=engine)
+
+
+@pytest.fixture(scope="session")
+def released(site: Site, figures: list[Result]) -> Site:
     """The site with its first release."""
+    began = time.monotonic()
     answer = site.invoke("release", "--env", NAME)
     assert answer.exit_code == 0, answer.text
+    seconds = round(time.monotonic() - began, 1)
+    figures.append(Result("first release of an environment", seconds, "s"))
     site.first_release = answer.text
     return site
 

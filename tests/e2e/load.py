@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from slipway.report import Result as Figure
+
 MOST_PER_SECOND = 500
 MOST_SECONDS = 600.0
 TIMEOUT_SECONDS = 30.0
@@ -44,6 +46,11 @@ class Result:
     def lost(self) -> int:
         """Requests without the expected answer."""
         return sum(self.failed.values())
+
+    def figure(self, while_: str) -> Figure:
+        """The lost requests as a line of a report."""
+        note = f"of {self.sent} sent; p99 {self.percentile(0.99) * 1000:.0f} ms"
+        return Figure(f"requests lost while {while_}", self.lost, "requests", "== 0", note=note)
 
     def percentile(self, part: float) -> float:
         """The latency in seconds that ``part`` (0 to 1) of the answers stayed under."""

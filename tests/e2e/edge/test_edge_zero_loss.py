@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 from functools import partial
-from pathlib import Path
 
 from edge_rig import Edge, docker, until
-from load import Load, Result
+from load import Load
+
+from slipway.report import Result
 
 SWITCHES = 12
-
-
-def report(name: str, result: Result) -> None:
-    """Keep the figures where SLIPWAY_REPORTS says."""
-    print(f"{name}: {json.dumps(result.summary())}")
-    if folder := os.environ.get("SLIPWAY_REPORTS"):
-        Path(folder, f"edge-{name}.json").write_text(json.dumps(result.summary()))
 
 
 def wait_for(load: Load, more: int) -> None:
@@ -32,7 +24,9 @@ def drained(edge: Edge, generation: int) -> bool:
     return count == 0
 
 
-def test_twelve_switches_lose_nothing_and_every_count_returns_to_zero(new_edge: Edge) -> None:
+def test_twelve_switches_lose_nothing_and_every_count_returns_to_zero(
+    new_edge: Edge, figures: list[Result]
+) -> None:
     """300 requests a second, half on kept and half on fresh connections, over twelve switches."""
     edge = new_edge
     edge.start()
@@ -44,14 +38,16 @@ def test_twelve_switches_lose_nothing_and_every_count_returns_to_zero(new_edge: 
             wait_for(load, 600)
             acknowledged = edge.switch(2 - number % 2, backends=2)
             assert acknowledged["generation"] == 2 - number % 2
-    report("switches", load.result)
+    figures.append(load.result.figure("the edge switches twelve times"))
     assert load.result.failed == {}
     assert load.result.ok >= 600 * SWITCHES
     assert set(load.result.generations) == {"1", "2"}
     until("all counts at zero", lambda: edge.in_flight() == 0)
 
 
-def test_backends_killed_stopped_started_and_added_lose_nothing(new_edge: Edge) -> None:
+def test_backends_killed_stopped_started_and_added_lose_nothing(
+    new_edge: Edge, figures: list[Result]
+) -> None:
     """One backend is killed with SIGKILL and started again, one stopped and started, one added."""
     edge = new_edge
     edge.start()
@@ -70,12 +66,14 @@ def test_backends_killed_stopped_started_and_added_lose_nothing(new_edge: Edge) 
         edge.backend(1)
         until("the added one in", lambda: edge.ready() == 3)
         wait_for(load, 500)
-    report("backends", load.result)
+    figures.append(load.result.figure("backends are killed, stopped, started and added"))
     assert load.result.failed == {}
     until("all counts at zero", lambda: edge.in_flight() == 0)
 
 
-def test_releases_that_remove_what_drained_lose_nothing(new_edge: Edge) -> None:
+def test_releases_that_remove_what_drained_lose_nothing(
+    new_edge: Edge, figures: list[Result]
+) -> None:
     """Start the next generation, switch, wait for the count of the old one, remove it; four times.
 
     The engine gives the freed addresses to the next generation, so stale connections would show.
@@ -93,13 +91,13 @@ def test_releases_that_remove_what_drained_lose_nothing(new_edge: Edge) -> None:
                 edge.remove(name)
             old = new
             wait_for(load, 300)
-    report("releases", load.result)
+    figures.append(load.result.figure("four generations follow each other"))
     assert load.result.failed == {}
     assert set(load.result.generations) == {"1", "2", "3", "4", "5"}
     until("all counts at zero", lambda: edge.in_flight() == 0)
 
 
-def test_writes_survive_a_killed_backend(new_edge: Edge) -> None:
+def test_writes_survive_a_killed_backend(new_edge: Edge, figures: list[Result]) -> None:
     """A POST in flight on a backend that dies is sent to the other one."""
     edge = new_edge
     edge.start()
@@ -113,6 +111,6 @@ def test_writes_survive_a_killed_backend(new_edge: Edge) -> None:
         docker("kill", "--signal", "KILL", killed)
         until("the dead one out", lambda: edge.ready() == 1)
         wait_for(load, 200)
-    report("writes", load.result)
+    figures.append(load.result.figure("a backend is killed under writes"))
     assert load.result.failed == {}
     until("all counts at zero", lambda: edge.in_flight() == 0)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from load import Load
 from site_copy import NAME, Site
 
+from slipway.report import Result
+
 BROKEN = '\nraise SystemExit("this backend cannot start")\n'
 
 
-def test_a_backend_that_cannot_start_is_taken_back_and_explained(released: Site) -> None:
+def test_a_backend_that_cannot_start_is_taken_back_and_explained(
+    released: Site, figures: list[Result]
+) -> None:
     before = released.status()
     path = released.root / "services/backend/src/slipway_backend/api/app.py"
     whole = path.read_text()
@@ -19,6 +23,7 @@ def test_a_backend_that_cannot_start_is_taken_back_and_explained(released: Site)
             result = load.stop()
     finally:
         path.write_text(whole)
+    figures.append(result.figure("a release fails"))
     assert answer.exit_code == 1
     assert "did not become healthy" in answer.text
     assert "this backend cannot start" in answer.text

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from typing import Any
 
 import httpx
 import pytest
 from site_copy import NAME, PORTS, Site
+
+from slipway.report import Result
 
 
 def inspected(site: Site) -> list[dict[str, Any]]:
@@ -117,9 +120,11 @@ def test_plain_http_leads_to_https(released: Site) -> None:
     assert answer.headers["location"] == f"{released.url}/v1/documents?limit=1"
 
 
-def test_a_second_release_touches_nothing(released: Site) -> None:
+def test_a_second_release_touches_nothing(released: Site, figures: list[Result]) -> None:
     before = released.containers()
+    began = time.monotonic()
     answer = released.invoke("release", "--env", NAME)
+    figures.append(Result("release without changes", round(time.monotonic() - began, 1), "s"))
     assert answer.exit_code == 0
     assert "Nothing to do" in answer.text
     assert released.containers() == before

@@ -7,10 +7,14 @@ import time
 from load import Load
 from site_copy import NAME, Site
 
+from slipway.report import Result
+
 LEASE_SECONDS = 60
 
 
-def test_the_next_release_finishes_what_a_killed_one_began(released: Site) -> None:
+def test_the_next_release_finishes_what_a_killed_one_began(
+    released: Site, figures: list[Result]
+) -> None:
     before = released.status()["generation"]
     released.set_environment(log_level="debug")
     with Load(f"{released.url}/health", released.authority, 20, 300) as load:
@@ -28,6 +32,7 @@ def test_the_next_release_finishes_what_a_killed_one_began(released: Site) -> No
         time.sleep(LEASE_SECONDS)
         finished = released.invoke("release", "--env", NAME)
         result = load.stop()
+    figures.append(result.figure("a release is killed and finished"))
     assert finished.exit_code == 0, finished.text
     status = released.status()
     assert status["generation"] > before

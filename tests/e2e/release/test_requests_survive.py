@@ -7,6 +7,8 @@ import time
 from load import Load
 from site_copy import NAME, Site
 
+from slipway.report import Result
+
 RATE = 40
 MOST_SECONDS = 240.0
 
@@ -25,7 +27,7 @@ def load_on(site: Site, seconds: float) -> Load:
 
 
 def test_a_one_line_change_of_the_backend_rolls_only_the_app_and_loses_nothing(
-    released: Site,
+    released: Site, figures: list[Result]
 ) -> None:
     before = released.status()
     platform = {
@@ -34,8 +36,12 @@ def test_a_one_line_change_of_the_backend_rolls_only_the_app_and_loses_nothing(
     path = released.root / "services/backend/src/slipway_backend/__init__.py"
     path.write_text(path.read_text() + "\nCHANGED = True\n")
     with load_on(released, MOST_SECONDS) as load:
+        began = time.monotonic()
         answer = released.invoke("release", "--env", NAME)
+        seconds = round(time.monotonic() - began, 1)
         result = load.stop()
+    figures.append(Result("release of a one-line change", seconds, "s"))
+    figures.append(result.figure("a one-line change is released"))
     assert answer.exit_code == 0, answer.text
     assert "build backend; unchanged: edge, postgres, toolbox" in answer.text
     after = released.status()
@@ -49,7 +55,9 @@ def test_a_one_line_change_of_the_backend_rolls_only_the_app_and_loses_nothing(
     assert set(result.generations) == {str(before["generation"]), str(after["generation"])}
 
 
-def test_killing_one_backend_loses_nothing_and_it_comes_back(released: Site) -> None:
+def test_killing_one_backend_loses_nothing_and_it_comes_back(
+    released: Site, figures: list[Result]
+) -> None:
     backends = [
         each["name"] for each in released.status()["containers"] if each["service"] == "backend"
     ]
@@ -65,6 +73,7 @@ def test_killing_one_backend_loses_nothing_and_it_comes_back(released: Site) -> 
             time.sleep(1)
         time.sleep(2)
         result = load.stop()
+    figures.append(result.figure("one backend of two is killed and started again"))
     assert dict(result.failed) == {}
     assert result.ok > RATE
     assert len(released.status()["edge"]["addresses"]) == 2
