@@ -144,11 +144,13 @@ def _app(
         (each for each in warm if matches(want.app, have.engine, environment, each)), None
     )
     new = finished or next_generation(environment, have)
-    steps = [
+    left = [
         Step(Kind.DISCARD, f"generation {other}", "was left by an interrupted release", other)
         for other in warm
         if other != new
     ]
+    # An edge that does not answer may still serve one of them.
+    steps = [] if current is None else [*left]
     steps.append(Step(Kind.MIGRATE, "database", "before the new generation starts", new))
     if finished is None:
         steps.append(Step(Kind.START, f"generation {new}", _why(want, have, current), new))
@@ -156,7 +158,9 @@ def _app(
     if current is not None:
         steps.append(Step(Kind.DRAIN, f"generation {current}", "", current))
     steps.append(Step(Kind.PROVE, f"generation {new}", "through the front door", new))
-    if current is not None:
+    if current is None:
+        steps += left
+    else:
         if want.soak_seconds:
             steps.append(Step(Kind.SOAK, f"{want.soak_seconds} s", "the old one stays warm"))
         steps.append(Step(Kind.RETIRE, f"generation {current}", "", current))
