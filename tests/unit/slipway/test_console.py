@@ -38,10 +38,15 @@ def test_a_phase_that_fails_says_so_and_counts_no_seconds(
     capsys: Capture, steps: list[str]
 ) -> None:
     timings: dict[str, float] = {}
-    with pytest.raises(KeyboardInterrupt), console.phase("build", timings) as progress:
-        for step in steps:
-            progress(step)
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with console.phase("build", timings) as progress:
+            for step in steps:
+                progress(step)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     shown = lines(capsys)
     assert shown[-1].endswith("... failed")
     assert len(shown) == 1 + 2 * len(steps)

@@ -55,7 +55,9 @@ ATTRIBUTES: dict[str, Any] = {
 
 def changed(identity: str, **labels: str) -> dict[str, Any]:
     made = copy.deepcopy(ATTRIBUTES) | {"Id": identity, "Name": f"/{identity}"}
-    made["Config"]["Labels"] |= {f"com.docker.compose.{key}": value for key, value in labels.items()}
+    made["Config"]["Labels"] |= {
+        f"com.docker.compose.{key}": value for key, value in labels.items()
+    }
     return made
 
 
@@ -136,7 +138,8 @@ def test_an_environment_is_its_own_containers_networks_and_volumes(
     assert [each.name for each in found.containers] == ["ours"]
     assert [each.name for each in found.of("slipway-dev-platform")] == ["ours"]
     assert found.of("slipway-dev-g1") == ()
-    assert (found.networks, found.volumes) == ({"slipway-dev-public"}, {"slipway-dev-state"})
+    assert found.networks == frozenset({"slipway-dev-public"})
+    assert found.volumes == frozenset({"slipway-dev-state"})
 
 
 def test_a_container_without_a_health_check_never_serves(containers: list[dict[str, Any]]) -> None:

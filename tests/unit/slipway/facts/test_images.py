@@ -49,7 +49,9 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     subprocess.run(("git", "-C", str(root), "init", "-q"), check=True)
     program = tmp_path / "bin/docker"
     program.parent.mkdir()
-    program.write_text(f"#!{sys.executable} -SE\nprint(open({str(tmp_path / 'bake.json')!r}).read())")
+    program.write_text(
+        f"#!{sys.executable} -SE\nprint(open({str(tmp_path / 'bake.json')!r}).read())"
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     describe(Layout(root), {})

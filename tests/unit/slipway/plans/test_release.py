@@ -215,6 +215,11 @@ TABLE = (
         have(platform(), generation(1), ledger=(line(1), line(2, "failed")), active=1),
     ),
     Case(
+        "the edge does not answer",
+        NEW_APP,
+        have(platform(), generation(1), ledger=(line(1),), active=None),
+    ),
+    Case(
         "the edge serves a generation that is gone",
         WANT,
         have(platform(), ledger=(line(1),), active=1),
@@ -266,7 +271,7 @@ def done(want: Want, before: Have, plan: Plan) -> Have:
 def test_the_plan_is_the_one_in_the_file(case: Case) -> None:
     expected = CASES / f"{case.name.replace(', ', ' ').replace(' ', '-')}.txt"
     plan = release.plan(case.want, case.have)
-    shown = "\n".join(each.rstrip() for each in f"{plan or ''}".splitlines())
+    shown = "\n".join(each.rstrip() for each in str(plan).splitlines())
     assert shown + "\n" == expected.read_text()
 
 

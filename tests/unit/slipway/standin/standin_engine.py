@@ -136,7 +136,7 @@ class Standin:
         """Time has passed since the release was killed: its lease is over, its toolbox gone."""
         self.forget()
         self.toolboxes.clear()
-        self._change_lease(expires=0)
+        self.change_lease(expires=0)
 
     def project(self, name: str) -> list[dict[str, Any]]:
         """The containers of a Compose project."""
@@ -150,7 +150,8 @@ class Standin:
         """The folder that stands for a volume."""
         return self.folder / "volumes" / name
 
-    def _change_lease(self, **changed: float) -> None:
+    def change_lease(self, **changed: float) -> None:
+        """Write into the lease of the environment, behind everybody's back."""
         for path in self.folder.glob("volumes/*-state/lease.json"):
             path.write_text(json.dumps(json.loads(path.read_text()) | changed))
 
@@ -427,7 +428,7 @@ class Standin:
         options = rest[len(CONFINED) : -3]
         volumes = [value for key, value in zip(options[::2], options[1::2], strict=True)
                    if key == "--volume"]  # fmt: skip
-        mounts = dict(reversed(volume.split(":")) for volume in volumes)
+        mounts = {at: volume for volume, at in (each.split(":") for each in volumes)}
         for volume in mounts.values():
             if volume not in self.volumes:
                 self._make("volumes", volume, {})
@@ -456,7 +457,7 @@ class Standin:
         if verb == "journal" and request["entry"]["done"]:
             self.steps_done += 1
             if self.steps_done == self.faults.steal_lease_after_step:
-                self._change_lease(fence=99, expires=1e11)
+                self.change_lease(fence=99, expires=1e11)
         return verb == self.faults.die_before or self.steps_done == self.faults.die_after_step
 
     def _hand_out(self, mounts: Mapping[str, str], consumers: dict[str, Any]) -> list[str]:

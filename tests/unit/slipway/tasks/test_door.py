@@ -28,7 +28,11 @@ def raising(error: BaseException) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (SlipwayError("It broke", next_command="mend it"), 1, "some-task: It broke\n  next: mend it"),
+        (
+            SlipwayError("It broke", next_command="mend it"),
+            1,
+            "some-task: It broke\n  next: mend it",
+        ),
         (Refused("No"), 2, "some-task: No"),
         (KeyboardInterrupt(), 130, "Interrupted. The next run finishes or reverts."),
         (

@@ -41,7 +41,10 @@ def test_one_project_is_followed(released: World, words: tuple[str, ...], projec
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--service", "egde"), "dev has no container of egde (there: backend, edge, postgres, worker)"),
+        (
+            ("--service", "egde"),
+            "dev has no container of egde (there: backend, edge, postgres, worker)",
+        ),
         (("--tail", "ten"), "--tail 'ten' is neither a number nor `all`"),
     ],
 )

@@ -35,9 +35,7 @@ def product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Product:
 
 def prove(product: Product, tmp_path: Path, password: str = "right") -> proof.Proved:
     with product.client() as http:
-        return proof.prove(
-            http, username="admin", password=password, folder=tmp_path / "samples"
-        )
+        return proof.prove(http, username="admin", password=password, folder=tmp_path / "samples")
 
 
 def test_a_served_user_is_counted(product: Product, tmp_path: Path) -> None:
@@ -64,7 +62,11 @@ def status(state: str, error: str | None = None) -> tuple[int, object]:
 
 
 UNSERVED: dict[str, tuple[str, tuple[int, object], str]] = {
-    "upload": ("POST /v1/documents", (507, "disk full"), "could not upload handbook.md: 507 disk full"),
+    "upload": (
+        "POST /v1/documents",
+        (507, "disk full"),
+        "could not upload handbook.md: 507 disk full",
+    ),
     "list": (
         "GET /v1/documents",
         (503, {"title": "Unavailable", "detail": "no database"}),
@@ -83,7 +85,14 @@ UNSERVED: dict[str, tuple[str, tuple[int, object], str]] = {
     "an answer": ("POST /v1/query", (500, "boom"), "could not ask 'With what?': 500 boom"),
     "the right citation": (
         "POST /v1/query",
-        (200, {"answer": "", "mode": "extractive", "citations": [{"filename": "a.md", "passage": ""}]}),
+        (
+            200,
+            {
+                "answer": "",
+                "mode": "extractive",
+                "citations": [{"filename": "a.md", "passage": ""}],
+            },
+        ),
         "the answer to 'With what?' cites ['a.md'], not handbook.md",
     ),
     "any citation": (
@@ -121,9 +130,7 @@ def test_a_wrong_password_is_told(product: Product, tmp_path: Path) -> None:
         prove(product, tmp_path, "wrong")
 
 
-def test_an_earlier_sample_that_cannot_be_deleted_is_told(
-    product: Product, tmp_path: Path
-) -> None:
+def test_an_earlier_sample_that_cannot_be_deleted_is_told(product: Product, tmp_path: Path) -> None:
     prove(product, tmp_path)
     product.broken["DELETE .*"] = (500, "boom")
     with pytest.raises(SlipwayError, match="could not delete an earlier sample: 500 boom"):

@@ -278,6 +278,51 @@ class TestBuild:
         assert "built, but not in the registry: backend, edge, postgres, toolbox" in ended.errors
 
 
+class TestOdd:
+    """What should not happen, and is told when it does."""
+
+    def test_an_edge_that_does_not_answer_loses_no_generation(self, released: World) -> None:
+        released.standin.faults.edge_silent = True
+        released.change("services/backend/app.py")
+        ended = released.release()
+        assert ended.exit_code == 1
+        assert "slipway-dev-g1" in released.generations()
+        released.standin.forget()
+        assert released.release().exit_code == 0
+        serving(released, released.standin.generation or 0)
+
+    def test_an_altered_ledger_is_told(self, released: World) -> None:
+        path = released.standin.volume("slipway-dev-state") / "ledger.jsonl"
+        path.write_text(path.read_text().replace('"seconds":', '"seconds":1'))
+        ended = released.release("--plan")
+        assert "warning: line 1 of the ledger of dev was altered" in ended.errors
+
+    def test_an_environment_that_is_not_what_was_released_is_told(
+        self, released: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A replica that falls ill while the release ends is seen before "done" is said."""
+
+        def commit(*_: object, **__: object) -> None:
+            released.standin.project("slipway-dev-g2")[0]["State"]["Health"]["Status"] = "unhealthy"
+
+        released.change("services/backend/app.py")
+        monkeypatch.setattr("slipway.state.State.commit", commit)
+        ended = released.release()
+        assert ended.exit_code == 1
+        assert "dev is not what was released; still to do:" in ended.errors
+        assert "generation 2 is not whole" in ended.errors
+
+    def test_the_host_is_prepared_first_when_asked(
+        self, released: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        prepared = []
+        monkeypatch.setattr(
+            "slipway.tasks.release.prepare", lambda layout, **_: prepared.append(layout)
+        )
+        assert released.release("--prepare-host").exit_code == 0
+        assert prepared == [released.layout]
+
+
 class TestRefused:
     """Exit code 2, one message, and nothing was touched."""
 

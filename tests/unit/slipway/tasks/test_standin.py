@@ -34,9 +34,12 @@ VARIABLES = {
 def printed(argv: tuple[str, ...], plugin: str) -> Any:
     """What the real client prints without an engine; skips where the plugin is not installed."""
     env = os.environ | VARIABLES | {"DOCKER_HOST": "unix:///nowhere.sock"}
-    there = shutil.which("docker") and not subprocess.run(
-        ("docker", plugin, "version"), env=env, capture_output=True, check=False
-    ).returncode
+    there = (
+        shutil.which("docker")
+        and not subprocess.run(
+            ("docker", plugin, "version"), env=env, capture_output=True, check=False
+        ).returncode
+    )
     if not there:
         pytest.skip(f"docker {plugin} is not installed")
     done = subprocess.run(argv, env=env, cwd=TREE, capture_output=True, text=True, check=True)
