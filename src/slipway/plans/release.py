@@ -70,6 +70,11 @@ class Plan:
         return tuple(step for step in self.steps if step.kind is kind)
 
     @property
+    def after_ground(self) -> tuple[Step, ...]:
+        """The steps that are done under the lease."""
+        return tuple(step for step in self.steps if step.kind not in GROUND)
+
+    @property
     def hash(self) -> str:
         """Twelve hexadecimal digits that name exactly these steps."""
         lines = json.dumps([self.environment, *(str(step) for step in self.steps)])

@@ -67,6 +67,7 @@ def release(
         checks.supplied_secrets(environment, have.state, env)
         ground(steps, engine)
         with _leased(env, images["toolbox"], tree.short) as held:
+            _refuse_outdated(steps, _compare(layout, env, environment, engine, images, tree.short))
             underway = Release(
                 layout, env, environment, images, tree.short, steps, engine, held, timings
             )
@@ -87,6 +88,15 @@ def _refuse_promotion(name: str, environment: Environment) -> None:
             f"{name} takes the images that {environment.source} accepted, from a signed manifest; "
             "this version of Slipway does not promote yet, it releases dev",
             next_command="invoke release --env dev",
+        )
+
+
+def _refuse_outdated(planned: Plan, found: tuple[Want, Have]) -> None:
+    """Refuse when another release was done between the plan and the lease."""
+    if planned.after_ground != plans.plan(*found).after_ground:
+        raise Refused(
+            f"{planned.environment} was changed by another release while this one was planned",
+            next_command=f"invoke release --env {planned.environment}",
         )
 
 
