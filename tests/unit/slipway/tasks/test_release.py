@@ -43,12 +43,11 @@ class TestFirst:
         assert world.standin.networks["slipway-dev-app-data"]["Internal"] is True
         assert world.standin.networks["slipway-dev-public"]["Internal"] is False
 
-    def test_containers_get_their_own_secrets_and_no_others(self, world: World) -> None:
-        world.release()
+    def test_containers_get_their_own_secrets_and_no_others(self, released: World) -> None:
         found = {
             consumer: sorted(
                 path.name
-                for path in world.standin.volume(f"slipway-dev-secrets-{consumer}").iterdir()
+                for path in released.standin.volume(f"slipway-dev-secrets-{consumer}").iterdir()
             )
             for consumer in ("backend", "migrate", "postgres", "edge")
         }
@@ -59,10 +58,9 @@ class TestFirst:
             "edge": ["tls.crt", "tls.key"],
         }
 
-    def test_the_stacks_run_the_images_that_were_built_by_digest(self, world: World) -> None:
-        world.release()
-        images = {each["Config"]["Image"] for each in world.standin.containers.values()}
-        built = world.ledger()[-1]["images"]
+    def test_the_stacks_run_the_images_that_were_built_by_digest(self, released: World) -> None:
+        images = {each["Config"]["Image"] for each in released.standin.containers.values()}
+        built = released.ledger()[-1]["images"]
         assert images == {built[name] for name in ("backend", "edge", "postgres")}
         assert all("@sha256:" in image for image in images)
 
@@ -342,6 +340,24 @@ class TestRefused:
         assert "anna@desk (process 7) is busy with release 3f since" in self.refused(released)
         assert released.standin.generation == 1
 
+    def test_when_another_release_was_done_since_the_plan(
+        self, released: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its generation has the number that this plan would start, and it serves."""
+
+        def meanwhile(*_: object) -> None:
+            monkeypatch.undo()
+            released.connect(monkeypatch)
+            assert released.release().exit_code == 0
+            released.standin.forget()
+
+        released.change("services/backend/app.py")
+        monkeypatch.setattr("slipway.tasks.release.ground", meanwhile)
+        said = self.refused(released)
+        assert "dev was changed by another release while this one was planned" in said
+        serving(released, 2)
+        assert len(released.ledger()) == 2
+
     def test_for_an_environment_that_promotes(self, world: World) -> None:
         ended = world.invoke("release", "--env", "prod")
         assert ended.exit_code == 2
@@ -415,7 +431,7 @@ class TestKilled:
         assert ended.exit_code == 1
         assert world.standin.dead
 
-    @pytest.mark.parametrize("steps", [1, 3, 4, 5, 6, 7])
+    @pytest.mark.parametrize("steps", [1, 3, 5, 6])
     def test_after_a_step_of_a_first_release(self, world: World, steps: int) -> None:
         world.standin.faults.die_after_step = steps
         self.die(world)
