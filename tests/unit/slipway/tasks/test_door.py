@@ -64,11 +64,11 @@ def test_debugging_lets_the_failure_through(
 def test_a_task_may_take_options() -> None:
     seen = []
 
-    @door.task(help={"env": "where"})
-    def some_task(context: invoke.Context, env: str = "") -> None:
+    def note(context: invoke.Context, env: str = "") -> None:
         """Note."""
         seen.append(env)
 
+    some_task = door.task(help={"env": "where"})(note)
     some_task(invoke.Context(), env="dev")
     assert seen == ["dev"]
     assert some_task.help == {"env": "where"}
