@@ -43,6 +43,7 @@ async def test_every_sample_becomes_ready_and_every_question_cites_its_document(
         answer = response.json()
         assert answer["mode"] == "extractive"
         assert answer["citations"][0]["filename"] == question["document"], question
+        assert question["answer_contains"] in answer["answer"], answer["answer"]
         assert any(
             question["answer_contains"] in citation["passage"] for citation in answer["citations"]
         ), question

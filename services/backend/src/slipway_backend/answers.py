@@ -6,13 +6,15 @@ never stands in for it.
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
 import httpx
-import numpy
-from numpy.typing import NDArray
 
 from slipway_backend.chunking import split_sentences
 from slipway_backend.errors import Problem
@@ -25,11 +27,13 @@ from slipway_backend.settings import Settings
 Mode = Literal["extractive", "generated"]
 NOTHING_FOUND = "Nothing in the documents answers this question."
 EXTRACT_PASSAGES = 3
-EXTRACT_SENTENCES = 16
 ANSWER_SENTENCES = 3
 MINIMUM_WORDS = 3
-# A sentence this much less alike than the best one adds words, not knowledge.
-SENTENCE_MARGIN = 0.12
+# A sentence that says less of the question than this part of the best one adds words, not knowledge.
+SENTENCE_SHARE = 0.6
+# The passages' ranks know of meaning what shared words do not.
+NEXT_PASSAGE = 0.85
+PREFIX_LETTERS = 4
 
 SYSTEM_PROMPT = (
     "You answer questions from the passages given to you. Each passage is enclosed in "
@@ -80,8 +84,7 @@ class Answerer:
 
     async def answer(self, question: str, limit: int) -> Answer:
         """Answer a question; raise Problem when the language model fails."""
-        vector = (await self._searcher.embed([question]))[0]
-        found = await self._searcher.find(question, vector, limit)
+        found = await self._searcher.search(question, limit)
         passages = [passage for passage in found if self._is_relevant(passage)]
         if not passages:
             self._metrics.answers.labels("nothing_found").inc()
@@ -89,35 +92,33 @@ class Answerer:
         if self.mode == "generated":
             answer = await self._generate(question, passages)
         else:
-            answer = await self._extract(vector, passages)
+            answer = await self._extract(question, passages)
         self._metrics.answers.labels(answer.mode if answer.citations else "nothing_found").inc()
         return answer
 
     def _is_relevant(self, passage: Passage) -> bool:
         return passage.has_every_word or passage.similarity >= self._settings.relevance_floor
 
-    async def _extract(self, vector: NDArray[numpy.float32], passages: list[Passage]) -> Answer:
-        candidates = [
-            (number, sentence)
-            for number, passage in enumerate(passages[:EXTRACT_PASSAGES], start=1)
-            for sentence in statements(passage.text)
-            if len(sentence.split()) >= MINIMUM_WORDS
-        ][:EXTRACT_SENTENCES]
-        if not candidates:
-            candidates = [(1, passages[0].text)]
-        vectors = await self._searcher.embed([sentence for _, sentence in candidates])
-        alike = vectors @ vector
-        order = sorted(range(len(candidates)), key=lambda index: -float(alike[index]))
-        best = float(alike[order[0]])
-        chosen: list[str] = []
-        for index in order:
-            number, sentence = candidates[index]
-            if len(chosen) == ANSWER_SENTENCES or float(alike[index]) < best - SENTENCE_MARGIN:
-                break
-            if not any(sentence in earlier for earlier in chosen):
-                chosen.append(f"{sentence} [{number}]")
+    async def _extract(self, question: str, passages: list[Passage]) -> Answer:
+        numbers: dict[str, int] = {}
+        for number, passage in enumerate(passages[:EXTRACT_PASSAGES], start=1):
+            for sentence in statements(passage.text):
+                if len(sentence.split()) >= MINIMUM_WORDS:
+                    numbers.setdefault(sentence, number)
+        if not numbers:
+            numbers[passages[0].text] = 1
+        sentences = list(numbers)
+        asked, *stems = await self._searcher.stems([question, *sentences])
+        weights = [
+            shared * NEXT_PASSAGE ** (numbers[sentence] - 1)
+            for sentence, shared in zip(sentences, shared_weights(asked, stems), strict=True)
+        ]
+        order = sorted(range(len(sentences)), key=lambda index: -weights[index])
+        least = weights[order[0]] * SENTENCE_SHARE
+        chosen = [sentences[index] for index in order if weights[index] >= least]
+        answer = " ".join(f"{text} [{numbers[text]}]" for text in chosen[:ANSWER_SENTENCES])
         citations = [Citation(number, passage) for number, passage in enumerate(passages, start=1)]
-        return Answer(" ".join(chosen), "extractive", citations)
+        return Answer(answer, "extractive", citations)
 
     async def _generate(self, question: str, passages: list[Passage]) -> Answer:
         content = await self._complete(
@@ -179,6 +180,24 @@ class Answerer:
                 502, "Language model failed", "The configured language model's answer was empty."
             )
         return content.strip()
+
+
+def shared_weights(asked: AbstractSet[str], sentences: Sequence[AbstractSet[str]]) -> list[float]:
+    """How much of the question each sentence shares; a word in few of the sentences weighs more."""
+    shared = [
+        {word for word in asked if any(_is_word(word, stem) for stem in sentence)}
+        for sentence in sentences
+    ]
+    counts = Counter(word for words in shared for word in words)
+    return [
+        sum(math.log(1 + len(sentences) / counts[word]) for word in sorted(words))
+        for words in shared
+    ]
+
+
+def _is_word(asked: str, stem: str) -> bool:
+    """Whether a stem is the asked word; a long one may go on, as "movement" after "move"."""
+    return stem == asked or (len(asked) >= PREFIX_LETTERS and stem.startswith(asked))
 
 
 def statements(text: str) -> list[str]:

@@ -68,6 +68,12 @@ CROSS JOIN asked
 ORDER BY fused.score DESC, chunks.id
 """
 
+STEMS = """
+SELECT tsvector_to_array(to_tsvector('english', text)) AS stems
+FROM unnest(%s::text[]) WITH ORDINALITY AS given (text, place)
+ORDER BY place
+"""
+
 
 @dataclass(frozen=True)
 class Passage:
@@ -97,19 +103,13 @@ class Searcher:
         # More at once would only take turns on the cores, each with memory of its own.
         self._limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
-    async def embed(self, texts: list[str]) -> NDArray[numpy.float32]:
-        """Return the vectors of texts without blocking the event loop."""
-        with self._metrics.stage_seconds.labels("embed_query").time():
-            return await anyio.to_thread.run_sync(
-                self._embedder.embed, texts, limiter=self._limiter
-            )
-
-    async def find(self, query: str, vector: NDArray[numpy.float32], limit: int) -> list[Passage]:
-        """Return the best passages, best first."""
+    async def search(self, query: str, limit: int) -> list[Passage]:
+        """Return the best passages for a query, best first."""
+        # PostgreSQL's text holds no NUL.
+        query = query.replace("\x00", " ")
         values = {
-            # PostgreSQL's text holds no NUL.
-            "query": query.replace("\x00", " "),
-            "vector": vector_literal(vector),
+            "query": query,
+            "vector": vector_literal(await self._embed(query)),
             "candidates": max(CANDIDATES, limit),
             "constant": RANK_CONSTANT,
             "limit": limit,
@@ -119,7 +119,19 @@ class Searcher:
                 cursor = await connection.execute(STATEMENT, values)
                 return [Passage(**row) for row in await cursor.fetchall()]
 
-    async def search(self, query: str, limit: int) -> list[Passage]:
-        """Embed the query and find passages."""
-        vectors = await self.embed([query])
-        return await self.find(query, vectors[0], limit)
+    async def stems(self, texts: list[str]) -> list[frozenset[str]]:
+        """Return the words of each text as full-text search compares them, in the order given."""
+        values = [[text.replace("\x00", " ") for text in texts]]
+        with self._metrics.stage_seconds.labels("stems").time():
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(STEMS, values)
+                return [frozenset(row["stems"]) for row in await cursor.fetchall()]
+
+    async def _embed(self, query: str) -> NDArray[numpy.float32]:
+        """Return the query's vector without blocking the event loop."""
+        with self._metrics.stage_seconds.labels("embed_query").time():
+            vectors = await anyio.to_thread.run_sync(
+                self._embedder.embed, [query], limiter=self._limiter
+            )
+        vector: NDArray[numpy.float32] = vectors[0]
+        return vector
