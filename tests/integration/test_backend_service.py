@@ -20,6 +20,7 @@ import pytest
 from slipway_backend.embedded import embedded_postgres
 from slipway_backend.errors import StartRefused
 from slipway_backend.migrate import migrate
+from slipway_backend.queue import requeue_stalled
 from slipway_backend.settings import Settings
 
 GOOD = b"# Ferry\n\nThe ferry to Utvik leaves at 07:15 from quay four.\n"
@@ -364,3 +365,70 @@ async def test_a_document_whose_file_is_missing_is_tried_again_then_fails(instan
         await connection.execute("UPDATE procrastinate_jobs SET attempts = 4, scheduled_at = now()")
     await instance.work()
     assert (await instance.document(document["id"]))["status"] == "failed"
+
+
+async def test_a_token_of_a_deleted_user_opens_nothing(instance: Any) -> None:
+    async with instance.state.pool.connection() as connection:
+        await connection.execute("DELETE FROM users")
+    for answer in (
+        await instance.upload("ferry.md", GOOD),
+        await instance.client.get("/v1/documents"),
+    ):
+        assert answer.status_code == 401
+        assert "gone" in answer.json()["detail"]
+
+
+async def test_guesses_sent_at_once_are_stopped_as_well(instance: Any) -> None:
+    answers = await asyncio.gather(
+        *(
+            instance.client.post("/v1/login", json={"username": "admin", "password": "no"})
+            for _ in range(30)
+        )
+    )
+    tried = sum(answer.status_code == 401 for answer in answers)
+    # The last free guess may be joined by those that are being checked beside it.
+    assert tried <= 5 + instance.state.password_checks.total_tokens
+    assert {answer.status_code for answer in answers} == {401, 429}
+
+
+async def test_a_name_is_not_throttled_under_another_spelling(instance: Any) -> None:
+    response = await instance.client.post(
+        "/v1/login", json={"username": "admin\x00", "password": "no"}
+    )
+    assert response.status_code == 422
+
+
+async def test_connections_to_a_server_that_takes_no_writes_any_more_are_replaced(
+    instance: Any,
+) -> None:
+    pool = instance.state.pool
+    async with pool.connection() as connection:
+        before = connection.info.backend_pid
+        await connection.execute("SET default_transaction_read_only = on")
+    assert (await instance.upload("ferry.md", GOOD)).status_code == 202
+    async with pool.connection() as connection:
+        assert connection.info.backend_pid != before
+
+
+async def test_an_instance_whose_database_went_to_another_model_is_not_ready_and_stores_nothing(
+    instance: Any, start_process: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    document = (await instance.upload("ferry.md", GOOD)).json()
+    async with instance.state.pool.connection() as connection:
+        await connection.execute("UPDATE embedding_sets SET model = 'another-model'")
+    ready = await instance.client.get("/health/ready")
+    assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
+    assert "another-model" in ready.json()["reason"]
+    await instance.work()
+    assert (await instance.document(document["id"]))["chunks"] == 0
+    output, _ = await asyncio.to_thread(start_process("worker").communicate, timeout=60)
+    assert b"slipway-backend reindex" in output.splitlines()[-1]
+
+
+async def test_a_job_that_two_workers_want_back_is_queued_once(instance: Any) -> None:
+    await instance.upload("ferry.md", GOOD)
+    queue = instance.state.queue
+    async with instance.state.pool.connection() as connection:
+        await connection.execute("UPDATE procrastinate_jobs SET status = 'doing'")
+    counts = await asyncio.gather(*(requeue_stalled(queue, 0.0) for _ in range(4)))
+    assert sum(counts) == 1

@@ -29,7 +29,7 @@ NOTHING_FOUND = "Nothing in the documents answers this question."
 EXTRACT_PASSAGES = 3
 ANSWER_SENTENCES = 3
 MINIMUM_WORDS = 3
-# A sentence that says less of the question than this part of the best one adds words, not knowledge.
+# A sentence that shares less than this part of what the best one shares adds words only.
 SENTENCE_SHARE = 0.6
 # The passages' ranks know of meaning what shared words do not.
 NEXT_PASSAGE = 0.85

@@ -39,13 +39,24 @@ def make_pool(conninfo: str, *, size: int, timeout: float = 1.0) -> Pool:
         configure=_configure,
         # Short, because a longer back-off would be waited out after the database is back.
         reconnect_timeout=2.0,
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
         open=False,
     )
 
 
 async def _configure(connection: Connection) -> None:
     await connection.set_autocommit(True)
+
+
+async def _check(connection: Connection) -> None:
+    """Raise OperationalError when the connection is of no use; the pool makes another for it."""
+    # A primary that was demoted keeps its connections, and answers them as a replica.
+    cursor = await connection.execute("SHOW transaction_read_only")
+    row = await cursor.fetchone()
+    if row is None or row["transaction_read_only"] != "off":
+        # The pool takes a connection back unless it is closed.
+        await connection.close()
+        raise psycopg.OperationalError("the server takes no writes any more")
 
 
 async def check_connection_settings(pool: Pool) -> None:
@@ -86,10 +97,20 @@ async def check_embedding_set(pool: Pool, *, model: str, dimension: int) -> None
             " ON CONFLICT (id) DO NOTHING",
             [model, dimension],
         )
-        cursor = await connection.execute(
-            "SELECT model, dimension FROM embedding_sets WHERE id = 1"
-        )
-        row = await cursor.fetchone()
+        await compare_embedding_set(connection, model=model, dimension=dimension)
+
+
+async def compare_embedding_set(
+    connection: Connection, *, model: str, dimension: int, hold: bool = False
+) -> None:
+    """Raise StartRefused unless the database is bound to this model.
+
+    With ``hold`` it stays so until the connection's transaction ends.
+    """
+    cursor = await connection.execute(
+        "SELECT model, dimension FROM embedding_sets WHERE id = 1" + (" FOR SHARE" if hold else "")
+    )
+    row = await cursor.fetchone()
     if row is None or (row["model"], row["dimension"]) != (model, dimension):
         stored = f"{row['model']} ({row['dimension']} dimensions)" if row else "nothing"
         raise StartRefused(

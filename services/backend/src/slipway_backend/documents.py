@@ -139,15 +139,16 @@ async def set_status(
     return cursor.rowcount == 1
 
 
-async def fail(connection: Connection, document_id: UUID, reason: str) -> None:
-    """Mark a document as failed for a reason and remove whatever passages it had."""
+async def fail(connection: Connection, document_id: UUID, reason: str) -> bool:
+    """Mark a document as failed and remove its passages; False when the document is gone."""
     async with connection.transaction():
-        await connection.execute("DELETE FROM chunks WHERE document_id = %s", [document_id])
-        await connection.execute(
+        cursor = await connection.execute(
             "UPDATE documents SET status = 'failed', error = %s, chunks = 0, updated_at = now()"
             " WHERE id = %s",
             [reason, document_id],
         )
+        await connection.execute("DELETE FROM chunks WHERE document_id = %s", [document_id])
+    return cursor.rowcount == 1
 
 
 async def replace_chunks(

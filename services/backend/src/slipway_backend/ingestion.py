@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from slipway_backend import documents
 from slipway_backend.chunking import Chunk, chunk_blocks
-from slipway_backend.database import Pool
+from slipway_backend.database import Pool, compare_embedding_set
 from slipway_backend.embedding import Embedder
 from slipway_backend.errors import DocumentError
 from slipway_backend.files import FileStore
@@ -73,7 +73,13 @@ class Ingestion:
             await self.give_up(document_id, str(error))
             return
         with self._timed("store"):
-            async with self.pool.connection() as connection:
+            async with self.pool.connection() as connection, connection.transaction():
+                await compare_embedding_set(
+                    connection,
+                    model=self.embedder.name,
+                    dimension=self.embedder.dimension,
+                    hold=True,
+                )
                 stored = await documents.replace_chunks(
                     connection,
                     document_id,
@@ -92,9 +98,11 @@ class Ingestion:
         )
 
     async def give_up(self, document_id: UUID, reason: str) -> None:
-        """Mark a document as failed with its reason."""
+        """Mark a document as failed with its reason, unless it was deleted meanwhile."""
         async with self.pool.connection() as connection:
-            await documents.fail(connection, document_id, reason)
+            if not await documents.fail(connection, document_id, reason):
+                get_logger().info("document_gone", document_id=str(document_id))
+                return
         self.metrics.ingested.labels("failed").inc()
         get_logger().warning("document_failed", document_id=str(document_id), reason=reason)
 

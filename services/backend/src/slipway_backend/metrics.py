@@ -45,7 +45,7 @@ class Metrics:
         self.chunks = Gauge("slipway_chunks", "Chunks stored.", registry=self.registry)
         self.orphan_chunks = Gauge(
             "slipway_orphan_chunks",
-            "Chunks whose document is not ready; must be 0.",
+            "Chunks of documents that failed; must be 0.",
             registry=self.registry,
         )
         self.jobs = Gauge(

@@ -45,8 +45,9 @@ def migrate(settings: Settings) -> None:
             log.info("admin_user", username=settings.admin_username, outcome=outcome)
     except psycopg.errors.LockNotAvailable:
         raise StartRefused(
-            f"A table stayed locked for {LOCK_TIMEOUT} while migrating: nothing was changed by "
-            "the failed step; end the long transaction and run `slipway-backend migrate` again."
+            f"A table stayed locked for {LOCK_TIMEOUT}, or another migration ran for as long: "
+            "nothing was changed by the failed step; end the long transaction and run "
+            "`slipway-backend migrate` again."
         ) from None
     except psycopg.OperationalError as error:
         reason = str(error).strip().splitlines()[0]

@@ -96,7 +96,14 @@ def add_ingestion(queue: procrastinate.App, ingestion: Ingestion) -> None:
 async def requeue_stalled(queue: procrastinate.App, seconds: float) -> int:
     """Queue again the jobs whose worker has been silent for ``seconds``; return how many."""
     jobs = list(await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=seconds))
+    requeued = 0
     for job in jobs:
-        await queue.job_manager.retry_job(job)
+        try:
+            await queue.job_manager.retry_job(job)
+        except procrastinate.exceptions.ConnectorException:
+            # Another worker was faster, or the job ended after all.
+            get_logger().info("job_not_requeued", job_id=job.id)
+            continue
+        requeued += 1
         get_logger().warning("job_requeued", job_id=job.id, attempts=job.attempts)
-    return len(jobs)
+    return requeued

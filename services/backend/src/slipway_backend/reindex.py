@@ -30,7 +30,7 @@ async def reindex(settings: Settings, embedder: Embedder) -> int:
         queue = make_queue()
         await open_queue(queue, pool)
         async with pool.connection() as connection, connection.transaction():
-            await connection.execute("DELETE FROM chunks")
+            # Locks in a worker's order: the embedding set, the documents, their passages.
             await connection.execute(
                 "INSERT INTO embedding_sets (id, model, dimension) VALUES (1, %s, %s)"
                 " ON CONFLICT (id) DO UPDATE"
@@ -42,6 +42,7 @@ async def reindex(settings: Settings, embedder: Embedder) -> int:
                 " updated_at = now() RETURNING id"
             )
             rows = await cursor.fetchall()
+            await connection.execute("DELETE FROM chunks")
             for row in rows:
                 await defer_ingestion(queue, connection, row["id"], "reindex")
     get_logger().info("reindex_queued", documents=len(rows), model=embedder.name)

@@ -93,7 +93,7 @@ async def _work(ingestion: Ingestion, pool: Pool, settings: Settings, stop: asyn
             stalled_worker_timeout=settings.stalled_seconds,
         )
     )
-    beat = asyncio.create_task(_beat(queue, settings))
+    beat = asyncio.create_task(_beat(queue, ingestion))
     stopping = asyncio.create_task(stop.wait())
     get_logger().info("worker_ready")
     try:
@@ -112,9 +112,14 @@ def _pause(settings: Settings) -> float:
     return min(HEARTBEAT_SECONDS, settings.stalled_seconds / 4)
 
 
-async def _beat(queue: procrastinate.App, settings: Settings) -> None:
-    """Show that this worker lives and reaches the database; pick up what dead workers left."""
+async def _beat(queue: procrastinate.App, ingestion: Ingestion) -> None:
+    """Show that this worker lives and reaches the database; pick up what dead workers left.
+
+    Raises StartRefused when the database has been given to another embedding model.
+    """
+    settings, embedder = ingestion.settings, ingestion.embedder
     while True:
+        await check_embedding_set(ingestion.pool, model=embedder.name, dimension=embedder.dimension)
         await requeue_stalled(queue, settings.stalled_seconds)
         settings.worker_heartbeat_file.touch()
         await asyncio.sleep(_pause(settings))

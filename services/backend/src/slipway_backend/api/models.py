@@ -8,7 +8,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-Username = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+# PostgreSQL's text holds no NUL, and a name that is cleaned later would be throttled as another.
+Username = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Question = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Annotated
 
+import anyio
 import procrastinate
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -27,6 +29,11 @@ class Lifecycle:
     draining: bool = False
 
 
+def _one_per_core() -> anyio.CapacityLimiter:
+    # A check of a password takes a core and 19 MiB; many at once would exhaust the container.
+    return anyio.CapacityLimiter(os.cpu_count() or 1)
+
+
 @dataclass(frozen=True)
 class State:
     """Everything that routes use."""
@@ -41,6 +48,7 @@ class State:
     searcher: Searcher
     answerer: Answerer
     throttle: LoginThrottle = field(default_factory=LoginThrottle)
+    password_checks: anyio.CapacityLimiter = field(default_factory=_one_per_core)
 
 
 def get_state(request: Request) -> State:
@@ -60,13 +68,22 @@ async def get_identity(
     state: StateDependency,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Identity:
-    """Return who asks; raise a 401 problem when the token is missing or not valid."""
+    """Return who asks; raise a 401 problem when the token is missing, not valid, or nobody's."""
     if credentials is None:
         raise unauthorized("An access token is needed: get one from POST /v1/login.")
     try:
-        return read_token(credentials.credentials, secret=state.settings.jwt_secret)
+        claimed = read_token(credentials.credentials, secret=state.settings.jwt_secret)
     except TokenRefused as error:
         raise unauthorized(str(error)) from None
+    # A token outlives its user and the user's role.
+    async with state.pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT username, role FROM users WHERE id = %s", [claimed.user_id]
+        )
+        row = await cursor.fetchone()
+    if row is None:
+        raise unauthorized("The user of this access token is gone; log in again.")
+    return Identity(claimed.user_id, row["username"], row["role"])
 
 
 def unauthorized(detail: str) -> Problem:

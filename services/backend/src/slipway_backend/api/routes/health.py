@@ -10,7 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from slipway_backend.api.models import Health
 from slipway_backend.api.state import State, StateDependency
-from slipway_backend.database import TRANSIENT
+from slipway_backend.database import TRANSIENT, compare_embedding_set
+from slipway_backend.errors import StartRefused
 
 router = APIRouter(tags=["health"])
 
@@ -25,13 +26,18 @@ async def live(state: StateDependency) -> Health:
 
 @router.get("/health/ready", responses={503: {"model": Health, "description": "Not ready."}})
 async def ready(response: Response, state: StateDependency) -> Health:
-    """Answer 200 when requests are welcome: the database answers and nothing drains."""
+    """Answer 200 when requests are welcome: the database can be written and fits the model."""
     if state.lifecycle.draining:
         response.status_code = 503
         return _health(state, "draining", "This instance is about to stop.")
     try:
         async with state.pool.connection() as connection:
-            await connection.execute("SELECT 1")
+            await compare_embedding_set(
+                connection, model=state.embedder.name, dimension=state.embedder.dimension
+            )
+    except StartRefused as refusal:
+        response.status_code = 503
+        return _health(state, "not ready", str(refusal))
     except TRANSIENT:
         response.status_code = 503
         response.headers["retry-after"] = "5"

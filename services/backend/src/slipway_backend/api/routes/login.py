@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 
 from slipway_backend.api.models import Login, Token
 from slipway_backend.api.problems import describe
-from slipway_backend.api.state import StateDependency, unauthorized
+from slipway_backend.api.state import State, StateDependency, unauthorized
 from slipway_backend.errors import Problem
 from slipway_backend.logs import get_logger
 from slipway_backend.security import Identity, issue_token, verify_password
@@ -25,24 +25,21 @@ async def login(body: Login, request: Request, state: StateDependency) -> Token:
     """
     address = request.client.host if request.client else "unknown"
     key = f"{address}\n{body.username}"
-    wait = state.throttle.seconds_to_wait(key)
-    if wait > 0:
-        raise Problem(
-            429,
-            "Too many failed logins",
-            f"Wait {math.ceil(wait)} seconds before the next try.",
-            headers={"Retry-After": str(math.ceil(wait))},
-        )
+    _refuse_guessing(state, key)
     async with state.pool.connection() as connection:
         cursor = await connection.execute(
             "SELECT id, username, password_hash, role FROM users WHERE username = %s",
-            [body.username.replace("\x00", "")],
+            [body.username],
         )
         row = await cursor.fetchone()
     stored = row["password_hash"] if row else None
-    fits = await anyio.to_thread.run_sync(verify_password, stored, body.password)
+    async with state.password_checks:
+        # Again, or guesses sent at once would all be let in before the first one has failed.
+        _refuse_guessing(state, key)
+        fits = await anyio.to_thread.run_sync(verify_password, stored, body.password)
+        if not fits:
+            state.throttle.failed(key)
     if not fits or row is None:
-        state.throttle.failed(key)
         get_logger().warning("login_failed", address=address)
         raise unauthorized("The user name or the password is wrong.")
     state.throttle.succeeded(key)
@@ -51,3 +48,14 @@ async def login(body: Login, request: Request, state: StateDependency) -> Token:
     token = issue_token(identity, secret=state.settings.jwt_secret, seconds=seconds)
     get_logger().info("login", user_id=str(identity.user_id))
     return Token(access_token=token, expires_in=seconds)
+
+
+def _refuse_guessing(state: State, key: str) -> None:
+    wait = math.ceil(state.throttle.seconds_to_wait(key))
+    if wait > 0:
+        raise Problem(
+            429,
+            "Too many failed logins",
+            f"Wait {wait} seconds before the next try.",
+            headers={"Retry-After": str(wait)},
+        )
