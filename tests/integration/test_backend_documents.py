@@ -13,6 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from slipway_backend.sweep import sweep
+
 SAMPLES = Path(__file__).parents[2] / "samples"
 DATA = Path(__file__).parent / "data"
 QUESTIONS = json.loads((SAMPLES / "questions.json").read_text(encoding="utf-8"))
@@ -103,6 +105,50 @@ async def test_an_idempotency_key_decides_and_is_refused_for_other_content(
     assert first.json()["id"] == again.json()["id"]
     assert other.status_code == 422
     assert "Idempotency-Key" in other.json()["detail"]
+    assert stored_files(instance) == {first.json()["sha256"]}
+
+
+def stored_files(instance: Any) -> set[str]:
+    return {path.name for path in instance.state.files.directory.rglob("*") if path.is_file()}
+
+
+async def test_what_a_crash_left_in_the_file_store_is_removed_and_nothing_else(
+    instance: Any,
+) -> None:
+    document = (await instance.upload("ferry.md", GOOD)).json()
+    files = instance.state.files
+    orphan = files.receive(1000)
+    orphan.write(b"deleted document")
+    orphan.sync()
+    files.keep(orphan)
+    (files.directory / "incoming" / "upload-cut-off").write_bytes(b"first half")
+    assert await sweep(instance.state.pool, files) == 0
+    assert await sweep(instance.state.pool, files, age_seconds=-60) == 2
+    assert stored_files(instance) == {document["sha256"]}
+
+
+async def test_an_empty_database_does_not_empty_the_file_store(instance: Any) -> None:
+    document = (await instance.upload("ferry.md", GOOD)).json()
+    async with instance.state.pool.connection() as connection:
+        await connection.execute("DELETE FROM documents")
+    assert await sweep(instance.state.pool, instance.state.files, age_seconds=-60) == 0
+    assert stored_files(instance) == {document["sha256"]}
+
+
+async def test_uploads_and_deletions_of_one_content_at_once_keep_rows_and_files_together(
+    instance: Any,
+) -> None:
+    async def come_and_go(name: str) -> None:
+        for _ in range(5):
+            document = (await instance.upload(name, GOOD)).json()
+            await instance.client.delete(f"/v1/documents/{document['id']}")
+
+    kept = (await instance.upload("kept.md", GOOD)).json()
+    await asyncio.gather(*(come_and_go(f"{number}.md") for number in range(4)))
+    assert stored_files(instance) == {kept["sha256"]}
+    await instance.client.delete(f"/v1/documents/{kept['id']}")
+    await asyncio.gather(*(come_and_go(f"{number}.md") for number in range(4)))
+    assert stored_files(instance) == set()
 
 
 async def test_deleting_removes_passages_and_the_file_that_nobody_else_uses(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import signal
 import socket
@@ -17,6 +18,7 @@ import httpx
 import psycopg
 import pytest
 
+from slipway_backend.api.app import make_app
 from slipway_backend.embedded import embedded_postgres
 from slipway_backend.errors import StartRefused
 from slipway_backend.migrate import migrate
@@ -84,6 +86,96 @@ async def test_every_error_is_a_problem_with_the_requests_id(instance: Any) -> N
     assert "body.limit" in answers[422].json()["detail"]
     unknown = await client.get("/nowhere")
     assert (unknown.status_code, unknown.json()["status"]) == (404, 404)
+
+
+async def test_a_failure_inside_keeps_its_id_and_its_cause_to_the_log(
+    instance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a secret path")
+
+    monkeypatch.setattr(instance.state.searcher, "search", broken)
+    response = await instance.client.post("/v1/search", json={"query": "ferry"})
+    assert response.status_code == 500
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["x-slipway-generation"] == "7"
+    assert response.json()["request_id"] == response.headers["x-request-id"]
+    assert "secret" not in response.text
+
+
+async def test_a_body_that_no_question_needs_is_refused_before_it_is_held(instance: Any) -> None:
+    for path in ("/v1/login", "/v1/query"):
+        response = await instance.client.post(path, content=b" " * 70_000)
+        assert (response.status_code, response.json()["status"]) == (413, 413)
+    longest = {"query": "\N{PERSON FROWNING}" * 4000}
+    assert (await instance.client.post("/v1/search", json=longest)).status_code == 200
+    too_long = {"query": "x" * 4001}
+    assert (await instance.client.post("/v1/search", json=too_long)).status_code == 422
+
+
+async def test_a_full_disk_is_told_as_that(instance: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(instance.state.files, "keep", full)
+    response = await instance.upload("ferry.md", GOOD)
+    assert (response.status_code, response.json()["title"]) == (507, "Disk full")
+    listed = (await instance.client.get("/v1/documents")).json()
+    assert listed == {"documents": [], "total": 0}
+    assert [path for path in instance.state.files.directory.rglob("*") if path.is_file()] == []
+
+
+async def test_a_client_that_goes_away_in_mid_upload_leaves_nothing(
+    instance: Any,
+) -> None:
+    part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nwords'
+    messages = iter(
+        [
+            {"type": "http.request", "body": part, "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    token = instance.client.headers["Authorization"].encode()
+    headers = [(b"content-type", b"multipart/form-data; boundary=b"), (b"authorization", token)]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/documents",
+        "query_string": b"",
+        "headers": headers,
+    }
+    await make_app(instance.state)(scope, receive, send)
+    assert sent[0]["status"] == 499
+    assert list((instance.state.files.directory / "incoming").iterdir()) == []
+
+
+async def test_odd_headers_of_a_part_do_no_harm(instance: Any) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n'
+    for odd, statuses in (
+        (b"Content-Type: te\x00xt/\xffplain", {202, 422}),
+        (b"X-Long: " + b"x" * 50_000, {422}),
+        (b"\r\n".join(b"X-%d: y" % number for number in range(1000)), {422}),
+    ):
+        response = await instance.client.post(
+            "/v1/documents",
+            content=head + odd + b"\r\n\r\nx\r\n--b--\r\n",
+            headers={"content-type": "multipart/form-data; boundary=b"},
+        )
+        assert response.status_code in statuses, response.text
+    response = await instance.client.post(
+        "/v1/documents",
+        content=b"x",
+        headers={"content-type": f"multipart/form-data; boundary={'b' * 2000}"},
+    )
+    assert response.status_code == 422
 
 
 async def test_an_empty_upload_is_refused_at_once(instance: Any) -> None:

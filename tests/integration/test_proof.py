@@ -40,8 +40,10 @@ def http(
         yield client
 
 
-def prove(http: httpx.Client, folder: Path, password: str = PASSWORD) -> proof.Proved:
-    return proof.prove(http, username="admin", password=password, folder=folder)
+def prove(
+    http: httpx.Client, folder: Path, password: str = PASSWORD, *, keep: bool = True
+) -> proof.Proved:
+    return proof.prove(http, username="admin", password=password, folder=folder, keep=keep)
 
 
 def test_the_shipped_samples_are_ingested_and_answered_again_and_again(http: httpx.Client) -> None:
@@ -52,6 +54,8 @@ def test_the_shipped_samples_are_ingested_and_answered_again_and_again(http: htt
     assert first.chunks >= first.documents
     assert prove(http, folder) == first
     assert len(http.get("/v1/documents").json()["documents"]) == first.documents
+    assert prove(http, folder, keep=False) == first
+    assert http.get("/v1/documents").json()["documents"] == []
 
 
 def test_a_wrong_password_and_a_wrong_answer_are_told(http: httpx.Client, tmp_path: Path) -> None:

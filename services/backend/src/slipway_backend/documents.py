@@ -128,6 +128,16 @@ async def content_is_used(connection: Connection, sha256: str) -> bool:
     return bool(row and row["used"])
 
 
+async def unused(connection: Connection, sha256s: Sequence[str]) -> list[str]:
+    """Return those contents that no document has."""
+    cursor = await connection.execute(
+        "SELECT content FROM unnest(%s::text[]) AS content"
+        " WHERE NOT EXISTS (SELECT FROM documents WHERE sha256 = content)",
+        [list(sha256s)],
+    )
+    return [row["content"] for row in await cursor.fetchall()]
+
+
 async def set_status(
     connection: Connection, document_id: UUID, status: str, error: str | None = None
 ) -> bool:

@@ -48,7 +48,9 @@ class IncomingFile:
 
     def discard(self) -> None:
         """Forget the upload; does nothing after it was kept."""
-        self._stream.close()
+        # Closing writes what is buffered, which fails where the disk is full.
+        with contextlib.suppress(OSError):
+            self._stream.close()
         self.path.unlink(missing_ok=True)
 
 
@@ -74,18 +76,43 @@ class FileStore:
     def keep(self, incoming: IncomingFile) -> Path:
         """Move a synced upload to its place; the same content twice is stored once."""
         target = self.path(incoming.sha256)
-        target.parent.mkdir(exist_ok=True)
-        incoming.path.replace(target)
-        descriptor = os.open(target.parent, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            target.parent.mkdir()
+        except FileExistsError:
+            pass
+        else:
+            _sync_folder(self.directory)
+        incoming.path.replace(target)
+        _sync_folder(target.parent)
         return target
 
     def remove(self, sha256: str) -> None:
         """Remove a file; one that is not there counts as removed."""
-        target = self.path(sha256)
-        target.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            target.parent.rmdir()
+        # Its folder stays: an upload may be about to move a file there.
+        self.path(sha256).unlink(missing_ok=True)
+
+    def kept_before(self, moment: float) -> list[str]:
+        """Return the SHA-256 of every file written before a moment (seconds since the epoch)."""
+        return [path.name for path in self.directory.glob("??/*") if _is_older(path, moment)]
+
+    def forget_uploads_before(self, moment: float) -> int:
+        """Remove uploads that ended without an end before a moment; return how many."""
+        left = [path for path in self._incoming.iterdir() if _is_older(path, moment)]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
+
+
+def _is_older(path: Path, moment: float) -> bool:
+    try:
+        return path.stat().st_mtime < moment
+    except FileNotFoundError:
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

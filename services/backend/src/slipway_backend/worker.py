@@ -26,10 +26,12 @@ from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
 from slipway_backend.queue import QUEUE, add_ingestion, make_queue, open_queue, requeue_stalled
 from slipway_backend.settings import Settings
+from slipway_backend.sweep import sweep
 
 HEARTBEAT_SECONDS = 5.0
 SHUTDOWN_SECONDS = 20.0
 RESTART_SECONDS = 2.0
+SWEEP_SECONDS = 600.0
 
 
 async def run_worker(settings: Settings, *, embedder: Embedder | None = None) -> None:
@@ -94,17 +96,29 @@ async def _work(ingestion: Ingestion, pool: Pool, settings: Settings, stop: asyn
         )
     )
     beat = asyncio.create_task(_beat(queue, ingestion))
+    sweeping = asyncio.create_task(_sweep(ingestion))
     stopping = asyncio.create_task(stop.wait())
+    tasks = (work, beat, sweeping, stopping)
     get_logger().info("worker_ready")
     try:
-        await asyncio.wait({work, beat, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (work, beat, stopping):
+        for task in tasks:
             task.cancel()
-        results = await asyncio.gather(work, beat, stopping, return_exceptions=True)
-    for result in results[:2]:
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
         if isinstance(result, Exception):
             raise result
+
+
+async def _sweep(ingestion: Ingestion) -> None:
+    """Remove what crashes left in the file store, now and then."""
+    while True:
+        try:
+            await sweep(ingestion.pool, ingestion.files)
+        except OSError as error:
+            get_logger().warning("sweep_failed", cause=type(error).__name__)
+        await asyncio.sleep(SWEEP_SECONDS)
 
 
 def _pause(settings: Settings) -> float:

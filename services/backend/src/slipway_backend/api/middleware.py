@@ -8,12 +8,17 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from slipway_backend.api.problems import failure
 from slipway_backend.api.state import Lifecycle
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
 
+# A question of the longest kind, every character escaped, fits.
+MAX_BODY_BYTES = 64 * 1024
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -40,11 +45,13 @@ class RequestContext:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
         status = 500
+        begun = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
                 status = message["status"]
+                begun = True
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 headers["x-slipway-generation"] = self._generation
@@ -54,7 +61,13 @@ class RequestContext:
 
         self._metrics.in_flight.inc()
         try:
-            await self._app(scope, receive, send_with_headers)
+            await self._app(scope, _bounded(scope, receive), send_with_headers)
+        except Exception as error:
+            # Here, because whatever answers further out knows nothing of these headers.
+            answer = failure(Request(scope), error)
+            if begun:
+                raise
+            await answer(scope, receive, send_with_headers)
         finally:
             self._metrics.in_flight.dec()
             self._record(scope, status, time.perf_counter() - started)
@@ -74,6 +87,28 @@ class RequestContext:
             status=status,
             seconds=round(seconds, 4),
         )
+
+
+def _bounded(scope: Scope, receive: Receive) -> Receive:
+    """Refuse bodies that would be held in memory and are larger than any question."""
+    # Uploads go to disk as they arrive and have a limit of their own.
+    if scope["path"].startswith("/v1/documents"):
+        return receive
+    received = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            raise HTTPException(
+                413,
+                f"The request's body is larger than the {MAX_BODY_BYTES} bytes accepted here.",
+                {"Connection": "close"},
+            )
+        return message
+
+    return receive_bounded
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from slipway_backend.api.models import ProblemDetails
 from slipway_backend.database import TRANSIENT
@@ -53,8 +55,19 @@ def database_problem() -> Problem:
     )
 
 
+def failure(request: Request, error: Exception) -> JSONResponse:
+    """Log an unexpected failure and return a 500 problem that tells nothing of it."""
+    get_logger().error("request_failed", cause=type(error).__name__, exc_info=error)
+    return problem_response(
+        request,
+        500,
+        "Internal error",
+        "The request failed inside the service; its log says why under this request id.",
+    )
+
+
 def add_problem_handlers(app: FastAPI) -> None:
-    """Answer every kind of failure as a problem."""
+    """Answer every expected kind of failure as a problem; the middleware answers the others."""
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)  # noqa: S101  # nosec B101 - how Starlette dispatches
@@ -90,14 +103,21 @@ def add_problem_handlers(app: FastAPI) -> None:
         get_logger().error("database_unavailable", cause=type(error).__name__)
         return await on_problem(request, database_problem())
 
-    async def on_anything(request: Request, error: Exception) -> JSONResponse:
-        get_logger().error("request_failed", cause=type(error).__name__, exc_info=error)
+    async def on_storage(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, OSError)  # noqa: S101  # nosec B101
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return failure(request, error)
+        get_logger().error("disk_full", cause=error.strerror)
         return problem_response(
             request,
-            500,
-            "Internal error",
-            "The request failed inside the service; its log says why under this request id.",
+            507,
+            "Disk full",
+            "There is no room to store the file: nothing was stored; tell the operator.",
         )
+
+    async def on_disconnect(request: Request, _: Exception) -> JSONResponse:
+        # Nobody reads it; the status is the one that NGINX counts such requests under.
+        return problem_response(request, 499, "Client gone", "The client closed the connection.")
 
     handlers: dict[Any, Any] = {
         Problem: on_problem,
@@ -105,7 +125,8 @@ def add_problem_handlers(app: FastAPI) -> None:
         RequestValidationError: on_invalid,
         procrastinate.exceptions.ConnectorException: on_database,
         **dict.fromkeys(TRANSIENT, on_database),
-        Exception: on_anything,
+        OSError: on_storage,
+        ClientDisconnect: on_disconnect,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

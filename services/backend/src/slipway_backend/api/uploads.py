@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
+import re
 
 import anyio.to_thread
 from fastapi import Request
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from slipway_backend.errors import Problem
@@ -16,6 +16,7 @@ from slipway_backend.files import FileStore, FileTooLarge, IncomingFile
 ENVELOPE_BYTES = 64 * 1024
 FIELD = b"file"
 MAX_FILENAME = 255
+_ESCAPED = re.compile("%(22|0[AaDd])")
 
 
 class Upload:
@@ -64,7 +65,7 @@ class _Reader:
         self.upload.filename = clean_filename(options[b"filename"])
         declared, _ = parse_options_header(self._headers.get(b"content-type", b""))
         if declared:
-            self.upload.media_type = declared.decode("latin-1")[:200]
+            self.upload.media_type = _printable(declared.decode("latin-1"))[:200]
         self._active = True
 
     def on_end(self) -> None:
@@ -98,9 +99,14 @@ class _Reader:
 
 def clean_filename(raw: bytes) -> str:
     """The last part of a client's file name, without control characters or folders."""
-    name = unquote(raw.decode("utf-8", errors="replace")).replace("\\", "/").rpartition("/")[2]
-    name = "".join(sign for sign in name if sign.isprintable()).strip()
+    # What clients escape in a form's file names; any other percent sign is the name's own.
+    text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), raw.decode("utf-8", errors="replace"))
+    name = _printable(text.replace("\\", "/").rpartition("/")[2]).strip()
     return name[-MAX_FILENAME:] or "unnamed"
+
+
+def _printable(text: str) -> str:
+    return "".join(sign for sign in text if sign.isprintable())
 
 
 async def receive_upload(request: Request, store: FileStore, limit: int) -> Upload:
@@ -128,7 +134,7 @@ async def receive_upload(request: Request, store: FileStore, limit: int) -> Uplo
     except FileTooLarge:
         reader.discard()
         raise too_large(limit) from None
-    except MultipartParseError:
+    except FormParserError:
         reader.discard()
         raise Problem(
             422, "Request not valid", "The multipart body is cut off or malformed."

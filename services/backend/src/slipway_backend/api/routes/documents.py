@@ -49,7 +49,7 @@ _BODY: dict[str, Any] = {
     "",
     status_code=202,
     responses={
-        **describe(401, 413, 415, 422, 503),
+        **describe(401, 409, 413, 415, 422, 503, 507),
         200: {"model": DocumentOut, "description": "Uploaded before; nothing was queued."},
     },
     openapi_extra=_BODY,
@@ -107,7 +107,6 @@ async def _store(state: State, received: Upload, new: NewDocument) -> tuple[Docu
     """Keep the file, insert row and job in one transaction; say whether a job was queued."""
     async with state.pool.connection() as connection, connection.transaction():
         await documents.lock_content(connection, new.sha256)
-        await anyio.to_thread.run_sync(state.files.keep, received.incoming)
         document = await documents.insert(connection, new)
         queued = document is not None
         if document is None:
@@ -126,6 +125,9 @@ async def _store(state: State, received: Upload, new: NewDocument) -> tuple[Docu
                 await documents.set_status(connection, document.id, "queued")
                 document = await _get(connection, document.id)
                 queued = True
+        # Before the commit that lets a worker see the job; also when nothing is queued, in case
+        # the file was lost.
+        await anyio.to_thread.run_sync(state.files.keep, received.incoming)
         if queued:
             request_id = structlog.contextvars.get_contextvars().get("request_id", "")
             await defer_ingestion(state.queue, connection, document.id, request_id)

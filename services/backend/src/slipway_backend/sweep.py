@@ -1,0 +1,39 @@
+"""Removing files that a crash left behind: uploads cut off, and deleted documents' files."""
+
+from __future__ import annotations
+
+import time
+
+import anyio.to_thread
+
+from slipway_backend import documents
+from slipway_backend.database import Pool
+from slipway_backend.files import FileStore
+from slipway_backend.logs import get_logger
+
+ORPHAN_SECONDS = 3600.0
+BATCH = 1000
+
+
+async def sweep(pool: Pool, files: FileStore, *, age_seconds: float = ORPHAN_SECONDS) -> int:
+    """Remove files older than ``age_seconds`` that no document has; return how many.
+
+    A database without any document removes nothing: it may be new while the files are not.
+    """
+    moment = time.time() - age_seconds
+    removed = await anyio.to_thread.run_sync(files.forget_uploads_before, moment)
+    kept = await anyio.to_thread.run_sync(files.kept_before, moment)
+    async with pool.connection() as connection:
+        orphans: list[str] = []
+        if kept and await documents.count(connection):
+            for start in range(0, len(kept), BATCH):
+                orphans += await documents.unused(connection, kept[start : start + BATCH])
+        for sha256 in orphans:
+            async with connection.transaction():
+                await documents.lock_content(connection, sha256)
+                if not await documents.content_is_used(connection, sha256):
+                    await anyio.to_thread.run_sync(files.remove, sha256)
+                    removed += 1
+    if removed:
+        get_logger().warning("orphaned_files_removed", files=removed)
+    return removed
