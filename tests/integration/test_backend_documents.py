@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
+from slipway_backend.search import STATEMENT
 from slipway_backend.sweep import sweep
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -268,12 +268,14 @@ async def test_migrating_and_reindexing_again_keep_the_documents_answerable(
     assert "07:15" in response.json()["answer"]
 
 
-async def test_search_uses_both_indexes(instance: Any, empty_database: str) -> None:
-    with psycopg.connect(empty_database) as connection:
-        connection.execute("SET enable_seqscan = off")
-        for condition, index in (
-            ("WHERE lexemes @@ websearch_to_tsquery('english', 'ferry')", "chunks_lexemes"),
-            ("ORDER BY embedding <=> array_fill(1, ARRAY[384])::halfvec LIMIT 5", "chunks_emb"),
-        ):
-            plan = connection.execute(f"EXPLAIN SELECT id FROM chunks {condition}".encode())
-            assert index in str(plan.fetchall())
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+async def test_a_search_can_use_both_indexes_prepared_or_not(instance: Any, plan: str) -> None:
+    values = {"query": "when does the ferry go", "vector": f"[{'1,' * 383}1]"}
+    numbers = {"candidates": 60, "constant": 60, "limit": 5}
+    async with instance.state.pool.connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        await connection.execute(f"SET LOCAL plan_cache_mode = {plan}")
+        cursor = await connection.execute(f"EXPLAIN {STATEMENT}", values | numbers, prepare=True)
+        lines = str(await cursor.fetchall())
+    assert "Bitmap Index Scan on chunks_lexemes" in lines
+    assert "Index Scan using chunks_embedding" in lines

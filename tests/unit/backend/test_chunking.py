@@ -91,3 +91,11 @@ def test_sentences_end_at_marks_before_capitals_not_at_decimals() -> None:
         "Then rest!",
         "(See there.) done",
     ]
+
+
+def test_a_word_without_end_is_cut_although_the_model_counts_it_as_one() -> None:
+    endless = "Q" * 100_000
+    blocks = [Block("text", f"A picture: {endless} follows."), Block("code", endless)]
+    chunks = chunk_blocks(blocks, words, size=20, overlap=5)
+    assert max(len(chunk.text) for chunk in chunks) < 500
+    assert sum(chunk.text.count("Q") for chunk in chunks) >= 200_000

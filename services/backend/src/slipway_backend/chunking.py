@@ -16,6 +16,8 @@ CountTokens = Callable[[str], int]
 
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"')\]»”]*\s+(?=[\"'(\[«“]?[A-Z0-9À-Þ])|\n+")
 HEADING_SEPARATOR = " > "
+# A model may take a word of any length for one token, such as a picture written as text.
+CHARACTERS_PER_TOKEN = 20
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,12 @@ def chunk_blocks(
     blocks: list[Block], count_tokens: CountTokens, *, size: int, overlap: int
 ) -> list[Chunk]:
     """Return passages of at most about ``size`` tokens, overlapping by at most ``overlap``."""
+
+    def cost(text: str) -> int:
+        return max(count_tokens(text), len(text) // CHARACTERS_PER_TOKEN)
+
     chunks: list[Chunk] = []
-    for heading, page, units in _sections(blocks, count_tokens, size):
+    for heading, page, units in _sections(blocks, cost, size):
         for text in _pack(units, size, overlap):
             tokens = count_tokens(text)
             chunks.append(Chunk(len(chunks), page, heading, text, tokens))

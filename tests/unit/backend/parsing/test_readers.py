@@ -148,3 +148,9 @@ def test_too_many_pages_and_too_much_text_are_refused_with_the_numbers() -> None
         read(pdf, "a.pdf", replace(LIMITS, pages=1))
     with pytest.raises(DocumentError, match="more than the 10 accepted"):
         read(pdf, "a.pdf", replace(LIMITS, text_characters=10))
+
+
+def test_a_thousand_comments_are_told_apart_at_once(tmp_path: Path) -> None:
+    content = "<!---->" * 500 + "no page"
+    assert detect(write(tmp_path, content), "notes.md", LIMITS) == MARKDOWN
+    assert detect(write(tmp_path, "<!-- a --> <!-- b --><html>"), "notes.md", LIMITS) == HTML

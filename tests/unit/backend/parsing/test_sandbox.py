@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from slipway_backend.errors import DocumentError
 from slipway_backend.parsing import Block, Limits
 from slipway_backend.parsing.child import answer
-from slipway_backend.parsing.sandbox import parse
+from slipway_backend.parsing.sandbox import _environment, parse
 
 LIMITS = Limits(
     memory_bytes=1 << 30,
@@ -47,6 +49,44 @@ async def test_a_parser_that_needs_too_much_memory_is_told_so(tmp_path: Path) ->
     path.write_text("<p>word</p>" * 500_000)
     with pytest.raises(DocumentError, match="more than the 200 MB of memory"):
         await parse(path, "a.html", replace(LIMITS, memory_bytes=200 << 20))
+
+
+async def test_a_parser_sees_no_secret_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JWT_SECRET", "s" * 32)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:word@host/name")
+    assert not {"JWT_SECRET", "DATABASE_URL"} & set(_environment())
+    assert "PATH" in _environment()
+
+
+LIMITED = """
+import os, subprocess, sys, tempfile
+from slipway_backend.parsing import Limits
+from slipway_backend.parsing.child import restrict
+restrict(Limits(1 << 30, 60, 1, 1, 1))
+allowed = []
+try:
+    with tempfile.TemporaryFile() as stream:
+        stream.write(b"x")
+    allowed.append("write")
+except OSError:
+    pass
+os.setuid(65534) if os.getuid() == 0 else None  # the limit does not hold for root
+try:
+    subprocess.run(["true"])
+    allowed.append("start")
+except OSError:
+    pass
+print(allowed)
+"""
+
+
+def test_a_parser_can_write_no_file_and_start_no_process(tmp_path: Path) -> None:
+    script = tmp_path / "limited.py"
+    script.write_text(LIMITED)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_a_parsers_own_failure_is_a_sentence_and_a_cause(tmp_path: Path) -> None:

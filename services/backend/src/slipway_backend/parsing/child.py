@@ -20,14 +20,20 @@ from slipway_backend.errors import DocumentError
 from slipway_backend.parsing import Limits
 
 PR_SET_PDEATHSIG = 1
+OPEN_FILES = 64
 
 
 def restrict(limits: Limits) -> None:
-    """Cap memory and CPU time, die with the parent, and be the first to go when memory is short."""
+    """Cap what this process may use, die with the parent, be the first to go when memory is short.
+
+    It can write no file, start no other process and open few files.
+    """
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     seconds = int(limits.seconds) + 5
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
+        resource.setrlimit(kind, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         with contextlib.suppress(OSError):

@@ -23,7 +23,8 @@ RATIO_MATTERS_ABOVE = 20 * 1024 * 1024
 MAX_MEMBERS = 10_000
 
 _HTML_START = re.compile(
-    rb"^\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b",
+    # A comment ends at its first end, or many of them could be divided in countless ways.
+    rb"^\s*(<\?xml[^>]*>\s*)?(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
 

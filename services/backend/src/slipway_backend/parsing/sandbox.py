@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
+
+import anyio.to_thread
 
 from slipway_backend.errors import DocumentError
 from slipway_backend.logs import get_logger
 from slipway_backend.parsing import Limits, Parsed
 from slipway_backend.parsing.child import too_much_memory
+from slipway_backend.settings import Settings
 
 
 async def parse(path: Path, filename: str, limits: Limits) -> Parsed:
@@ -29,6 +33,7 @@ async def parse(path: Path, filename: str, limits: Limits) -> Parsed:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env=_environment(),
     )
     try:
         async with asyncio.timeout(limits.seconds):
@@ -50,6 +55,20 @@ async def parse(path: Path, filename: str, limits: Limits) -> Parsed:
         if b"MemoryError" in errors or child.returncode == -9:
             raise DocumentError(too_much_memory(limits))
         raise DocumentError("The parser crashed on the document; it may be damaged.")
+    # A large document's answer takes seconds to read.
+    return await anyio.to_thread.run_sync(_read, output)
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment without the service's settings, some of which are secrets."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.lower() not in Settings.model_fields
+    }
+
+
+def _read(output: bytes) -> Parsed:
     result = json.loads(output)
     if "error" in result:
         if "cause" in result:
