@@ -45,7 +45,24 @@ variable "TAG_TOOLBOX" {
 }
 
 # A site's own Python package index. Empty means the tools' default.
+variable "UV_DEFAULT_INDEX" {
+  default = ""
+}
+
 variable "PYTHON_INDEX_URL" {
+  default = UV_DEFAULT_INDEX
+}
+
+# A site's proxy, under the names that every tool knows. BuildKit keeps them out of the images.
+variable "HTTP_PROXY" {
+  default = ""
+}
+
+variable "HTTPS_PROXY" {
+  default = ""
+}
+
+variable "NO_PROXY" {
   default = ""
 }
 
@@ -67,6 +84,10 @@ target "common" {
   args = {
     BASE    = BASE
     VERSION = VERSION
+
+    HTTP_PROXY  = HTTP_PROXY
+    HTTPS_PROXY = HTTPS_PROXY
+    NO_PROXY    = NO_PROXY
   }
   secret = ["id=ca,src=${CA_BUNDLE}"]
 }

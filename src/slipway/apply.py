@@ -83,6 +83,7 @@ class Release:
         values = self.state.secrets(wanted)
         if self.environment.secrets == "generated":
             values = self._certified(values)
+        certificates.check_pair(values["tls.crt"], values["tls.key"])
         self.state.hand_out(
             {
                 name: {"user": consumer.user, "files": secrets.files(name, values)}
@@ -144,10 +145,10 @@ class Release:
         """Use the environment as a user would."""
         values = self.state.secrets(("admin_password", "ca.crt", "tls.crt"))
         authority = values.get("ca.crt", values.get("tls.crt", ""))
-        url = f"https://localhost:{self.environment.ports.https}"
-        with proof.client(url, authority) as http:
+        with proof.client(self.environment.url, authority) as http:
             proof.prove(
                 http,
+                keep=self.environment.source == "tree",
                 username=secrets.ADMIN,
                 password=values["admin_password"],
                 folder=self.layout.samples,
@@ -268,9 +269,14 @@ class Release:
         if self.plan.previous is None:
             return
         console.say(f"reverting to generation {self.plan.previous}")
-        edge.switch(self._edge(), self.plan.previous)
         new = Step(Kind.DISCARD, f"generation {self.plan.generation}", "", self.plan.generation)
-        self.remove_generation(new)
+        try:
+            if failed.kind is not Kind.START:
+                edge.switch(self._edge(), self.plan.previous)
+            self.remove_generation(new)
+        except SlipwayError as error:
+            # The first failure is the one to tell; the next release goes on from here.
+            console.warn(f"going back failed too: {error.message}")
 
 
 _ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {

@@ -55,7 +55,7 @@ def ports(environment: Environment, engine: EngineFacts, name: str) -> None:
     ):
         return
     for key, port in (("https", environment.ports.https), ("http", environment.ports.http)):
-        if _taken(port):
+        if _taken(environment.ports.address, port):
             raise Refused(
                 f"Port {port} on this host is taken by another program, and the edge of {name} "
                 f"needs it (x-slipway/ports/{key} in infra/compose/environments/{name}.yaml)",
@@ -86,12 +86,13 @@ def base_id(engine: docker.DockerClient) -> str:
         ) from error
 
 
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
+def _taken(address: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
         # As the engine's proxy binds it: a connection that is only closing does not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("", port))
+            probe.bind((address.strip("[]"), port))
         except OSError as error:
             return error.errno == errno.EADDRINUSE
     return False

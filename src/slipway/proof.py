@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import httpx
 from slipway.errors import SlipwayError
 
 POLL_SECONDS = 0.5
+PAGE = 500
 INGESTION_SECONDS = 180.0
 
 
@@ -45,16 +47,29 @@ def samples(folder: Path) -> tuple[Sample, ...]:
 def client(url: str, authority: str) -> httpx.Client:
     """A client that reaches the environment on this machine and trusts its authority alone.
 
-    `authority` is PEM text. Connections go to the loopback address whatever the domain is
-    called, so that a release is proved before the site's DNS knows about it.
+    `authority` is PEM text: the authority's certificate, or the server's own. Connections go to
+    the loopback address whatever the domain is called, so that a release is proved before the
+    site's DNS knows about it.
     """
     context = ssl.create_default_context(cadata=authority)
-    return httpx.Client(base_url=url, verify=context, timeout=30, trust_env=False)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    transport = _Loopback(verify=context)
+    return httpx.Client(base_url=url, transport=transport, timeout=30, trust_env=False)
 
 
-def prove(http: httpx.Client, *, username: str, password: str, folder: Path) -> Proved:
+class _Loopback(httpx.HTTPTransport):
+    """Dials this machine under whatever name the URL has; the certificate must be for that name."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "sni_hostname": request.url.host}
+        request.url = request.url.copy_with(host="localhost")
+        return super().handle_request(request)
+
+
+def prove(http: httpx.Client, *, username: str, password: str, folder: Path, keep: bool) -> Proved:
     """Log in, ingest the sample documents afresh, ask every sample question.
 
+    The samples of earlier proofs go; with `keep` those of this one stay, for a person to try.
     Raises SlipwayError that names the first thing a user would have missed.
     """
     token = _json(
@@ -64,27 +79,54 @@ def prove(http: httpx.Client, *, username: str, password: str, folder: Path) -> 
     questions = samples(folder)
     paths = [folder / name for name in sorted({sample.document for sample in questions})]
     _forget(http, paths)
-    uploaded = {path.name: _upload(http, path) for path in paths}
-    ready = [_wait(http, name, identity) for name, identity in uploaded.items()]
-    for sample in questions:
-        _ask(http, sample)
+    uploaded: dict[str, str] = {}
+    try:
+        for path in paths:
+            uploaded[path.name] = _upload(http, path)
+        ready = [_wait(http, name, identity) for name, identity in uploaded.items()]
+        for sample in questions:
+            _ask(http, sample)
+    finally:
+        if not keep:
+            _delete(http, uploaded.values())
     return Proved(len(ready), sum(int(each["chunks"]) for each in ready), len(questions))
 
 
 def _forget(http: httpx.Client, paths: list[Path]) -> None:
     """Delete the samples of an earlier proof, so that this one ingests them itself."""
     ours = {(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths}
-    listed = _json(http.get("/v1/documents", params={"limit": 500}), "list the documents")
-    for document in listed["documents"]:
-        if (document["filename"], document["sha256"]) in ours:
-            answer = http.delete(f"/v1/documents/{document['id']}")
-            if answer.status_code not in {httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND}:
-                raise _failed("delete an earlier sample", answer)
+    found = [
+        document["id"]
+        for document in _documents(http)
+        if (document["filename"], document["sha256"]) in ours
+    ]
+    _delete(http, found)
+
+
+def _delete(http: httpx.Client, identities: Iterable[str]) -> None:
+    for identity in identities:
+        answer = http.delete(f"/v1/documents/{identity}")
+        if answer.status_code not in {httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND}:
+            raise _failed("delete a sample", answer)
+
+
+def _documents(http: httpx.Client) -> Iterator[Mapping[str, Any]]:
+    """Every document, page by page."""
+    offset = 0
+    while True:
+        page = {"limit": PAGE, "offset": offset}
+        listed = _json(http.get("/v1/documents", params=page), "list the documents")["documents"]
+        yield from listed
+        if len(listed) < PAGE:
+            return
+        offset += PAGE
 
 
 def _upload(http: httpx.Client, path: Path) -> str:
+    # A key of its own: users who hold the same document must not make the proof find theirs.
+    headers = {"idempotency-key": f"proof-{secrets.token_hex(16)}"}
     with path.open("rb") as stream:
-        answer = http.post("/v1/documents", files={"file": (path.name, stream)})
+        answer = http.post("/v1/documents", files={"file": (path.name, stream)}, headers=headers)
     if answer.status_code != httpx.codes.ACCEPTED:
         raise _failed(f"upload {path.name}", answer)
     return str(answer.json()["id"])

@@ -18,7 +18,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "e2e"
-PORTS = {"https": 18443, "http": 18080}
+PORTS = {"address": "127.0.0.1", "https": 18443, "http": 18080}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from slipway.errors import Refused
+
 AUTHORITY_DAYS = 3650
 # Clients refuse server certificates that are valid for longer than 825 days (Apple) or, from
 # public authorities, 398; an internal one renewed by a release can be shorter.
@@ -40,6 +42,23 @@ def generate(
         "tls.crt": _pem(certificate) + _pem(ca),
         "tls.key": _key_pem(key),
     }
+
+
+def check_pair(certificate: str, key: str) -> None:
+    """Raise Refused when `key` is not the private key of the first certificate, both in PEM."""
+    try:
+        public = x509.load_pem_x509_certificate(certificate.encode()).public_key()
+        private = serialization.load_pem_private_key(key.encode(), password=None)
+    except (ValueError, TypeError) as error:
+        raise Refused(
+            f"tls.crt or tls.key cannot be read: {error}",
+            next_command="invoke secrets.put --env ENV --name tls.crt --file FILE",
+        ) from error
+    if public != private.public_key():
+        raise Refused(
+            "tls.key is not the private key of tls.crt",
+            next_command="invoke secrets.put --env ENV --name tls.key --file FILE",
+        )
 
 
 def due(certificate: str, domain: str, now: datetime.datetime) -> bool:

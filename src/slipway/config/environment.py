@@ -22,7 +22,11 @@ class _Section(BaseModel):
 
 
 class Ports(_Section):
-    """The ports that the edge publishes on the host."""
+    """The address and ports that the edge publishes on the host."""
+
+    address: Annotated[str, Field(pattern=r"^[0-9a-f.:\[\]]+$")] = Field(
+        description="the host's address to publish on; 0.0.0.0 is every one, 127.0.0.1 this host"
+    )
 
     https: Port = Field(description="TLS")
     http: Port = Field(description="answers with a redirect to https")

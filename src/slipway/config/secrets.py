@@ -79,9 +79,20 @@ def fingerprint(service: str, fingerprints: Mapping[str, str]) -> str:
 
 def complaints(values: Mapping[str, str]) -> tuple[str, ...]:
     """What is wrong with supplied values, one sentence each."""
-    least = {"jwt_secret": 32, "admin_password": 12, "postgres_password": 12}  # nosec B105
-    return tuple(
+    least = {  # nosec B105
+        "jwt_secret": 32,
+        "admin_password": 12,
+        "postgres_password": 12,
+        "slipway_password": 12,
+    }
+    short = [
         f"{name} has {len(values[name])} characters, {length} are needed"
         for name, length in least.items()
         if name in values and len(values[name]) < length
-    )
+    ]
+    not_pem = [
+        f"{name} is not PEM: it should begin with -----BEGIN {kind}"
+        for name, kind in (("tls.crt", "CERTIFICATE-----"), ("tls.key", ""))
+        if name in values and not values[name].lstrip().startswith(f"-----BEGIN {kind}")
+    ]
+    return (*short, *not_pem)

@@ -9,6 +9,7 @@ from typing import Any
 
 import docker
 from docker.errors import DockerException
+from requests.exceptions import RequestException
 
 from slipway.config import names
 from slipway.errors import Refused, SlipwayError
@@ -66,6 +67,11 @@ class EngineFacts:
     networks: frozenset[str]
     volumes: frozenset[str]
 
+    @property
+    def any(self) -> bool:
+        """Whether anything of the environment is there."""
+        return bool(self.containers or self.networks or self.volumes)
+
     def of(self, project: str) -> tuple[Container, ...]:
         """The containers of one Compose project."""
         return tuple(each for each in self.containers if each.project == project)
@@ -88,6 +94,10 @@ def client() -> Iterator[docker.DockerClient]:
         yield connection
     except docker.errors.APIError as error:
         raise SlipwayError(f"the engine refused: {error.explanation or error}") from error
+    except RequestException as error:
+        raise SlipwayError(
+            "The Docker engine stopped answering", next_command="invoke host.check"
+        ) from error
     finally:
         connection.close()
 

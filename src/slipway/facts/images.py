@@ -16,6 +16,9 @@ from slipway.config.layout import Layout
 from slipway.facts import git
 from slipway.run import run
 
+# Where a build fetches from does not change what it makes: locks carry hashes, apt signatures.
+WHERE_FROM = frozenset({"PYTHON_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
+
 # Files that a Dockerfile takes from a named context one by one.
 _COPY_FROM = re.compile(r"^COPY\s+(?:--\S+\s+)*--from=(\S+)\s+(.+?)\s+\S+$", re.MULTILINE)
 
@@ -44,7 +47,9 @@ def read(layout: Layout, base_id: str, targets: Sequence[str] = ()) -> tuple[Ima
 def _hash(root: Path, target: Mapping[str, Any], base_id: str) -> str:
     context = root / target["context"]
     dockerfile = Path(os.path.normpath(context / target.get("dockerfile", "Dockerfile")))
-    arguments = target.get("args", {})
+    arguments = {
+        name: value for name, value in target.get("args", {}).items() if name not in WHERE_FROM
+    }
     content = hashlib.sha256()
     content.update(base_id.encode())
     content.update(json.dumps(arguments, sort_keys=True).encode())

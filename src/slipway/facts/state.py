@@ -13,12 +13,17 @@ from slipway.run import run
 
 @dataclass(frozen=True)
 class StateFacts:
-    """Ledger, lease, journal, and a fingerprint per secret; empty for a new environment."""
+    """Ledger, lease, journal, and a fingerprint per secret; empty for a new environment.
+
+    `handed` are the fingerprints that the consumers were given last; `certificate` is the edge's.
+    """
 
     ledger: tuple[Mapping[str, Any], ...] = ()
     lease: Mapping[str, Any] | None = None
     journal: tuple[Mapping[str, Any], ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
+    handed: Mapping[str, str] = field(default_factory=dict)
+    certificate: str | None = None
     altered: int | None = None
     now: float = 0.0
 
@@ -51,6 +56,8 @@ def parse(output: str) -> StateFacts:
         lease=answer["lease"],
         journal=tuple(answer["journal"]),
         secrets=answer["secrets"],
+        handed=answer["handed"],
+        certificate=answer["certificate"],
         altered=answer["altered"],
         now=answer["now"],
     )

@@ -93,6 +93,7 @@ class Want:
     app: Stack
     secrets: tuple[str, ...]
     secrets_generated: bool
+    certificate_due: bool
     soak_seconds: int
 
 
@@ -112,9 +113,14 @@ def plan(want: Want, have: Have) -> Plan:
     current = have.active if have.active in running else None
     new, app = _app(want, have, running, current)
     steps = [*_ground(want, have), *_platform(want, have), *app]
-    if steps:
+    secrets = _secrets(want, have)
+    if "admin_password" in _changed(want, have) and not any(
+        step.kind is Kind.MIGRATE for step in steps
+    ):
+        steps.append(Step(Kind.MIGRATE, "database", "the admin's password changed", new))
+    if steps or secrets.reason:
         first = next((i for i, step in enumerate(steps) if step.kind not in GROUND), len(steps))
-        steps.insert(first, _secrets(want, have))
+        steps.insert(first, secrets)
     return Plan(environment, new, _previous(have, running, current, new), tuple(steps))
 
 
@@ -214,8 +220,24 @@ def _ground(want: Want, have: Have) -> list[Step]:
 
 def _secrets(want: Want, have: Have) -> Step:
     missing = [name for name in want.secrets if name not in have.state.secrets]
-    made = f"made: {', '.join(missing)}" if missing and want.secrets_generated else ""
-    return Step(Kind.SECRET, "for every consumer", made)
+    changed = _changed(want, have)
+    reasons = []
+    if missing and want.secrets_generated:
+        reasons.append(f"made: {', '.join(missing)}")
+    if changed:
+        reasons.append(f"changed: {', '.join(changed)}")
+    if want.certificate_due:
+        reasons.append("the certificate is renewed")
+    return Step(Kind.SECRET, "for every consumer", "; ".join(reasons))
+
+
+def _changed(want: Want, have: Have) -> list[str]:
+    """The secrets that are not as their consumers were given them."""
+    return [
+        name
+        for name in want.secrets
+        if name in have.state.secrets and have.state.secrets[name] != have.state.handed.get(name)
+    ]
 
 
 def _platform(want: Want, have: Have) -> list[Step]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ def task(*args: Any, **options: Any) -> Any:
     A traceback is shown with `invoke --debug` or SLIPWAY_DEBUG=1.
     """
     options.setdefault("positional", [])
+    # One letter would mean different things in different tasks.
+    options.setdefault("auto_shortflags", False)
     if len(args) == 1 and callable(args[0]):
         return invoke.task(**options)(_guarded(args[0]))
 
@@ -42,6 +45,10 @@ def _guarded(body: Callable[..., None]) -> Callable[..., None]:
                 raise
             noun = body.__name__.replace("_", "-")
             raise Exit(f"{noun}: {error}", code=error.exit_code) from error
+        except BrokenPipeError as error:
+            # Whoever read has read enough, as `invoke logs | head` does.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Exit(code=0) from error
         except KeyboardInterrupt as error:
             raise Exit("Interrupted. The next run finishes or reverts.", code=130) from error
         except Exception as error:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import invoke
+import time
 
-from slipway import console
+import docker
+import invoke
+from docker.errors import NotFound
+
+from slipway import console, state
 from slipway.apply import STOP_SECONDS
 from slipway.commands import compose
 from slipway.config import environment as environments
 from slipway.config import names
 from slipway.config.layout import checkout
+from slipway.errors import Refused
 from slipway.facts import engine as engine_facts
 from slipway.run import run
 from slipway.tasks.door import task
+
+POLL_SECONDS = 1.0
 
 
 @task(
@@ -24,9 +31,12 @@ from slipway.tasks.door import task
 )
 def down(_context: invoke.Context, env: str = "", volumes: bool = False, yes: bool = False) -> None:
     """Stop and remove an environment's containers and networks, and with --volumes its data."""
-    environments.load(env, checkout())
     with engine_facts.client() as engine:
         running = engine_facts.read(engine, env)
+        if not running.any:
+            # Nothing on the engine has this name, so it may be misspelt.
+            environments.load(env, checkout())
+        _await_release(engine, env)
         if not running.containers and not running.networks and not (volumes and running.volumes):
             kept = f" ({len(running.volumes)} volumes are kept)" if running.volumes else ""
             console.say(f"Nothing to do: nothing of {env} runs{kept}.")
@@ -53,3 +63,30 @@ def down(_context: invoke.Context, env: str = "", volumes: bool = False, yes: bo
             console.say(
                 f"{env} is stopped. Its data is kept; invoke release --env {env} starts it."
             )
+
+
+def _await_release(engine: docker.DockerClient, name: str) -> None:
+    """Wait for the lease of a release that was killed; refuse in the middle of one that lives."""
+    deadline = time.monotonic() + state.LEASE_SECONDS + POLL_SECONDS
+    waiting = False
+    while _is_there(engine, names.toolbox_container(name)):
+        if not waiting:
+            console.say(
+                f"A release of {name} is under way, or was killed: waiting up to "
+                f"{state.LEASE_SECONDS} s for the end of its lease."
+            )
+            waiting = True
+        if time.monotonic() > deadline:
+            raise Refused(
+                f"A release of {name} is under way. Nothing was stopped.",
+                next_command=f"invoke status --env {name}",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _is_there(engine: docker.DockerClient, container: str) -> bool:
+    try:
+        engine.containers.get(container)
+    except NotFound:
+        return False
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import docker
 import invoke
@@ -12,8 +13,8 @@ import invoke
 from slipway import access, checks, console, edge, state
 from slipway import build as builder
 from slipway.apply import Release, ground
+from slipway.config import certificates, names, secrets
 from slipway.config import environment as environments
-from slipway.config import names, secrets
 from slipway.config.environment import Environment
 from slipway.config.layout import Layout, checkout
 from slipway.errors import Refused, SlipwayError
@@ -45,7 +46,7 @@ def release(
     timings: dict[str, float] = {}
     began = time.monotonic()
     if prepare_host:
-        prepare(layout)
+        prepare(layout, only_plan=plan)
     _check_host(env, environment)
     with engine_facts.client() as engine:
         checks.ports(environment, engine_facts.read(engine, env), env)
@@ -144,9 +145,17 @@ def _compare(
         app=app,
         secrets=tuple(secret.name for secret in secrets.SECRETS),
         secrets_generated=environment.secrets == "generated",
+        certificate_due=_certificate_due(environment, known),
         soak_seconds=environment.soak_seconds,
     )
     return want, Have(running, known, edge.active(name, running))
+
+
+def _certificate_due(environment: Environment, known: state_facts.StateFacts) -> bool:
+    """Whether a certificate that Slipway made must be made again."""
+    if environment.secrets != "generated" or known.certificate is None:
+        return False
+    return certificates.due(known.certificate, environment.domain, datetime.now(UTC))
 
 
 @contextmanager
@@ -192,13 +201,16 @@ def _say_done(
     layout: Layout, name: str, environment: Environment, steps: Plan, seconds: float
 ) -> None:
     folder = layout.shown(access.folder(layout, name))
+    made = (access.folder(layout, name) / "ca.crt").is_file()
+    authority = f"{folder}/ca.crt" if made else "the one that signed your tls.crt"
+    trust = f" --cacert {folder}/ca.crt" if made else ""
     console.say(f"""
 {name} serves generation {steps.generation}, released in {seconds:.0f} s.
   URL             {environment.url}
-  CA file         {folder}/ca.crt
+  CA file         {authority}
   admin password  {folder}/admin_password   (user: {secrets.ADMIN})
 Next:
-  curl --cacert {folder}/ca.crt {environment.url}/health
+  curl{trust} {environment.url}/health
   invoke status --env {name}
   invoke logs --env {name} --follow
   invoke down --env {name}""")

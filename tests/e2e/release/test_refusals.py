@@ -6,7 +6,7 @@ import socket
 
 import pytest
 import yaml
-from site_copy import NAME, Site
+from site_copy import NAME, PORTS, Site
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_taken_port_is_named_with_the_key_that_sets_it(released: Site) -> None
         other.listen()
         port = other.getsockname()[1]
         overlay = yaml.safe_load((folder / f"{NAME}.yaml").read_text())
-        overlay["x-slipway"]["ports"] = {"https": port, "http": 18081}
+        overlay["x-slipway"]["ports"] |= {"https": port, "http": 18081}
         (folder / "porttest.yaml").write_text(yaml.safe_dump(overlay))
         try:
             answer = released.invoke("release", "--env", "porttest")
@@ -73,7 +73,10 @@ def test_a_taken_port_is_named_with_the_key_that_sets_it(released: Site) -> None
 def test_missing_secrets_are_listed_with_the_command_that_puts_them(released: Site) -> None:
     folder = released.root / "infra" / "compose" / "environments"
     overlay = yaml.safe_load((folder / f"{NAME}.yaml").read_text())
-    overlay["x-slipway"] |= {"secrets": "supplied", "ports": {"https": 18543, "http": 18581}}
+    overlay["x-slipway"] |= {
+        "secrets": "supplied",
+        "ports": PORTS | {"https": 18543, "http": 18581},
+    }
     (folder / "secrettest.yaml").write_text(yaml.safe_dump(overlay))
     try:
         answer = released.invoke("release", "--env", "secrettest")

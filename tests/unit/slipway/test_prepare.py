@@ -187,14 +187,16 @@ def test_an_apt_that_outlived_its_preparation_is_waited_for_but_not_for_ever(
 ) -> None:
     made = host(replace(READY, engine=STOPPED, broken_off=facts.BrokenOff(packages=True)))
     monkeypatch.setattr(preparation, "DPKG_SECONDS", 0)
+    os.mkfifo(made.folder / "end")
     child = os.fork()
     if child == 0:  # locks belong to a process: another one must hold it
-        with preparation.DPKG_LOCK.open("w") as held:
-            fcntl.lockf(held, fcntl.LOCK_EX)
-            (made.folder / "held").touch()
-            os.read(os.open(made.folder / "end", os.O_RDONLY), 1)
-        os._exit(0)
-    os.mkfifo(made.folder / "end")
+        try:
+            with preparation.DPKG_LOCK.open("w") as held:
+                fcntl.lockf(held, fcntl.LOCK_EX)
+                (made.folder / "held").touch()
+                os.read(os.open(made.folder / "end", os.O_RDONLY), 1)
+        finally:
+            os._exit(0)
     while not (made.folder / "held").exists():
         os.sched_yield()
     with pytest.raises(SlipwayError, match="another program installs packages"):

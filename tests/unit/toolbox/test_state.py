@@ -12,7 +12,7 @@ import pytest
 
 from slipway_toolbox import lease, ledger, vault
 from slipway_toolbox.__main__ import main
-from slipway_toolbox.store import Denied, append_line, read_lines, write
+from slipway_toolbox.store import Denied, append_line, read_json, read_lines, write
 
 
 @pytest.fixture
@@ -144,18 +144,35 @@ class TestSecrets:
         vault.put(state, {"jwt_secret": "first"}, replace=False)
         assert (state / "secrets" / "jwt_secret").stat().st_mode & 0o077 == 0
 
-    def test_handing_out_writes_what_changed_and_removes_what_went(self, tmp_path: Path) -> None:
-        (tmp_path / "backend").mkdir()
+    def test_handing_out_writes_what_changed_and_removes_what_went(
+        self, state: Path, tmp_path: Path
+    ) -> None:
+        volumes = tmp_path / "volumes"
+        (volumes / "backend").mkdir(parents=True)
         user = os.getuid()
         files = {"jwt_secret": "one", "database_url": "two"}
         content: dict[str, dict[str, Any]] = {"backend": {"user": user, "files": files}}
-        assert vault.hand_out(tmp_path, content) == ["backend/database_url", "backend/jwt_secret"]
-        assert vault.hand_out(tmp_path, content) == []
+        assert vault.hand_out(state, volumes, content) == [
+            "backend/database_url",
+            "backend/jwt_secret",
+        ]
+        assert vault.hand_out(state, volumes, content) == []
         content["backend"]["files"] = {"jwt_secret": "three"}
-        assert vault.hand_out(tmp_path, content) == ["backend/jwt_secret", "backend/database_url"]
-        handed = tmp_path / "backend" / "jwt_secret"
+        assert vault.hand_out(state, volumes, content) == [
+            "backend/jwt_secret",
+            "backend/database_url",
+        ]
+        handed = volumes / "backend" / "jwt_secret"
         assert handed.read_text() == "three"
         assert handed.stat().st_mode & 0o777 == 0o400
+
+    def test_a_secret_that_changed_since_it_was_handed_out_shows(self, state: Path) -> None:
+        vault.put(state, {"jwt_secret": "first"}, replace=False)
+        vault.hand_out(state, state / "volumes", {})
+        handed = read_json(state / "handed.json")
+        assert handed == vault.fingerprints(state)
+        vault.put(state, {"jwt_secret": "second"}, replace=True)
+        assert handed != vault.fingerprints(state)
 
 
 class TestCommand:

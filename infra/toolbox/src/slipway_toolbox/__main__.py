@@ -28,6 +28,8 @@ def read(state: Path, request: dict[str, Any]) -> dict[str, Any]:
         "now": time.time(),
         "journal": read_lines(state / "journal.jsonl"),
         "secrets": vault.fingerprints(state),
+        "handed": read_json(state / "handed.json") or {},
+        "certificate": vault.get(state, ["tls.crt"]).get("tls.crt"),
         "altered": ledger.altered(state),
     }
 
@@ -63,7 +65,7 @@ VERBS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {
     "put-file": put_file,
     "put-secrets": lambda state, request: vault.put(state, **request),
     "get-secrets": lambda state, request: vault.get(state, **request),
-    "hand-out": lambda _state, request: vault.hand_out(_volumes(), **request),
+    "hand-out": lambda state, request: vault.hand_out(state, _volumes(), **request),
 }
 
 

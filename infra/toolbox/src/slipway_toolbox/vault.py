@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from slipway_toolbox.store import locked, write
+from slipway_toolbox.store import canonical, locked, write
 
 
 def put(state: Path, values: dict[str, str], *, replace: bool) -> list[str]:
@@ -42,11 +42,12 @@ def fingerprints(state: Path) -> dict[str, str]:
     }
 
 
-def hand_out(volumes: Path, consumers: dict[str, dict[str, Any]]) -> list[str]:
+def hand_out(state: Path, volumes: Path, consumers: dict[str, dict[str, Any]]) -> list[str]:
     """Write each consumer's files into its volume, readable by its user alone.
 
     `consumers` maps a name to {"user": numeric id, "files": {name: content}}. Files that are no
-    longer listed go. Returns `consumer/file` for everything that changed.
+    longer listed go. What was handed out is noted by its fingerprints, so that a later change
+    shows. Returns `consumer/file` for everything that changed.
     """
     changed = []
     for consumer, content in sorted(consumers.items()):
@@ -58,6 +59,7 @@ def hand_out(volumes: Path, consumers: dict[str, dict[str, Any]]) -> list[str]:
             if path.name not in content["files"]:
                 path.unlink()
                 changed.append(f"{consumer}/{path.name}")
+    write(state / "handed.json", canonical(fingerprints(state)))
     return changed
 
 

@@ -54,7 +54,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "misspelt key in a section": (
         lambda block: block["ports"].update(htps=1),
-        f"{SHOWN}: x-slipway/ports/htps: unknown key (accepted here: https, http)",
+        f"{SHOWN}: x-slipway/ports/htps: unknown key (accepted here: address, https, http)",
     ),
     "wrong type": (
         lambda block: block.update(soak_seconds="60"),

@@ -15,6 +15,8 @@ PRINTED = {
     "lease": {"holder": "anna@desk"},
     "journal": [{"step": "switch"}],
     "secrets": {"jwt_secret": "12"},
+    "handed": {"jwt_secret": "11"},
+    "certificate": "-----BEGIN CERTIFICATE-----",
     "altered": 2,
     "now": 5.0,
 }
@@ -24,6 +26,7 @@ def test_the_last_finished_release_is_the_committed_one() -> None:
     facts = state.parse(json.dumps(PRINTED))
     assert facts.committed_generation == 2
     assert facts.generations == (1, 2, 3)
+    assert (facts.handed, facts.certificate) == (PRINTED["handed"], PRINTED["certificate"])
     assert (facts.altered, facts.secrets, facts.now) == (2, {"jwt_secret": "12"}, 5.0)
 
 

@@ -77,6 +77,7 @@ WANT = Want(
     app=stack({"backend": "backend-1", "worker": "worker-1"}),
     secrets=tuple(secret.name for secret in secrets.SECRETS),
     secrets_generated=True,
+    certificate_due=False,
     soak_seconds=0,
 )
 NEW_APP = replace(WANT, app=stack({"backend": "backend-2", "worker": "worker-2"}))
@@ -85,6 +86,7 @@ NEW_SECRET = replace(
     platform=stack({"edge": "edge-1", "postgres": "postgres-2"}),
     app=stack({"backend": "backend-2", "worker": "worker-2"}),
 )
+RENEWED = replace(WANT, certificate_due=True)
 NOTHING = Have(EngineFacts((), frozenset(), frozenset()), StateFacts(), None)
 
 
@@ -97,7 +99,11 @@ def have(
             networks=frozenset(names.network(DEV, each) for each in names.NETWORKS),
             volumes=frozenset(names.volumes(DEV)),
         ),
-        state=StateFacts(ledger=ledger, secrets=dict.fromkeys(WANT.secrets, "1")),
+        state=StateFacts(
+            ledger=ledger,
+            secrets=dict.fromkeys(WANT.secrets, "1"),
+            handed=dict.fromkeys(WANT.secrets, "1"),
+        ),
         active=active,
     )
 
@@ -252,7 +258,8 @@ def done(want: Want, before: Have, plan: Plan) -> Have:
             case Kind.VOLUME:
                 engine = replace(engine, volumes=engine.volumes | {step.subject})
             case Kind.SECRET:
-                state = replace(state, secrets=dict.fromkeys(want.secrets, "1"))
+                given = dict.fromkeys(want.secrets, "1")
+                state = replace(state, secrets=given, handed=given)
             case Kind.PLATFORM:
                 put(names.platform_project(DEV), want.platform, (step.subject,))
             case Kind.START:

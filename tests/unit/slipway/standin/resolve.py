@@ -14,7 +14,8 @@ from slipway.run import run
 
 HERE = Path(__file__).parent
 # Values that occur nowhere else, so that they can be made variables again.
-NUMBERS = {
+PLACES = {
+    "SLIPWAY_ADDRESS": "127.9.9.9",
     "SLIPWAY_HTTPS_PORT": "64443",
     "SLIPWAY_HTTP_PORT": "64080",
     "SLIPWAY_GENERATION": "979797",
@@ -30,7 +31,7 @@ WORDS = {
 def main() -> None:
     """Write resolved.template and bake.json."""
     layout = checkout()
-    values = NUMBERS | WORDS
+    values = PLACES | WORDS
     printed = run(compose.config(layout.stack_files("dev"), "resolved"), env=values).output
     resolved = {key: value for key, value in json.loads(printed).items() if key != "x-slipway"}
     text = json.dumps(resolved, indent=1)

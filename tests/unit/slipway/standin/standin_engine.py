@@ -184,6 +184,8 @@ class Standin:
                 found = [{"Id": each} for each in self.containers]
             case ("GET", "containers", identity, "json"):
                 found = self.containers.get(identity)
+                if identity in self.toolboxes:
+                    found = {"Id": identity}
             case ("GET", "containers", identity, "logs"):
                 lines = f"{self.containers[identity]['Name']} said this\n".encode()
                 return 200, struct.pack(">BxxxL", 1, len(lines)) + lines
@@ -471,7 +473,7 @@ class Standin:
         ours = copy.deepcopy(consumers)
         for content in ours.values():
             content["user"] = os.getuid()
-        return vault.hand_out(folder, ours)
+        return vault.hand_out(self.volume(mounts["/state"]), folder, ours)
 
 
 class _Unix(ThreadingMixIn, UnixStreamServer):

@@ -171,7 +171,7 @@ def make_checkout(layout: Layout, registry: str) -> None:
     https, http = free_ports()
     content["x-slipway"] |= {
         "registry": registry,
-        "ports": {"https": https, "http": http},
+        "ports": {"address": "127.0.0.1", "https": https, "http": http},
         "ready_seconds": 5,
         "drain_seconds": 1,
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from standin_world import World
+import pytest
+from standin_world import Clock, World
 
 
 def test_containers_and_networks_go_and_data_stays(released: World) -> None:
@@ -30,6 +31,23 @@ def test_a_second_time_there_is_nothing_to_do(released: World) -> None:
 
 def test_where_nothing_ever_was_there_is_nothing_to_do(world: World) -> None:
     assert world.invoke("down", "--env", "dev").output == "Nothing to do: nothing of dev runs.\n"
+
+
+def test_a_release_under_way_is_not_pulled_away(
+    released: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway.tasks.down.time", Clock())
+    released.standin.toolboxes["slipway-dev-toolbox"] = {}
+    ended = released.invoke("down", "--env", "dev", "--volumes", "--yes")
+    assert ended.exit_code == 2
+    assert "A release of dev is under way. Nothing was stopped." in ended.errors
+    assert released.standin.changes == []
+
+
+def test_an_environment_whose_overlay_is_gone_can_still_be_stopped(released: World) -> None:
+    released.layout.overlay("dev").unlink()
+    assert released.invoke("down", "--env", "dev").exit_code == 0
+    assert released.standin.containers == {}
 
 
 def test_data_is_not_deleted_without_a_yes(released: World) -> None:

@@ -35,7 +35,9 @@ def product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Product:
 
 def prove(product: Product, tmp_path: Path, password: str = "right") -> proof.Proved:
     with product.client() as http:
-        return proof.prove(http, username="admin", password=password, folder=tmp_path / "samples")
+        return proof.prove(
+            http, username="admin", password=password, folder=tmp_path / "samples", keep=True
+        )
 
 
 def test_a_served_user_is_counted(product: Product, tmp_path: Path) -> None:
@@ -55,6 +57,14 @@ def test_documents_of_users_are_left_alone(product: Product, tmp_path: Path) -> 
     product.documents["theirs"] = theirs
     prove(product, tmp_path)
     assert product.documents["theirs"] == theirs
+
+
+def test_a_proof_that_keeps_nothing_leaves_nothing(product: Product, tmp_path: Path) -> None:
+    with product.client() as http:
+        proof.prove(
+            http, username="admin", password="right", folder=tmp_path / "samples", keep=False
+        )
+    assert product.documents == {}
 
 
 def status(state: str, error: str | None = None) -> tuple[int, object]:
@@ -133,7 +143,7 @@ def test_a_wrong_password_is_told(product: Product, tmp_path: Path) -> None:
 def test_an_earlier_sample_that_cannot_be_deleted_is_told(product: Product, tmp_path: Path) -> None:
     prove(product, tmp_path)
     product.broken["DELETE .*"] = (500, "boom")
-    with pytest.raises(SlipwayError, match="could not delete an earlier sample: 500 boom"):
+    with pytest.raises(SlipwayError, match="could not delete a sample: 500 boom"):
         prove(product, tmp_path)
 
 

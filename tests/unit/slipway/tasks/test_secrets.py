@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from standin_world import World
 
-from slipway.config import secrets
+from slipway.config import certificates, secrets
 
 LONG = "correct horse battery staple, and more of it"
 
@@ -45,6 +46,30 @@ def test_the_next_release_hands_it_out(released: World) -> None:
     assert released.standin.generation == 2
     volume = released.standin.volume("slipway-dev-secrets-backend")
     assert (volume / "jwt_secret").read_text() == LONG
+
+
+def test_a_new_admin_password_reaches_the_database_without_a_new_generation(
+    released: World,
+) -> None:
+    put(released, "admin_password", typed=LONG)
+    ended = released.release()
+    assert ended.exit_code == 0, ended
+    assert "changed: admin_password" in ended.output
+    assert "migrate database" in ended.output
+    assert released.standin.generation == 1
+    volume = released.standin.volume("slipway-dev-secrets-migrate")
+    assert (volume / "admin_password").read_text() == LONG
+    assert "Nothing to do" in released.release().output
+
+
+def test_a_certificate_without_its_key_is_refused_and_not_handed_out(released: World) -> None:
+    volume = released.standin.volume("slipway-dev-secrets-edge")
+    before = (volume / "tls.crt").read_text()
+    other = certificates.generate("localhost", datetime.now(UTC))
+    put(released, "tls.crt", typed=other["tls.crt"])
+    ended = released.release()
+    assert "tls.key is not the private key of tls.crt" in ended.errors
+    assert (volume / "tls.crt").read_text() == before
 
 
 def test_the_same_again_changes_nothing(released: World) -> None:
