@@ -107,9 +107,9 @@ async def compare_embedding_set(
 
     With ``hold`` it stays so until the connection's transaction ends.
     """
-    cursor = await connection.execute(
-        "SELECT model, dimension FROM embedding_sets WHERE id = 1" + (" FOR SHARE" if hold else "")
-    )
+    plain = "SELECT model, dimension FROM embedding_sets WHERE id = 1"
+    held = "SELECT model, dimension FROM embedding_sets WHERE id = 1 FOR SHARE"
+    cursor = await connection.execute(held if hold else plain)
     row = await cursor.fetchone()
     if row is None or (row["model"], row["dimension"]) != (model, dimension):
         stored = f"{row['model']} ({row['dimension']} dimensions)" if row else "nothing"

@@ -55,7 +55,7 @@ async def test_a_parser_sees_no_secret_of_the_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JWT_SECRET", "s" * 32)
-    monkeypatch.setenv("DATABASE_URL", "postgresql://user:word@host/name")
+    monkeypatch.setenv("DATABASE_URL", "host=postgres user=slipway")
     assert not {"JWT_SECRET", "DATABASE_URL"} & set(_environment())
     assert "PATH" in _environment()
 
