@@ -14,9 +14,9 @@ from pathlib import Path
 from slipway import console
 from slipway.commands import apt, bake, engine, mmdebstrap
 from slipway.config.layout import Layout
+from slipway.config.mirror import KEYRING
 from slipway.errors import Refused, SlipwayError
 from slipway.facts import host as facts
-from slipway.facts.apt import KEYRING
 from slipway.plans import host as plans
 from slipway.run import run
 

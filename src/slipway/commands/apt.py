@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slipway.facts.apt import KEYRING, Mirror
+from slipway.config.mirror import KEYRING, Mirror
 
 #: Another apt may be at work: unattended upgrades run when a host has just started.
 _PATIENCE = ("-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=5")

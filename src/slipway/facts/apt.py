@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+from slipway.config.mirror import Mirror
+
 _SOURCES = Path("etc/apt/sources.list.d")
 
 
@@ -18,22 +19,6 @@ class Source:
     suites: tuple[str, ...]
     components: tuple[str, ...]
     signed_by: str = ""
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """The addresses of Debian's archive and of its security archive."""
-
-    archive: str
-    security: str
-
-    def lines(self, codename: str) -> tuple[str, ...]:
-        """One-line sources of a stable suite with its updates and its security suite."""
-        return (
-            f"deb {self.archive} {codename} main",
-            f"deb {self.archive} {codename}-updates main",
-            f"deb {self.security} {codename}-security main",
-        )
 
 
 def mirror(codename: str, root: Path = Path("/")) -> Mirror | None:

@@ -17,6 +17,7 @@ from docker.errors import DockerException, NotFound
 
 from slipway.commands import apt as apt_commands
 from slipway.commands import engine as engine_commands
+from slipway.config.mirror import Mirror
 from slipway.errors import SlipwayError
 from slipway.facts import apt
 from slipway.run import run
@@ -104,7 +105,7 @@ class HostFacts:
     engine: Engine
     base: bool
     registry: Registry
-    mirror: apt.Mirror | None
+    mirror: Mirror | None
     broken_off: BrokenOff = BrokenOff()
 
 

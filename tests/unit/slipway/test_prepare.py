@@ -17,9 +17,9 @@ import pytest
 from slipway import prepare as preparation
 from slipway.commands import engine as engine_commands
 from slipway.config.layout import Layout
+from slipway.config.mirror import Mirror
 from slipway.errors import CommandFailed, Refused, SlipwayError
 from slipway.facts import host as facts
-from slipway.facts.apt import Mirror
 from slipway.plans import host as plans
 
 GIB = 1024**3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slipway.commands import apt, engine, mmdebstrap
-from slipway.facts.apt import Mirror
+from slipway.config.mirror import Mirror
 
 MIRROR = Mirror("http://mirror.test/debian", "http://mirror.test/security")
 

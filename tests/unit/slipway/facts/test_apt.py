@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from slipway.config.mirror import KEYRING, Mirror
 from slipway.facts import apt
-from slipway.facts.apt import Mirror
 
 ARCHIVE = "http://mirror.test/debian"
 SECURITY = "http://mirror.test/debian-security"
@@ -18,7 +18,7 @@ Types: deb
 URIs: {ARCHIVE}
 Suites: bookworm bookworm-updates
 Components: main
-Signed-By: {apt.KEYRING}
+Signed-By: {KEYRING}
 """
 
 DEB822 = f"""\
@@ -34,7 +34,7 @@ ONE_LINE = f"""\
 # deb http://commented.test/debian bookworm main
 deb {ARCHIVE}/ bookworm main contrib
 deb-src {ARCHIVE} bookworm main
-deb [arch=amd64 signed-by={apt.KEYRING}] {ARCHIVE} bookworm-updates main
+deb [arch=amd64 signed-by={KEYRING}] {ARCHIVE} bookworm-updates main
 deb {SECURITY} bookworm-security main # trailing words
 """
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from slipway.facts.apt import Mirror
+from slipway.config.mirror import Mirror
 from slipway.facts.host import (
     BrokenOff,
     Engine,
