@@ -48,7 +48,8 @@ def make_app(state: State) -> FastAPI:
         title="Slipway",
         version=__version__,
         description=DESCRIPTION,
-        docs_url="/docs",
+        # Its page takes scripts from a public host, which a restricted site does not reach.
+        docs_url=None,
         redoc_url=None,
     )
     app.state.slipway = state
