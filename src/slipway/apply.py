@@ -25,7 +25,7 @@ from slipway.facts.stacks import resolve
 from slipway.plans import stacks
 from slipway.plans.release import Kind, Plan, Step
 from slipway.run import run
-from slipway.state import State
+from slipway.state import LeaseLost, State
 
 POLL_SECONDS = 0.5
 # Compose kills what has not stopped by then; a drained generation stops in a second or two.
@@ -70,7 +70,10 @@ class Release:
             try:
                 with console.phase(_title(step), self.timings):
                     _ACTIONS[step.kind](self, step)
-            except SlipwayError:
+            except LeaseLost:
+                # Whoever holds the lease now decides what runs.
+                raise
+            except Exception:
                 self._revert(step)
                 raise
             self.state.journal(step=str(step), plan=self.plan.hash, done=True)
@@ -83,24 +86,28 @@ class Release:
         values = self.state.secrets(wanted)
         if self.environment.secrets == "generated":
             values = self._certified(values)
-        certificates.check_pair(values["tls.crt"], values["tls.key"])
+        certificates.check_pair(values["tls.crt"], values["tls.key"], self.name)
         self.state.hand_out(
             {
                 name: {"user": consumer.user, "files": secrets.files(name, values)}
                 for name, consumer in secrets.CONSUMERS.items()
             }
         )
-        access.leave(self.layout, self.name, values)
+        if self.environment.secrets == "generated":
+            access.leave(self.layout, self.name, values)
 
     def change_platform(self, step: Step) -> None:
         """Start or replace one platform service and wait for its health."""
         stack = self.stack("platform")
         self.state.keep("platform.json", stack.text())
-        self._up(stack, step.subject, recreate=not step.reason.startswith("does not run"))
+        self._up(stack, step.subject, recreate=step.recreate)
         self._await(stack, step.subject)
 
     def migrate(self, step: Step) -> None:
         """Bring the database to the schema of the new images."""
+        for container in engine_facts.one_offs(self.engine, self.name):
+            # Left by a release that was killed; two migrations would wait for each other.
+            container.remove(force=True)
         stack = self.stack("once", step.generation)
         with _file(stack) as path:
             try:
@@ -143,9 +150,9 @@ class Release:
 
     def prove(self, _step: Step) -> None:
         """Use the environment as a user would."""
-        values = self.state.secrets(("admin_password", "ca.crt", "tls.crt"))
-        authority = values.get("ca.crt", values.get("tls.crt", ""))
-        with proof.client(self.environment.url, authority) as http:
+        authority = "ca.crt" if self.environment.secrets == "generated" else "tls.crt"
+        values = self.state.secrets(("admin_password", authority))
+        with proof.client(self.environment.url, values[authority]) as http:
             proof.prove(
                 http,
                 keep=self.environment.source == "tree",
@@ -274,9 +281,9 @@ class Release:
             if failed.kind is not Kind.START:
                 edge.switch(self._edge(), self.plan.previous)
             self.remove_generation(new)
-        except SlipwayError as error:
+        except Exception as error:
             # The first failure is the one to tell; the next release goes on from here.
-            console.warn(f"going back failed too: {error.message}")
+            console.warn(f"going back failed too: {error}")
 
 
 _ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {

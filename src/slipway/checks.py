@@ -48,19 +48,31 @@ def disk(facts: HostFacts, needed_gib: int) -> None:
 
 
 def ports(environment: Environment, engine: EngineFacts, name: str) -> None:
-    """Refuse when another program has a port that the edge needs, unless the edge has it."""
-    if any(
-        each.service == "edge" and each.state == "running"
+    """Refuse when a port that the edge needs, and does not have yet, cannot be had."""
+    ours = {
+        port
         for each in engine.of(names.platform_project(name))
-    ):
-        return
+        if each.service == "edge" and each.state == "running"
+        for port in each.published
+    }
+    overlay = f"infra/compose/environments/{name}.yaml"
+    address = environment.ports.address
     for key, port in (("https", environment.ports.https), ("http", environment.ports.http)):
-        if _taken(environment.ports.address, port):
-            raise Refused(
-                f"Port {port} on this host is taken by another program, and the edge of {name} "
-                f"needs it (x-slipway/ports/{key} in infra/compose/environments/{name}.yaml)",
-                next_command=f"ss --listening --tcp --processes 'sport = :{port}'",
-            )
+        if port in ours:
+            continue
+        match _complaint(address, port):
+            case errno.EADDRINUSE:
+                raise Refused(
+                    f"Port {port} on this host is taken by another program, and the edge of "
+                    f"{name} needs it (x-slipway/ports/{key} in {overlay})",
+                    next_command=f"ss --listening --tcp --processes 'sport = :{port}'",
+                )
+            case errno.EADDRNOTAVAIL:
+                raise Refused(
+                    f"{address} is not an address of this host "
+                    f"(x-slipway/ports/address in {overlay})",
+                    next_command="ip address",
+                )
 
 
 def supplied_secrets(environment: Environment, state: StateFacts, name: str) -> None:
@@ -86,13 +98,14 @@ def base_id(engine: docker.DockerClient) -> str:
         ) from error
 
 
-def _taken(address: str, port: int) -> bool:
+def _complaint(address: str, port: int) -> int | None:
+    """The error number with which the kernel refuses to bind, or None."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as probe:
         # As the engine's proxy binds it: a connection that is only closing does not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((address.strip("[]"), port))
+            probe.bind((address, port))
         except OSError as error:
-            return error.errno == errno.EADDRINUSE
-    return False
+            return error.errno
+    return None

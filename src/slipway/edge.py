@@ -47,13 +47,16 @@ def switch(container_id: str, generation: int) -> dict[str, Any]:
     if done.exit_code != 0:
         try:
             reason = _answer(done.output)["refused"]
-        except (ValueError, KeyError):
+        except (SlipwayError, KeyError):
             reason = (done.errors or done.output).strip()
         raise SlipwayError(f"The edge refused to switch to generation {generation}: {reason}")
     return _answer(done.output)
 
 
 def _answer(output: str) -> dict[str, Any]:
-    answer = json.loads(output)
+    try:
+        answer = json.loads(output)
+    except ValueError as error:
+        raise SlipwayError(f"The edge answered what nobody understands: {output[:200]}") from error
     assert isinstance(answer, dict)
     return answer

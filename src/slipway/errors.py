@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+
+def typed(command: str) -> str:
+    """An `invoke ...` command with the program as this process was called, when that differs."""
+    program = sys.argv[0]
+    name = Path(program).name
+    if not command.startswith("invoke ") or name not in {"invoke", "inv"}:
+        return command
+    return command if shutil.which(name) == program else program + command.removeprefix("invoke")
 
 
 class SlipwayError(Exception):
@@ -16,7 +28,11 @@ class SlipwayError(Exception):
         self.next_command = next_command
 
     def __str__(self) -> str:
-        return f"{self.message}\n  next: {self.next_command}" if self.next_command else self.message
+        return (
+            f"{self.message}\n  next: {typed(self.next_command)}"
+            if self.next_command
+            else self.message
+        )
 
 
 class Refused(SlipwayError):

@@ -72,6 +72,15 @@ def prove(http: httpx.Client, *, username: str, password: str, folder: Path, kee
     The samples of earlier proofs go; with `keep` those of this one stay, for a person to try.
     Raises SlipwayError that names the first thing a user would have missed.
     """
+    try:
+        return _prove(http, username, password, folder, keep=keep)
+    except httpx.HTTPError as error:
+        raise SlipwayError(
+            f"proof: the environment did not answer: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _prove(http: httpx.Client, username: str, password: str, folder: Path, *, keep: bool) -> Proved:
     token = _json(
         http.post("/v1/login", json={"username": username, "password": password}), "log in"
     )["access_token"]

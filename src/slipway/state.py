@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Any
 from slipway.commands import toolbox
 from slipway.config import names
 from slipway.errors import Refused, SlipwayError
+from slipway.facts import state as state_facts
 from slipway.run import run
 
 # A dead release blocks nobody longer than this.
@@ -50,7 +52,9 @@ class State:
 
     def put_secrets(self, values: Mapping[str, str], *, replace: bool = False) -> list[str]:
         """Keep secrets; existing ones stay unless `replace`. Returns the names written."""
-        written = self._write("put-secrets", {"values": dict(values), "replace": replace})
+        written = self._write(
+            "put-secrets", {"values": dict(values), "replace": replace, "fence": self.fence}
+        )
         assert isinstance(written, list)
         return written
 
@@ -62,7 +66,7 @@ class State:
 
     def hand_out(self, consumers: Mapping[str, Any]) -> list[str]:
         """Write each consumer's files into its volume; returns what changed."""
-        changed = self._write("hand-out", {"consumers": dict(consumers)})
+        changed = self._write("hand-out", {"consumers": dict(consumers), "fence": self.fence})
         assert isinstance(changed, list)
         return changed
 
@@ -87,8 +91,7 @@ def opened(environment: str, image: str, *, purpose: str) -> Iterator[State]:
 
     Raises Refused, naming the holder, while somebody else holds the lease.
     """
-    container = names.toolbox_container(environment)
-    _start(environment, image, container)
+    container = _start(environment, image)
     code, output = call(
         container,
         "acquire",
@@ -133,28 +136,43 @@ def call(container: str, verb: str, request: Mapping[str, Any]) -> tuple[int, st
     return done.exit_code, done.output
 
 
-def _start(environment: str, image: str, container: str) -> None:
-    """Start the toolbox, or share the one that another command started."""
+def _start(environment: str, image: str) -> str:
+    """Start the toolbox of this release and return the container's id.
+
+    Raises Refused while the toolbox of another release is there and its lease lasts.
+    """
+    name = names.toolbox_container(environment)
     volumes = {names.state_volume(environment): "/state"} | {
         volume: f"/secrets/{consumer}"
         for consumer, volume in names.secret_volumes(environment).items()
     }
     labels = {names.ENVIRONMENT_LABEL: environment}
-    started = run(
-        toolbox.hold(image, container, volumes, labels, LEASE_SECONDS), check=False, timeout=120
-    )
-    if started.exit_code != 0 and "is already in use" not in started.errors:
+    hold = toolbox.hold(image, name, volumes, labels, LEASE_SECONDS)
+    started = run(hold, check=False, timeout=120)
+    if started.exit_code != 0 and "is already in use" in started.errors:
+        found = state_facts.read(image, names.state_volume(environment))
+        if found.lease and found.lease["expires"] > found.now:
+            raise Refused(held(found.lease, found.lease["expires"] - found.now))
+        # Its release is dead, or just ended.
+        run(toolbox.remove(name), check=False, timeout=60)
+        started = run(hold, check=False, timeout=120)
+    if started.exit_code != 0:
         raise SlipwayError(f"The toolbox could not be started: {started.errors.strip()}")
+    return started.output.strip()
 
 
 def _renew(state: State, ended: threading.Event) -> None:
+    """Renew the lease until the end; a lease that could not be renewed in time is lost."""
+    renewed = time.monotonic()
     while not ended.wait(RENEW_SECONDS):
         try:
             code, _ = call(
                 state.container, "renew", {"fence": state.fence, "seconds": LEASE_SECONDS}
             )
         except SlipwayError:
-            continue
-        if code == DENIED:
+            code = None
+        if code == 0:
+            renewed = time.monotonic()
+        elif code == DENIED or time.monotonic() - renewed > LEASE_SECONDS:
             state.lost.set()
             return

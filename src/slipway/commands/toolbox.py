@@ -11,11 +11,12 @@ _CONFINED = (
     *("--network", "none", "--read-only", "--cap-drop", "ALL"),
     *("--cap-add", "CHOWN", "--cap-add", "DAC_OVERRIDE", "--cap-add", "FOWNER"),
     *("--security-opt", "no-new-privileges:true", "--pids-limit", "32", "--memory", "128m"),
+    *("--cpus", "1", "--user", "0:0", "--log-opt", "max-size=1m"),
 )
 
 
 def read(image: str, state_volume: str) -> Argv:
-    """Run the toolbox once, with the state volume read-only where nothing is to be written."""
+    """Run the toolbox once."""
     return (
         *("docker", "run", "--rm", "--interactive", *_CONFINED),
         *("--volume", f"{state_volume}:/state", image, "read"),

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from slipway.errors import Refused
+from slipway.errors import SlipwayError
 
 AUTHORITY_DAYS = 3650
 # Clients refuse server certificates that are valid for longer than 825 days (Apple) or, from
@@ -44,20 +44,20 @@ def generate(
     }
 
 
-def check_pair(certificate: str, key: str) -> None:
-    """Raise Refused when `key` is not the private key of the first certificate, both in PEM."""
+def check_pair(certificate: str, key: str, environment: str) -> None:
+    """Raise SlipwayError when `key` is not the first certificate's private key, both in PEM."""
     try:
         public = x509.load_pem_x509_certificate(certificate.encode()).public_key()
         private = serialization.load_pem_private_key(key.encode(), password=None)
     except (ValueError, TypeError) as error:
-        raise Refused(
-            f"tls.crt or tls.key cannot be read: {error}",
-            next_command="invoke secrets.put --env ENV --name tls.crt --file FILE",
+        raise SlipwayError(
+            f"tls.crt or tls.key of {environment} cannot be read: {error}",
+            next_command=f"invoke secrets.put --env {environment} --name tls.crt --file FILE",
         ) from error
     if public != private.public_key():
-        raise Refused(
-            "tls.key is not the private key of tls.crt",
-            next_command="invoke secrets.put --env ENV --name tls.key --file FILE",
+        raise SlipwayError(
+            f"tls.key of {environment} is not the private key of its tls.crt",
+            next_command=f"invoke secrets.put --env {environment} --name tls.key --file FILE",
         )
 
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from slipway.config.layout import Layout
 from slipway.errors import Refused
 
 BLOCK = "x-slipway"
+# Names on the engine are parts joined by dashes, so a dash in one could make two environments one.
+NAME = r"[a-z][a-z0-9]*"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=0, le=100)]
+
+
+def _ip_address(value: str) -> str:
+    ipaddress.ip_address(value)
+    return value
 
 
 class _Section(BaseModel):
@@ -24,7 +33,7 @@ class _Section(BaseModel):
 class Ports(_Section):
     """The address and ports that the edge publishes on the host."""
 
-    address: Annotated[str, Field(pattern=r"^[0-9a-f.:\[\]]+$")] = Field(
+    address: Annotated[str, AfterValidator(_ip_address)] = Field(
         description="the host's address to publish on; 0.0.0.0 is every one, 127.0.0.1 this host"
     )
 
@@ -108,6 +117,10 @@ def load(name: str, layout: Layout) -> Environment:
     file, path and what is accepted.
     """
     known = names(layout)
+    if name and not re.fullmatch(NAME, name):
+        raise Refused(
+            f"{name!r} cannot be an environment's name: small letters and digits, a letter first"
+        )
     if not name:
         raise Refused(
             f"Which environment? (there are: {', '.join(known)})",

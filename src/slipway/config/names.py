@@ -34,6 +34,18 @@ def generation_of(environment: str, project: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def owns(environment: str, project: str) -> bool:
+    """Whether a Compose project is this environment's: its platform or one of its generations."""
+    return project == platform_project(environment) or (
+        generation_of(environment, project) is not None
+    )
+
+
+def networks(environment: str) -> tuple[str, ...]:
+    """Every network of an environment."""
+    return tuple(network(environment, name) for name in NETWORKS)
+
+
 def network(environment: str, name: str) -> str:
     """The network `name` of an environment."""
     return prefix(environment) + name

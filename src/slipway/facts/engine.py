@@ -9,6 +9,7 @@ from typing import Any
 
 import docker
 from docker.errors import DockerException
+from docker.models.containers import Container as DockerContainer
 from requests.exceptions import RequestException
 
 from slipway.config import names
@@ -47,6 +48,7 @@ class Container:
     started: str
     memory_limit: int
     probes: tuple[Probe, ...]
+    published: frozenset[int] = frozenset()
 
     @property
     def serving(self) -> bool:
@@ -104,23 +106,29 @@ def client() -> Iterator[docker.DockerClient]:
 
 def read(engine: docker.DockerClient, environment: str) -> EngineFacts:
     """Read everything on the engine that belongs to `environment`."""
-    prefix = names.prefix(environment)
-    containers = []
-    for container in engine.containers.list(
-        all=True, filters={"label": PROJECT_LABEL}, ignore_removed=True
-    ):
-        labels = container.labels
-        if labels[PROJECT_LABEL].startswith(prefix) and labels.get(ONE_OFF_LABEL) != "True":
-            containers.append(_container(container.attrs))
+    found = _projects_containers(engine, environment)
+    containers = [_container(each.attrs) for each in found if not _one_off(each)]
+    networks = {each.name or "" for each in engine.networks.list()}
+    volumes = {each.name or "" for each in engine.volumes.list()}
     return EngineFacts(
         containers=tuple(sorted(containers, key=lambda each: each.name)),
-        networks=frozenset(
-            name for each in engine.networks.list() if (name := each.name or "").startswith(prefix)
-        ),
-        volumes=frozenset(
-            name for each in engine.volumes.list() if (name := each.name or "").startswith(prefix)
-        ),
+        networks=frozenset(networks & set(names.networks(environment))),
+        volumes=frozenset(volumes & set(names.volumes(environment))),
     )
+
+
+def one_offs(engine: docker.DockerClient, environment: str) -> list[DockerContainer]:
+    """The containers of one-shot runs that nobody waits for any more, or that still run."""
+    return [each for each in _projects_containers(engine, environment) if _one_off(each)]
+
+
+def _projects_containers(engine: docker.DockerClient, environment: str) -> list[DockerContainer]:
+    listed = engine.containers.list(all=True, filters={"label": PROJECT_LABEL}, ignore_removed=True)
+    return [each for each in listed if names.owns(environment, each.labels[PROJECT_LABEL])]
+
+
+def _one_off(container: DockerContainer) -> bool:
+    return container.labels.get(ONE_OFF_LABEL) == "True"
 
 
 def _container(attributes: dict[str, Any]) -> Container:
@@ -146,5 +154,10 @@ def _container(attributes: dict[str, Any]) -> Container:
         probes=tuple(
             Probe(time=entry["Start"], exit_code=entry["ExitCode"], output=entry["Output"].strip())
             for entry in health.get("Log") or ()
+        ),
+        published=frozenset(
+            int(binding["HostPort"])
+            for bindings in (attributes["HostConfig"].get("PortBindings") or {}).values()
+            for binding in bindings
         ),
     )

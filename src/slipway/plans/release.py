@@ -46,6 +46,7 @@ class Step:
     subject: str
     reason: str
     generation: int | None = None
+    recreate: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind:<9} {self.subject:<32} {self.reason}".rstrip()
@@ -255,7 +256,7 @@ def _platform(want: Want, have: Have) -> list[Step]:
             reason = f"is {container.condition}"
         else:
             continue
-        steps.append(Step(Kind.PLATFORM, service, reason))
+        steps.append(Step(Kind.PLATFORM, service, reason, recreate=container is not None))
     return steps
 
 

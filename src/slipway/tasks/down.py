@@ -32,11 +32,11 @@ POLL_SECONDS = 1.0
 def down(_context: invoke.Context, env: str = "", volumes: bool = False, yes: bool = False) -> None:
     """Stop and remove an environment's containers and networks, and with --volumes its data."""
     with engine_facts.client() as engine:
-        running = engine_facts.read(engine, env)
-        if not running.any:
+        if not engine_facts.read(engine, env).any:
             # Nothing on the engine has this name, so it may be misspelt.
             environments.load(env, checkout())
         _await_release(engine, env)
+        running = engine_facts.read(engine, env)
         if not running.containers and not running.networks and not (volumes and running.volumes):
             kept = f" ({len(running.volumes)} volumes are kept)" if running.volumes else ""
             console.say(f"Nothing to do: nothing of {env} runs{kept}.")
@@ -47,6 +47,8 @@ def down(_context: invoke.Context, env: str = "", volumes: bool = False, yes: bo
                 yes=yes,
                 flag="--yes",
             )
+        for container in engine_facts.one_offs(engine, env):
+            container.remove(force=True)
         # The app first, the platform under it last.
         platform = names.platform_project(env)
         projects = {each.project for each in running.containers}

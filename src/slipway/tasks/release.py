@@ -17,7 +17,7 @@ from slipway.config import certificates, names, secrets
 from slipway.config import environment as environments
 from slipway.config.environment import Environment
 from slipway.config.layout import Layout, checkout
-from slipway.errors import Refused, SlipwayError
+from slipway.errors import Refused, SlipwayError, typed
 from slipway.facts import engine as engine_facts
 from slipway.facts import git, host, stacks
 from slipway.facts import state as state_facts
@@ -46,7 +46,9 @@ def release(
     timings: dict[str, float] = {}
     began = time.monotonic()
     if prepare_host:
-        prepare(layout, only_plan=plan)
+        needed = prepare(layout, only_plan=plan, timings=timings)
+        if plan and needed:
+            return
     _check_host(env, environment)
     with engine_facts.client() as engine:
         checks.ports(environment, engine_facts.read(engine, env), env)
@@ -177,15 +179,20 @@ def _apply(release: Release, began: float) -> None:
         release.apply()
     except state.LeaseLost:
         raise
-    except SlipwayError as error:
-        release.state.commit(
-            **entry,
-            result="failed",
-            reason=error.message.splitlines()[0],
-            seconds=round(time.monotonic() - began, 1),
-        )
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        seconds = round(time.monotonic() - began, 1)
+        try:
+            release.state.commit(**entry, result="failed", reason=reason, seconds=seconds)
+        except SlipwayError as unwritten:
+            console.warn(f"the failure could not be written into the ledger: {unwritten.message}")
         raise
-    release.state.commit(**entry, result="done", seconds=round(time.monotonic() - began, 1))
+    release.state.commit(
+        **entry,
+        result="done",
+        seconds=round(time.monotonic() - began, 1),
+        phases={name: round(seconds, 1) for name, seconds in release.timings.items()},
+    )
 
 
 def _say_unchanged(name: str, environment: Environment, have: Have) -> None:
@@ -201,16 +208,18 @@ def _say_done(
     layout: Layout, name: str, environment: Environment, steps: Plan, seconds: float
 ) -> None:
     folder = layout.shown(access.folder(layout, name))
-    made = (access.folder(layout, name) / "ca.crt").is_file()
+    made = environment.secrets == "generated"
     authority = f"{folder}/ca.crt" if made else "the one that signed your tls.crt"
+    password = f"{folder}/admin_password" if made else "the one that you supplied"
     trust = f" --cacert {folder}/ca.crt" if made else ""
+    invoke_ = typed("invoke ").strip()
     console.say(f"""
 {name} serves generation {steps.generation}, released in {seconds:.0f} s.
   URL             {environment.url}
   CA file         {authority}
-  admin password  {folder}/admin_password   (user: {secrets.ADMIN})
+  admin password  {password}   (user: {secrets.ADMIN})
 Next:
   curl{trust} {environment.url}/health
-  invoke status --env {name}
-  invoke logs --env {name} --follow
-  invoke down --env {name}""")
+  {invoke_} status --env {name}
+  {invoke_} logs --env {name} --follow
+  {invoke_} down --env {name}""")

@@ -56,6 +56,12 @@ def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-"
             f"There is no secret {name!r} (there are: {', '.join(accepted)})",
             next_command=f"invoke secrets.list --env {env}",
         )
+    if name.startswith("tls.") and environment.secrets == "generated":
+        raise Refused(
+            f"{name} of {env} is made and renewed by the release; for a certificate of your own "
+            f"set x-slipway/secrets to `supplied`",
+            next_command=f"edit {layout.shown(layout.overlay(env))}",
+        )
     value = _value(file)
     complaints = known.complaints({name: value})
     if complaints:

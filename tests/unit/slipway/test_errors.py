@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from slipway.errors import CommandFailed, Refused, SlipwayError
+from pathlib import Path
+
+import pytest
+
+from slipway.errors import CommandFailed, Refused, SlipwayError, typed
 
 
 def test_a_message_ends_with_the_next_command() -> None:
@@ -22,3 +26,16 @@ def test_a_failed_command_is_shown_with_its_lines() -> None:
     assert str(failed) == (
         "`docker ps` ended with exit code 125\n    one\n    two\n  next: dockerd"
     )
+
+
+def test_the_next_command_is_written_as_this_one_was_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.argv", [".venv/bin/invoke", "release"])
+    assert typed("invoke status --env dev") == ".venv/bin/invoke status --env dev"
+    assert typed("docker system df") == "docker system df"
+    program = tmp_path / "invoke"
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", [str(program), "release"])
+    assert typed("invoke status --env dev") == "invoke status --env dev"

@@ -201,9 +201,11 @@ class TestCommand:
         code, held = ask("acquire", {"holder": "anna", "purpose": "release", "seconds": 60})
         assert code == 0
         fence = held["fence"]
+        put = {"values": {"jwt_secret": "x"}, "replace": False}
         code, denied = ask("acquire", {"holder": "ben", "purpose": "release", "seconds": 60})
         assert (code, denied["lease"]["holder"]) == (3, "anna")
-        assert ask("put-secrets", {"values": {"jwt_secret": "x"}, "replace": False})[0] == 0
+        assert ask("put-secrets", {**put, "fence": fence})[0] == 0
+        assert ask("put-secrets", {**put, "fence": fence + 1})[0] == 3
         assert ask("put-file", {"fence": fence, "path": "g1/app.json", "content": "{}"})[0] == 0
         assert (state / "rendered" / "g1" / "app.json").read_text() == "{}"
         assert ask("journal", {"fence": fence, "entry": {"step": "switch"}})[0] == 0

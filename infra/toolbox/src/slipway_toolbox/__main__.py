@@ -44,6 +44,12 @@ def put_file(state: Path, request: dict[str, Any]) -> dict[str, Any]:
         return {"changed": write(path, request["content"].encode())}
 
 
+def _fenced(state: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """The request without its fencing number, which must be that of the lease."""
+    lease.check(state, fence=request["fence"], now=time.time())
+    return {key: value for key, value in request.items() if key != "fence"}
+
+
 def hold(seconds: float) -> None:
     """Keep the container of a release alive for as long as its lease is, and end it after."""
     state = _folder()
@@ -63,9 +69,9 @@ VERBS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {
     "journal": lambda state, request: ledger.journal(state, now=time.time(), **request),
     "commit": lambda state, request: ledger.append(state, now=time.time(), **request),
     "put-file": put_file,
-    "put-secrets": lambda state, request: vault.put(state, **request),
+    "put-secrets": lambda state, request: vault.put(state, **_fenced(state, request)),
     "get-secrets": lambda state, request: vault.get(state, **request),
-    "hand-out": lambda state, request: vault.hand_out(state, _volumes(), **request),
+    "hand-out": lambda state, request: vault.hand_out(state, _volumes(), **_fenced(state, request)),
 }
 
 

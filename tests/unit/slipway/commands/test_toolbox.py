@@ -8,6 +8,7 @@ CONFINED = (
     *("--network", "none", "--read-only", "--cap-drop", "ALL"),
     *("--cap-add", "CHOWN", "--cap-add", "DAC_OVERRIDE", "--cap-add", "FOWNER"),
     *("--security-opt", "no-new-privileges:true", "--pids-limit", "32", "--memory", "128m"),
+    *("--cpus", "1", "--user", "0:0", "--log-opt", "max-size=1m"),
 )
 
 

@@ -152,9 +152,8 @@ def test_an_unknown_environment_is_refused_with_those_there_are(layout: Layout) 
 
 
 def test_a_name_is_no_path(layout: Layout) -> None:
-    assert "There is no environment '../environments/dev'" in complaint(
-        layout, "../environments/dev"
-    )
+    for name in ("../environments/dev", "dev-2", "Dev", "2dev"):
+        assert f"{name!r} cannot be an environment's name" in complaint(layout, name)
 
 
 def test_without_a_name_the_question_is_which(layout: Layout) -> None:

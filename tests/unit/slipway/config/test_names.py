@@ -37,3 +37,24 @@ def test_names_begin_with_the_environment() -> None:
 )
 def test_a_generation_is_told_from_any_other_project(project: str, generation: int | None) -> None:
     assert names.generation_of("dev", project) == generation
+
+
+@pytest.mark.parametrize(
+    ("project", "owned"),
+    [
+        ("slipway-dev-platform", True),
+        ("slipway-dev-g7", True),
+        ("slipway-dev2-platform", False),
+        ("slipway-dev-2-platform", False),
+        ("slipway-dev-2-g7", False),
+        ("slipway-dev-gx", False),
+        ("slipway-devel-g7", False),
+    ],
+)
+def test_a_project_of_another_environment_is_left_alone(project: str, owned: bool) -> None:
+    assert names.owns("dev", project) is owned
+
+
+def test_no_volume_or_network_of_one_environment_has_the_name_of_another() -> None:
+    mine, theirs = ({*names.volumes(each), *names.networks(each)} for each in ("dev", "devsecrets"))
+    assert not mine & theirs

@@ -34,7 +34,8 @@ from slipway_toolbox.store import Denied  # noqa: E402
 BASE_ID = "sha256:" + "b" * 64
 CONFINED = tuple(
     "--network none --read-only --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE"
-    " --cap-add FOWNER --security-opt no-new-privileges:true --pids-limit 32 --memory 128m".split()
+    " --cap-add FOWNER --security-opt no-new-privileges:true --pids-limit 32 --memory 128m"
+    " --cpus 1 --user 0:0 --log-opt max-size=1m".split()
 )
 PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = tuple("containers networks volumes images tags toolboxes generation number".split())
@@ -435,7 +436,7 @@ class Standin:
             if volume not in self.volumes:
                 self._make("volumes", volume, {})
         self.toolboxes[name] = mounts
-        return Answer("0123456789ab\n")
+        return Answer(f"{name}\n")
 
     def _toolbox(self, name: str, verb: str, request: dict[str, Any]) -> Answer:
         if name not in self.toolboxes:

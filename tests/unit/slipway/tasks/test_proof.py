@@ -202,6 +202,17 @@ def test_the_client_trusts_the_authority_of_the_environment(
         assert http.get("/health").status_code == 204
 
 
+def test_an_environment_that_does_not_answer_fails_its_proof(
+    server: Callable[[], str], tmp_path: Path
+) -> None:
+    other = certificates.generate("localhost", datetime.datetime.now(datetime.UTC))
+    with (
+        proof.client(server(), other["ca.crt"]) as http,
+        pytest.raises(SlipwayError, match="proof: the environment did not answer: ConnectError"),
+    ):
+        proof.prove(http, username="admin", password="right", folder=tmp_path, keep=True)
+
+
 def test_the_client_trusts_no_other(server: Callable[[], str]) -> None:
     other = certificates.generate("localhost", datetime.datetime.now(datetime.UTC))
     with proof.client(server(), other["ca.crt"]) as http, pytest.raises(httpx.ConnectError):

@@ -394,6 +394,11 @@ class TestRefused:
         assert f"Port {port} on this host is taken by another program" in errors
         assert "(x-slipway/ports/http in infra/compose/environments/dev.yaml)" in errors
 
+    def test_at_an_address_that_this_host_has_not(self, world: World) -> None:
+        overlay = yaml.safe_load(world.layout.overlay("dev").read_text())
+        world.configure(ports=overlay["x-slipway"]["ports"] | {"address": "192.0.2.77"})
+        assert "192.0.2.77 is not an address of this host" in self.refused(world)
+
     def test_without_the_base_image(self, world: World) -> None:
         world.standin.images.clear()
         errors = self.refused(world)

@@ -66,9 +66,10 @@ def test_a_certificate_without_its_key_is_refused_and_not_handed_out(released: W
     volume = released.standin.volume("slipway-dev-secrets-edge")
     before = (volume / "tls.crt").read_text()
     other = certificates.generate("localhost", datetime.now(UTC))
+    released.configure(secrets="supplied")
     put(released, "tls.crt", typed=other["tls.crt"])
     ended = released.release()
-    assert "tls.key is not the private key of tls.crt" in ended.errors
+    assert "tls.key of dev is not the private key of its tls.crt" in ended.errors
     assert (volume / "tls.crt").read_text() == before
 
 
@@ -78,6 +79,7 @@ def test_the_same_again_changes_nothing(released: World) -> None:
 
 
 def test_a_file_in_pem_keeps_its_last_line_break(released: World, tmp_path: Path) -> None:
+    released.configure(secrets="supplied")
     path = tmp_path / "tls.key"
     path.write_text(released.secret("tls.key"))
     assert put(released, "tls.key", "--file", str(path))[0] == 0
@@ -95,6 +97,7 @@ def test_one_can_be_put_before_the_first_release(world: World) -> None:
     [
         ("jwt", (), LONG, "There is no secret 'jwt' (there are: postgres_password, "),
         ("jwt_secret", (), "short", "jwt_secret has 5 characters, 32 are needed"),
+        ("tls.crt", (), LONG, "tls.crt of dev is made and renewed by the release"),
         ("jwt_secret", (), " \n", "-: empty; a secret needs a value"),
         ("jwt_secret", ("--file", "/no/such/file"), "", "/no/such/file: No such file or directory"),
     ],
