@@ -24,9 +24,7 @@ GIB = 1 << 30
 
 def locks(layout: Layout) -> None:
     """Refuse stale or altered lock files."""
-    complaints = lock_plans.stale(layout.root)
-    if complaints:
-        raise Refused("\n".join(complaints), next_command="invoke lock")
+    lock_plans.refuse_stale(layout.root)
 
 
 def host(facts: HostFacts, *, mend: str) -> None:
