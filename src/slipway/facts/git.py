@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.run import run
+from slipway.run import Completed, run
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,11 @@ class GitFacts:
 
 
 def read(root: Path) -> GitFacts:
-    """Read the commit of the checkout at `root`."""
-    commit = run(("git", "-C", str(root), "rev-parse", "--verify", "HEAD"), check=False)
+    """Read the commit of the checkout at `root`; without Git it is as outside a repository."""
+    commit = _git(root, "rev-parse", "--verify", "HEAD")
     if commit.exit_code != 0:
         return GitFacts("", changed=False)
-    status = run(("git", "-C", str(root), "status", "--porcelain"), check=False)
+    status = _git(root, "status", "--porcelain")
     return GitFacts(commit.output.strip(), changed=bool(status.output.strip()))
 
 
@@ -35,15 +36,16 @@ def files(root: Path, folder: Path) -> tuple[Path, ...]:
 
     In a checkout without Git every file counts, but for bytecode.
     """
-    listed = run(
-        (
-            *("git", "-C", str(root), "ls-files", "-z", "--cached", "--others"),
-            *("--exclude-standard", "--", str(folder)),
-        ),
-        check=False,
-    )
+    options = ("-z", "--cached", "--others", "--exclude-standard")
+    listed = _git(root, "ls-files", *options, "--", str(folder))
     if listed.exit_code == 0:
         found = {root / name for name in listed.output.split("\0") if name}
     else:
         found = {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
     return tuple(sorted(path for path in found if path.is_file()))
+
+
+def _git(root: Path, *words: str) -> Completed:
+    if shutil.which("git") is None:
+        return Completed(127, "", "git is not installed")
+    return run(("git", "-C", str(root), *words), check=False)

@@ -33,10 +33,6 @@ def test_a_changed_tree_is_marked(repository: Path) -> None:
     assert git.read(repository).short.endswith("+changes")
 
 
-def test_outside_a_repository_there_is_no_commit(tmp_path: Path) -> None:
-    assert git.read(tmp_path).short == "unversioned"
-
-
 def test_files_are_those_that_git_would_track(repository: Path) -> None:
     (repository / "src/new ü.py").write_text("n")
     (repository / "src/noise.log").write_text("l")
@@ -50,8 +46,22 @@ def test_a_file_that_was_deleted_does_not_count(repository: Path) -> None:
     assert git.files(repository, repository / "src") == ()
 
 
-def test_without_git_every_file_counts_but_bytecode(tmp_path: Path) -> None:
-    (tmp_path / "src/__pycache__").mkdir(parents=True)
-    (tmp_path / "src/a.py").write_text("a")
-    (tmp_path / "src/__pycache__/a.pyc").write_text("a")
-    assert git.files(tmp_path, tmp_path / "src") == (tmp_path / "src/a.py",)
+@pytest.fixture(params=["no repository", "no git"])
+def unversioned(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder that Git says nothing about, or a host without Git."""
+    if request.param == "no git":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def test_without_git_there_is_no_commit(unversioned: Path) -> None:
+    assert git.read(unversioned).short == "unversioned"
+
+
+def test_without_git_every_file_counts_but_bytecode(unversioned: Path) -> None:
+    (unversioned / "src/__pycache__").mkdir(parents=True)
+    (unversioned / "src/a.py").write_text("a")
+    (unversioned / "src/__pycache__/a.pyc").write_text("a")
+    assert git.files(unversioned, unversioned / "src") == (unversioned / "src/a.py",)
