@@ -20,7 +20,7 @@ from slipway.facts import host as facts
 from slipway.plans import host as plans
 from slipway.run import run
 
-#: Gone after a restart of the host, as is the engine that it speaks of.
+#: Outlives a restart where /run is no tmpfs: what it says is held against the processes there are.
 STATE = Path("/run/slipway")
 LOG = Path("/var/log/slipway/dockerd.log")
 SUITE = "trixie"
@@ -28,7 +28,8 @@ SOURCES = Path("/etc/apt/sources.list.d/slipway-trixie.sources")
 PREFERENCES = Path("/etc/apt/preferences.d/slipway-trixie")
 PRIORITY = 100
 POLICY = Path("/") / facts.POLICY
-DEFAULT_PIDFILE = Path("/run/docker.pid")
+#: The engine's own folder of the same kind.
+ENGINE_STATE = Path("/var/run")
 #: apt installs without starting anything: there is no init system to start it with.
 POLICY_TEXT = (
     f"#!/bin/sh\n# {facts.POLICY_MARK}: removed when the packages are installed\nexit 101\n"
@@ -118,6 +119,10 @@ def stop() -> bool:
 
     Returns whether there was one to stop. Raises SlipwayError when it does not end in time.
     """
+    if _service_mark().exists():
+        run(engine.stop_service(), timeout=STOP_SECONDS)
+        _service_mark().unlink()
+        return True
     process = started_engine()
     if process is None:
         return False
@@ -155,12 +160,16 @@ def _pidfile() -> Path:
     return STATE / "dockerd.pid"
 
 
+def _service_mark() -> Path:
+    return STATE / "service-started"
+
+
 def _finish(_layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
     if found.broken_off.packages:
         _wait_for_dpkg()
         with _services_held_back(found):
-            run(apt.configure(), env=apt.ENVIRONMENT, check=False)
-            run(apt.fix(), env=apt.ENVIRONMENT)
+            run(apt.configure(), env=_apt(), check=False)
+            run(apt.fix(), env=_apt())
     if found.broken_off.policy:
         POLICY.unlink(missing_ok=True)
 
@@ -178,22 +187,26 @@ def _source(_layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
 
 
 def _packages(_layout: Layout, found: facts.HostFacts, step: plans.Step) -> None:
-    listed = run(apt.update(), env=apt.ENVIRONMENT, check=False)
+    listed = run(apt.update(), env=_apt(), check=False)
     if listed.exit_code != 0:
         # Another vendor's source may be out of reach; the installation shows whether it matters.
         console.warn(f"apt-get update: {_last(listed.errors)}")
     with _services_held_back(found):
-        run(apt.install(step.packages), env=apt.ENVIRONMENT)
+        run(apt.install(step.packages), env=_apt())
 
 
 def _engine(_layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
+    STATE.mkdir(parents=True, exist_ok=True)
     if found.systemd:
+        # Before the start: a run that is killed in between leaves an engine that is known as ours.
+        _service_mark().touch()
         run(engine.start_service())
     else:
         _refuse_hanging_engine()
-        STATE.mkdir(parents=True, exist_ok=True)
-        LOG.parent.mkdir(parents=True, exist_ok=True)
-        run(engine.start_detached(_pidfile(), LOG))
+        _remove_stale_numbers()
+        # What an earlier engine said is not taken for the words of this one.
+        _write(LOG, "")
+        run(engine.start_detached(_pidfile(), LOG), env=_administrator())
     deadline = time.monotonic() + START_SECONDS
     while (answer := facts.read_engine()).version is None:
         words = "" if found.systemd else _read(LOG)
@@ -215,7 +228,7 @@ def _base(layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
         run(engine.tag(image, engine.BASE_ROOT), env=_local())
     else:
         origin = f"mmdebstrap {SUITE}"
-        _bootstrap(found)
+        _bootstrap(layout, found)
     sources = "\n".join(found.mirror.lines(SUITE)) if found.mirror else ""
     run(
         engine.build("base", layout.root / "docker-bake.hcl"),
@@ -231,7 +244,7 @@ def _base(layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
     run(engine.untag(engine.BASE_ROOT), env=_local(), check=False)
 
 
-def _bootstrap(found: facts.HostFacts) -> None:
+def _bootstrap(layout: Layout, found: facts.HostFacts) -> None:
     if not found.tools.mmdebstrap and not facts.has_program("mmdebstrap"):
         raise SlipwayError(
             "The base image can neither be pulled (no registry answers) nor be made here:"
@@ -240,11 +253,15 @@ def _bootstrap(found: facts.HostFacts) -> None:
         )
     sources = found.mirror.lines(SUITE) if found.mirror else ()
     keyring = None if found.system.id == "debian" else KEYRING
+    configuration = (layout.root / "infra/base/dpkg.cfg").read_text(encoding="utf-8")
+    settings = [line for line in configuration.splitlines() if line and not line.startswith("#")]
     with tempfile.TemporaryDirectory(prefix="slipway-base-", dir=LARGE) as folder:
         archive = Path(folder) / "root.tar"
         run(
-            mmdebstrap.bootstrap(SUITE, archive, sources=sources, keyring=keyring),
-            env={"TMPDIR": folder},
+            mmdebstrap.bootstrap(
+                SUITE, archive, sources=sources, keyring=keyring, settings=settings
+            ),
+            env={**_administrator(), "TMPDIR": folder},
         )
         run(engine.import_tree(archive, engine.BASE_ROOT), env=_local())
 
@@ -258,17 +275,26 @@ def _registry_image(layout: Layout, _found: facts.HostFacts, _step: plans.Step) 
     )
 
 
-def _registry(_layout: Layout, _found: facts.HostFacts, _step: plans.Step) -> None:
+def _registry(_layout: Layout, found: facts.HostFacts, _step: plans.Step) -> None:
+    # An engine that has just started brings its registry along; that one needs a moment.
+    if found.registry.starting and _registry_comes():
+        return
     run(engine.remove_registry(), env=_local(), check=False)
     run(engine.run_registry(), env=_local())
+    if not _registry_comes():
+        raise SlipwayError(
+            f"the registry does not answer after {START_SECONDS} s",
+            next_command=f"docker logs {engine.REGISTRY_CONTAINER}",
+        )
+
+
+def _registry_comes() -> bool:
     deadline = time.monotonic() + START_SECONDS
     while not facts.registry_answers():
         if time.monotonic() > deadline:
-            raise SlipwayError(
-                f"the registry does not answer after {START_SECONDS} s",
-                next_command=f"docker logs {engine.REGISTRY_CONTAINER}",
-            )
+            return False
         time.sleep(0.5)
+    return True
 
 
 _DO: Mapping[str, Callable[[Layout, facts.HostFacts, plans.Step], None]] = {
@@ -338,17 +364,44 @@ def _wait_for_dpkg() -> None:
 
 
 def _refuse_hanging_engine() -> None:
-    for pidfile in (DEFAULT_PIDFILE, _pidfile()):
-        try:
-            process = int(pidfile.read_text())
-            program = Path(f"/proc/{process}/comm").read_text().strip()
-        except (OSError, ValueError):
-            continue
-        if program == "dockerd":
+    for pidfile in (ENGINE_STATE / "docker.pid", _pidfile()):
+        process = _running(pidfile, "dockerd")
+        if process is not None:
             raise SlipwayError(
                 f"an engine runs (process {process}) but does not answer",
                 next_command=f"kill {process}, then {plans.PREPARE}",
             )
+
+
+def _remove_stale_numbers() -> None:
+    """Remove what a host that was cut off left: the engine takes any process for its own."""
+    for pidfile, program in (
+        (_pidfile(), "dockerd"),
+        (ENGINE_STATE / "docker.pid", "dockerd"),
+        (ENGINE_STATE / "docker/containerd/containerd.pid", "containerd"),
+    ):
+        if _running(pidfile, program) is None:
+            pidfile.unlink(missing_ok=True)
+
+
+def _running(pidfile: Path, program: str) -> int | None:
+    """The process that a file of its number names, None unless it is `program` and alive."""
+    try:
+        process = int(pidfile.read_text())
+        name = Path(f"/proc/{process}/comm").read_text().strip()
+        # Empty for a process that has ended and that nobody has asked how.
+        words = Path(f"/proc/{process}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return None
+    return process if name == program and words else None
+
+
+def _administrator() -> dict[str, str]:
+    return {"PATH": facts.search_path()}
+
+
+def _apt() -> dict[str, str]:
+    return {**_administrator(), **apt.ENVIRONMENT}
 
 
 def _local() -> dict[str, str]:

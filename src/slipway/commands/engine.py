@@ -17,6 +17,11 @@ def start_service() -> tuple[str, ...]:
     return ("systemctl", "enable", "--now", "docker.service")
 
 
+def stop_service() -> tuple[str, ...]:
+    """Return the command that stops the engine, and the socket that would start it again."""
+    return ("systemctl", "stop", "docker.socket", "docker.service")
+
+
 def start_detached(pidfile: Path, log: Path) -> tuple[str, ...]:
     """Return the command that starts the engine on a host without systemd, and ends at once.
 

@@ -7,22 +7,24 @@ from pathlib import Path
 
 
 def bootstrap(
-    codename: str, output: Path, *, sources: Sequence[str] = (), keyring: str | None = None
+    codename: str,
+    output: Path,
+    *,
+    sources: Sequence[str] = (),
+    keyring: str | None = None,
+    settings: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return the command that writes the smallest tree of `codename` into the archive `output`.
 
     `sources` are one-line apt sources; without any, mmdebstrap's own default is used, which
     has the updates and security suites as well. `keyring` is needed where the host's apt does
-    not trust Debian's keys.
+    not trust Debian's keys. `settings` are lines of dpkg's configuration.
     """
     return (
         "mmdebstrap",
         "--variant=minbase",
         "--include=ca-certificates",
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/locale/*",
-        "--dpkgopt=path-exclude=/usr/share/doc/*",
-        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        *(f"--dpkgopt={setting}" for setting in settings),
         *((f"--keyring={keyring}",) if keyring else ()),
         codename,
         str(output),

@@ -78,11 +78,15 @@ class Engine:
 
 @dataclass(frozen=True)
 class Registry:
-    """The OCI registry on the loopback; `answers` may be true for one that the site runs."""
+    """The OCI registry on the loopback; `answers` may be true for one that the site runs.
+
+    `starting` is Slipway's own that does not answer yet; `port_taken` is another program's doing.
+    """
 
     answers: bool
     image: bool
     port_taken: bool
+    starting: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,17 +115,17 @@ class HostFacts:
 
 def read(root: Path = Path("/")) -> HostFacts:
     """Read the facts of this host; changes nothing, and takes a few seconds at most."""
-    engine, base, registry_image, engine_root = _engine()
+    engine, on_engine = _engine()
     system = read_system(root)
     return HostFacts(
         system=system,
-        machine=_machine(engine_root),
+        machine=_machine(on_engine.folder),
         root=os.geteuid() == 0,
         systemd=(root / "run/systemd/system").is_dir(),
         tools=_tools(root),
         engine=engine,
-        base=base,
-        registry=_registry(registry_image),
+        base=on_engine.base,
+        registry=_registry(on_engine),
         mirror=apt.mirror(system.codename, root) if system.id == "debian" else None,
         broken_off=read_broken_off(root),
     )
@@ -180,13 +184,17 @@ def read_engine() -> Engine:
 
 def registry_answers() -> bool:
     """Whether a registry answers on the loopback."""
-    return _registry(image=False).answers
+    return _registry(_OnEngine()).answers
 
 
 def has_program(name: str) -> bool:
     """Whether a program is there; a user's PATH often lacks the administrator's folders."""
-    path = os.pathsep.join((os.environ.get("PATH", ""), *_PATH))
-    return shutil.which(name, path=path) is not None
+    return shutil.which(name, path=search_path()) is not None
+
+
+def search_path() -> str:
+    """The PATH with the administrator's folders: `su` without a dash leaves them out."""
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), *_PATH))
 
 
 def offered(image: str) -> bool:
@@ -203,36 +211,56 @@ def offered(image: str) -> bool:
     return True
 
 
-def _engine() -> tuple[Engine, bool, bool, Path]:
-    """The engine, whether it has the base and the registry's image, and where it keeps them."""
-    fallback = Path("/var/lib/docker")
+@dataclass(frozen=True)
+class _OnEngine:
+    """What the engine has of Slipway's, and the folder where it keeps it."""
+
+    base: bool = False
+    #: The ids of the registry's image and of the image its container runs; empty where none is.
+    registry_image: str = ""
+    registry_runs: str = ""
+    folder: Path = Path("/var/lib/docker")
+
+
+def _engine() -> tuple[Engine, _OnEngine]:
     if complaint := _complaint():
-        return Engine(None, complaint), False, False, fallback
+        return Engine(None, complaint), _OnEngine()
     try:
         client = docker.DockerClient(base_url=local_engine(), timeout=_ENGINE_TIMEOUT)
     except DockerException as error:
-        return Engine(None, f"it does not answer: {error}"), False, False, fallback
+        return Engine(None, f"it does not answer: {error}"), _OnEngine()
     try:
         information = client.info()
         engine = Engine(
             version=str(client.version()["Version"]),
             storage=str(information.get("Driver", "")),
         )
-        base = _has(client, engine_commands.BASE)
-        registry = _has(client, engine_commands.REGISTRY_IMAGE)
-        return engine, base, registry, Path(str(information.get("DockerRootDir", fallback)))
+        return engine, _OnEngine(
+            base=bool(_image(client, engine_commands.BASE)),
+            registry_image=_image(client, engine_commands.REGISTRY_IMAGE),
+            registry_runs=_running(client, engine_commands.REGISTRY_CONTAINER),
+            folder=Path(str(information.get("DockerRootDir", _OnEngine.folder))),
+        )
     except (DockerException, OSError) as error:
-        return Engine(None, f"it does not answer: {error}"), False, False, fallback
+        return Engine(None, f"it does not answer: {error}"), _OnEngine()
     finally:
         client.close()
 
 
-def _has(client: docker.DockerClient, image: str) -> bool:
+def _image(client: docker.DockerClient, name: str) -> str:
     try:
-        client.images.get(image)
+        return str(client.images.get(name).id)
     except NotFound:
-        return False
-    return True
+        return ""
+
+
+def _running(client: docker.DockerClient, name: str) -> str:
+    try:
+        container = client.containers.get(name).attrs
+    except NotFound:
+        return ""
+    alive = container["State"]["Status"] in {"running", "restarting"}
+    return str(container["Image"]) if alive else ""
 
 
 def _complaint() -> str:
@@ -272,7 +300,7 @@ def _plugin(name: str) -> str | None:
     return found.group() if asked.exit_code == 0 and found else None
 
 
-def _registry(image: bool) -> Registry:
+def _registry(engine: _OnEngine) -> Registry:
     port = engine_commands.REGISTRY_PORT
     try:
         # The loopback is never reached through a proxy, whatever the environment says.
@@ -280,11 +308,19 @@ def _registry(image: bool) -> Registry:
     except httpx.HTTPError:
         answers = False
     taken = False
-    if not answers:
+    # The engine listens for its container before the program in it answers.
+    if not answers and not engine.registry_runs:
         with socket.socket() as attempt:
             attempt.settimeout(2)
             taken = attempt.connect_ex(("127.0.0.1", port)) == 0
-    return Registry(answers=answers, image=image, port_taken=taken)
+    return Registry(
+        answers=answers,
+        image=bool(engine.registry_image),
+        port_taken=taken,
+        starting=not answers and bool(engine.registry_runs)
+        # One of an image that is no longer the registry's is replaced, not waited for.
+        and engine.registry_runs == engine.registry_image,
+    )
 
 
 def _machine(engine_root: Path) -> Machine:

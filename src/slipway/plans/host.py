@@ -148,6 +148,12 @@ def by_hand(facts: HostFacts) -> tuple[Missing, ...]:
     return tuple(each for each in missing(facts) if not each.steps)
 
 
+def next_command(facts: HostFacts, prepare: str = PREPARE) -> str:
+    """Return the command for a host that is not ready: a person's part comes before `prepare`."""
+    lacking = by_hand(facts)
+    return lacking[0].mend if lacking else prepare
+
+
 def steps(facts: HostFacts, *, refresh: bool = False) -> tuple[Step, ...]:
     """Return the steps that make this host ready, in order; none when it is.
 

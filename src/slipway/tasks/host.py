@@ -29,10 +29,8 @@ def check(_context: invoke.Context, json_: bool = False) -> None:
         console.say(plans.report(plans.check(found)))
     if lacking:
         listed = "; ".join(each.what for each in lacking)
-        by_hand = plans.by_hand(found)
         raise Refused(
-            f"This host is not ready. Missing: {listed}",
-            next_command=by_hand[0].mend if by_hand else plans.PREPARE,
+            f"This host is not ready. Missing: {listed}", next_command=plans.next_command(found)
         )
 
 

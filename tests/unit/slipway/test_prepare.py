@@ -93,17 +93,19 @@ def host(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
         "SOURCES": "apt/slipway-trixie.sources",
         "PREFERENCES": "apt/slipway-trixie",
         "POLICY": "policy-rc.d",
-        "DEFAULT_PIDFILE": "docker.pid",
+        "ENGINE_STATE": "var-run",
         "DPKG_LOCK": "lock-frontend",
     }.items():
         monkeypatch.setattr(preparation, name, tmp_path / place)
     base = tmp_path / "checkout/infra/base"
     base.mkdir(parents=True)
+    (base / "dpkg.cfg").write_text("# Why\npath-exclude=/usr/share/man/*\n")
+    (tmp_path / "var-run/docker/containerd").mkdir(parents=True)
     (base / "root.toml").write_text(f'image = "debian:test"\ndigest = "sha256:{"0" * 64}"\n')
 
     def make(*found: facts.HostFacts) -> Host:
         made = Host(tmp_path, programs, list(found))
-        for name in ("apt-get", "dpkg", "docker", "mmdebstrap", "systemctl"):
+        for name in ("apt-get", "dpkg", "docker", "dockerd", "mmdebstrap", "systemctl"):
             made.program(name)
         monkeypatch.setattr(facts, "read", made.read)
         return made
@@ -230,6 +232,7 @@ def test_elsewhere_the_base_is_bootstrapped_from_the_hosts_mirror(
     made.program("docker", 'printf "%s|%s\\n" "$BASE_ORIGIN" "$BASE_SOURCES" >> "$RECORD"')
     preparation.prepare(made.layout)
     assert made.calls[0].startswith("mmdebstrap --variant=minbase")
+    assert " --dpkgopt=path-exclude=/usr/share/man/* trixie " in made.calls[0]
     assert "deb http://mirror.test/debian trixie main" in made.calls[0]
     assert made.calls[1].startswith("docker import ")
     assert "mmdebstrap trixie|deb http://mirror.test/debian trixie main" in made.calls
@@ -255,6 +258,29 @@ def test_the_registry_is_built_and_started_and_waited_for(
     monkeypatch.setattr(facts, "registry_answers", lambda: next(answers))
     preparation.prepare(made.layout)
     assert [call.split()[1] for call in made.calls] == ["buildx", "rm", "run"]
+
+
+STARTING = replace(NO_REGISTRY, image=True, starting=True)
+
+
+def test_a_registry_that_the_engine_brings_along_is_waited_for(
+    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = host(replace(READY, registry=STARTING), READY)
+    answers = iter([False, True])
+    monkeypatch.setattr(facts, "registry_answers", lambda: next(answers))
+    assert preparation.prepare(made.layout) is True
+    assert made.calls == []
+
+
+def test_a_registry_that_is_up_and_never_answers_is_started_anew(
+    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = host(replace(READY, registry=STARTING), READY)
+    monkeypatch.setattr(facts, "registry_answers", lambda: bool(made.calls))
+    monkeypatch.setattr(preparation, "START_SECONDS", 0)
+    preparation.prepare(made.layout)
+    assert [call.split()[1] for call in made.calls] == ["rm", "run"]
 
 
 def test_a_registry_that_does_not_come_up_names_where_to_look(
@@ -314,6 +340,39 @@ def test_an_engine_that_gives_up_is_not_waited_for_and_its_reason_is_shown(
         preparation.prepare(made.layout)
 
 
+def test_what_an_earlier_engine_said_is_not_taken_for_the_words_of_the_next(
+    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = host(replace(READY, engine=STOPPED), READY)
+    preparation.LOG.parent.mkdir()
+    preparation.LOG.write_text("failed to start daemon: of last week\n")
+    answers = iter([STOPPED, READY.engine])
+    monkeypatch.setattr(facts, "read_engine", lambda: next(answers))
+    assert preparation.prepare(made.layout) is True
+
+
+def test_numbers_of_processes_that_are_gone_do_not_keep_an_engine_from_starting(
+    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = host(replace(READY, engine=STOPPED), READY)
+    left = [
+        preparation.STATE / "dockerd.pid",
+        preparation.ENGINE_STATE / "docker.pid",
+        preparation.ENGINE_STATE / "docker/containerd/containerd.pid",
+    ]
+    preparation.STATE.mkdir()
+    for path in left:
+        path.write_text(str(os.getpid()))  # after a restart the number is another process's
+    # The files are there until the engine starts, and it must not find them.
+    found = tmp_path / "found"
+    made.program(
+        "dockerd", f'cat {" ".join(map(str, left))} > "{found}.new"; mv "{found}.new" "{found}"'
+    )
+    monkeypatch.setattr(facts, "read_engine", lambda: READY.engine if found.exists() else STOPPED)
+    preparation.prepare(made.layout)
+    assert found.read_text() == ""
+
+
 def test_an_engine_that_hangs_is_not_started_beside(
     host: Callable[..., Host], tmp_path: Path
 ) -> None:
@@ -325,7 +384,7 @@ def test_an_engine_that_hangs_is_not_started_beside(
     hanging.chmod(0o755)
     process = os.spawnv(os.P_NOWAIT, str(hanging), ["dockerd", "60"])
     try:
-        preparation.DEFAULT_PIDFILE.write_text(str(process))
+        (preparation.ENGINE_STATE / "docker.pid").write_text(str(process))
         while Path(f"/proc/{process}/comm").read_text() != "dockerd\n":
             os.sched_yield()
         with pytest.raises(SlipwayError, match=f"process {process}"):
@@ -342,6 +401,18 @@ def test_systemd_starts_the_engine_where_there_is_one(
     monkeypatch.setattr(facts, "read_engine", lambda: READY.engine)
     preparation.prepare(made.layout)
     assert made.calls == ["systemctl enable --now docker.service"]
+
+
+def test_a_service_is_stopped_only_if_it_was_started_here(
+    host: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = host(replace(READY, systemd=True, engine=STOPPED), READY)
+    monkeypatch.setattr(facts, "read_engine", lambda: READY.engine)
+    assert preparation.stop() is False
+    preparation.prepare(made.layout)
+    assert preparation.stop() is True
+    assert made.calls[1:] == ["systemctl stop docker.socket docker.service"]
+    assert preparation.stop() is False
 
 
 def test_something_still_missing_after_all_steps_is_a_failure(

@@ -71,15 +71,17 @@ def test_the_second_suite_comes_with_its_security_fixes_and_is_taken_only_when_n
 
 def test_the_base_is_bootstrapped_from_the_hosts_own_mirror() -> None:
     assert mmdebstrap.bootstrap(
-        "trixie", Path("/var/tmp/root.tar"), sources=MIRROR.lines("trixie"), keyring="/keys.gpg"
+        "trixie",
+        Path("/var/tmp/root.tar"),
+        sources=MIRROR.lines("trixie"),
+        keyring="/keys.gpg",
+        settings=("path-exclude=/usr/share/man/*", "path-include=/usr/share/man/man1/*"),
     ) == (
         "mmdebstrap",
         "--variant=minbase",
         "--include=ca-certificates",
         "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/locale/*",
-        "--dpkgopt=path-exclude=/usr/share/doc/*",
-        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        "--dpkgopt=path-include=/usr/share/man/man1/*",
         "--keyring=/keys.gpg",
         "trixie",
         "/var/tmp/root.tar",

@@ -6,7 +6,7 @@ import json
 import re
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ import pytest
 
 
 class SocketEngine(socketserver.ThreadingUnixStreamServer):
-    """Answers with `version`, has `images`, and reaches a registry that offers `offered`."""
+    """Answers with `version`; has `images` and `containers`; reaches a registry with `offered`."""
 
     daemon_threads = True
 
@@ -23,6 +23,7 @@ class SocketEngine(socketserver.ThreadingUnixStreamServer):
         self.path = path
         self.version = "26.1.5"
         self.images: set[str] = set()
+        self.containers: dict[str, dict[str, object]] = {}
         self.offered: set[str] = set()
         super().__init__(str(path), _Answer)
 
@@ -38,16 +39,19 @@ class _Answer(BaseHTTPRequestHandler):
             self._say(200, {"Driver": "overlay2", "DockerRootDir": str(self.server.path.parent)})
         elif found := re.fullmatch(r"/images/(.+)/json", path):
             self._named(found.group(1), self.server.images, {"Id": "sha256:0"})
+        elif found := re.fullmatch(r"/containers/(.+)/json", path):
+            containers = self.server.containers
+            self._named(found.group(1), containers, containers.get(found.group(1), {}))
         elif found := re.fullmatch(r"/distribution/(.+)/json", path):
             self._named(found.group(1), self.server.offered, {"Descriptor": {}, "Platforms": []})
         else:
             self._say(404, {"message": path})
 
-    def _named(self, name: str, known: set[str], body: dict[str, object]) -> None:
+    def _named(self, name: str, known: Container[str], body: dict[str, object]) -> None:
         if name in known:
             self._say(200, body)
         else:
-            self._say(404, {"message": f"no such image: {name}"})
+            self._say(404, {"message": f"there is no {name}"})
 
     def _say(self, status: int, body: dict[str, object]) -> None:
         data = json.dumps(body).encode()

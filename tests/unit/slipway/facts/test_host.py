@@ -144,6 +144,48 @@ def test_another_program_at_the_registrys_port_is_noticed(
     assert not facts.registry_answers()
 
 
+CONTAINER = engine_commands.REGISTRY_CONTAINER
+
+
+@pytest.mark.parametrize("status", ["running", "restarting"])
+def test_slipways_own_registry_that_does_not_answer_yet_is_not_another_program(
+    status: str, registry: Any, root: Path, engine: Any, programs: Path
+) -> None:
+    registry.status = 503
+    engine.images = {engine_commands.REGISTRY_IMAGE}
+    engine.containers = {CONTAINER: {"State": {"Status": status}, "Image": "sha256:0"}}
+    assert facts.read(root).registry == facts.Registry(
+        answers=False, image=True, port_taken=False, starting=True
+    )
+
+
+def test_a_registry_of_an_older_image_is_not_worth_waiting_for(
+    registry: Any, root: Path, engine: Any, programs: Path
+) -> None:
+    registry.status = 503
+    engine.images = {engine_commands.REGISTRY_IMAGE}
+    engine.containers = {CONTAINER: {"State": {"Status": "running"}, "Image": "sha256:1"}}
+    found = facts.read(root).registry
+    assert (found.port_taken, found.starting) == (False, False)
+
+
+def test_a_registry_that_has_ended_does_not_hold_the_port(
+    registry: Any, root: Path, engine: Any, programs: Path
+) -> None:
+    registry.status = 404
+    engine.images = {engine_commands.REGISTRY_IMAGE}
+    engine.containers = {CONTAINER: {"State": {"Status": "exited"}, "Image": "sha256:0"}}
+    found = facts.read(root).registry
+    assert (found.port_taken, found.starting) == (True, False)
+
+
+def test_programs_of_the_administrator_are_found_on_a_users_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert facts.search_path().split(":") == ["/usr/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"]
+
+
 def test_a_policy_is_known_as_left_behind_only_by_its_mark(root: Path) -> None:
     policy = root / facts.POLICY
     policy.parent.mkdir(parents=True)

@@ -258,3 +258,11 @@ def test_a_check_has_a_line_for_each_thing_and_the_command_on_those_that_are_mis
 )
 def test_compose_from_2_26_to_5_is_new_enough(version: str | None, enough: bool) -> None:
     assert plans.at_least(version, plans.COMPOSE) is enough
+
+
+def test_a_persons_part_is_named_before_a_preparation_that_would_refuse() -> None:
+    assert plans.next_command(BARE, "invoke release --prepare-host") == (
+        "invoke release --prepare-host"
+    )
+    small = replace(BARE, machine=replace(BARE.machine, disk_free=plans.GIB))
+    assert "docker system df" in plans.next_command(small, "invoke release --prepare-host")
