@@ -16,6 +16,11 @@ def folder(layout: Layout, environment: str) -> Path:
     return layout.local / environment
 
 
+def left(layout: Layout, environment: str) -> bool:
+    """Whether this checkout has the files of an environment."""
+    return all((folder(layout, environment) / name).is_file() for name in FILES)
+
+
 def leave(layout: Layout, environment: str, values: Mapping[str, str]) -> None:
     """Write the authority's certificate and the admin password for the user of this checkout."""
     target = folder(layout, environment)

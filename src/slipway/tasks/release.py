@@ -62,6 +62,10 @@ def release(
         want, have = _compare(layout, env, environment, engine, images, tree.short)
         steps = plans.plan(want, have)
         if steps.empty:
+            if environment.secrets == "generated" and not access.left(layout, env):
+                # Released from another checkout: this one's user needs CA and password too.
+                with _leased(env, images["toolbox"], tree.short) as held:
+                    access.leave(layout, env, held.secrets(tuple(access.FILES)))
             _say_unchanged(env, environment, have)
             return
         console.say(f"plan {steps.hash} for {env} at {environment.url}:\n{steps}")

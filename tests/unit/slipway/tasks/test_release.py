@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 import socket
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from standin_world import World
 
+from slipway import access
 from slipway.facts import host
 
 
@@ -87,6 +89,15 @@ class TestUnchanged:
         assert "Nothing to do: dev runs release" in ended.output
         assert "as generation 1, healthy" in ended.output
         assert released.standin.changes == []
+        assert len(released.ledger()) == 1
+
+    def test_another_checkout_gets_the_files_that_its_user_needs(self, released: World) -> None:
+        folder = access.folder(released.layout, "dev")
+        shutil.rmtree(folder)
+        ended = released.release()
+        assert "Nothing to do" in ended.output
+        assert (folder / "admin_password").read_text() == released.secret("admin_password")
+        assert "CERTIFICATE" in (folder / "ca.crt").read_text()
         assert len(released.ledger()) == 1
 
 
