@@ -107,6 +107,20 @@ def test_an_interrupted_phase_takes_its_server_down(sent: signal.Signals, tree: 
     assert not lives(int((tree / "server").read_text()))
 
 
+def test_a_run_that_was_started_deaf_to_interrupts_still_interrupts_its_phases(tree: Path) -> None:
+    program(tree / ".venv/bin/nox", SERVING)
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        run = start(tree, "nox")
+    finally:
+        signal.signal(signal.SIGINT, heard)
+    while not (tree / "ready").exists():
+        os.sched_yield()
+    run.terminate()
+    ended(run)
+    assert (tree / "end").read_text() == "taken down\n"
+
+
 def test_a_process_that_a_phase_leaves_is_ended_and_named(tree: Path) -> None:
     program(tree / ".venv/bin/nox", LEAVING)
     run = start(tree, "nox")
