@@ -32,7 +32,10 @@ def host(facts: HostFacts, *, mend: str) -> None:
     missing = host_plans.missing(facts)
     if missing:
         lacking = "\n".join(f"  - {each.what}" for each in missing)
-        raise Refused(f"This host is not prepared. It lacks:\n{lacking}", next_command=mend)
+        raise Refused(
+            f"This host is not prepared. It lacks:\n{lacking}",
+            next_command=host_plans.next_command(facts, mend),
+        )
 
 
 def disk(facts: HostFacts, needed_gib: int) -> None:

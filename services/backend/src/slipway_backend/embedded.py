@@ -92,7 +92,7 @@ def run_embedded(data: Path, port: int) -> None:
         migrate(settings)
         with supervised_worker():
             _say(
-                f"Slipway: http://{settings.host}:{settings.port} (API description: /openapi.json)\n"
+                f"Slipway: http://{settings.host}:{settings.port} (its API: /openapi.json)\n"
                 f"  user {settings.admin_username}, "
                 f"password in {folder.secrets / 'admin_password'}\n"
                 f"  data in {folder.root}; Ctrl-C stops everything"
