@@ -8,6 +8,7 @@ import socket
 import docker
 from docker.errors import ImageNotFound
 
+from slipway.commands.engine import BASE
 from slipway.config import names, secrets
 from slipway.config.environment import Environment
 from slipway.config.layout import Layout
@@ -17,9 +18,6 @@ from slipway.facts.host import HostFacts
 from slipway.facts.state import StateFacts
 from slipway.plans import host as host_plans
 from slipway.plans import lock as lock_plans
-
-BASE = "slipway/base:trixie"
-GIB = 1 << 30
 
 
 def locks(layout: Layout) -> None:
@@ -40,7 +38,7 @@ def host(facts: HostFacts, *, mend: str) -> None:
 
 def disk(facts: HostFacts, needed_gib: int) -> None:
     """Refuse when images and data would not fit."""
-    free = facts.machine.disk_free / GIB
+    free = facts.machine.disk_free / host_plans.GIB
     if free < needed_gib:
         raise Refused(
             f"{facts.machine.disk_path} has {free:.1f} GiB free, {needed_gib} GiB are needed",
