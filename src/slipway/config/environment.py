@@ -190,24 +190,24 @@ def _rule(message: str) -> str:
 
 
 def _section_keys(location: tuple[object, ...]) -> tuple[str, ...]:
-    section: type[BaseModel] = Environment
-    for part in location[:-1]:
-        annotation = section.model_fields[str(part)].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        section = annotation
-    return tuple(section.model_fields)
+    return tuple(_section(location).model_fields)
 
 
 def _meaning(location: tuple[object, ...]) -> str:
-    section: type[BaseModel] = Environment
-    for part in location[:-1]:
-        annotation = section.model_fields[str(part)].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        section = annotation
-    field = section.model_fields[str(location[-1])]
+    field = _section(location).model_fields[str(location[-1])]
     if field.description:
         return field.description
     annotation = field.annotation
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return f"a section with {', '.join(annotation.model_fields)}"
     return str(annotation).replace("typing.", "")
+
+
+def _section(location: tuple[object, ...]) -> type[BaseModel]:
+    """The section of the model in which the last key of `location` stands."""
+    section: type[BaseModel] = Environment
+    for part in location[:-1]:
+        annotation = section.model_fields[str(part)].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        section = annotation
+    return section
