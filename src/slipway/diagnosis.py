@@ -40,7 +40,10 @@ def reason(container: Container) -> str:
     """The engine's account of how a container fares."""
     if container.out_of_memory:
         return f"ended for want of memory: its limit is {container.memory_limit >> 20} MiB"
+    again = f"started again {container.restarts} times" if container.restarts else ""
     if container.state != "running":
-        restarts = f", started again {container.restarts} times" if container.restarts else ""
-        return f"exit code {container.exit_code}{restarts}"
+        return ", ".join(filter(None, (f"exit code {container.exit_code}", again)))
+    if again:
+        # Seen in the moment between two ends: its exit code is not to be had then.
+        return again
     return "running, but its health check fails" if container.probes else "not checked yet"
