@@ -56,6 +56,7 @@ def test_a_long_answer_of_a_probe_is_cut() -> None:
     [
         ({"probes": ()}, "not checked yet"),
         ({"state": "exited", "exit_code": 3}, "exit code 3"),
+        ({"restarts": 4}, "started again 4 times"),
         (
             {"state": "restarting", "exit_code": 3, "restarts": 4},
             "exit code 3, started again 4 times",
