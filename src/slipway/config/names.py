@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from slipway.config.secrets import CONSUMERS
+
 CONFIG_LABEL = "slipway.config-hash"
 ENVIRONMENT_LABEL = "slipway.environment"
 RELEASE_LABEL = "slipway.release"
 NETWORKS = ("public", "edge-app", "app-data")
 INTERNAL_NETWORKS = ("edge-app", "app-data")
-SECRET_CONSUMERS = ("backend", "migrate", "postgres", "edge")
 DATA_VOLUMES = ("postgres", "files", "edge")
 
 
@@ -58,7 +59,7 @@ def state_volume(environment: str) -> str:
 
 def secret_volumes(environment: str) -> dict[str, str]:
     """The volume of each consumer of secrets."""
-    return {name: f"{prefix(environment)}secrets-{name}" for name in SECRET_CONSUMERS}
+    return {name: f"{prefix(environment)}secrets-{name}" for name in CONSUMERS}
 
 
 def volumes(environment: str) -> tuple[str, ...]:

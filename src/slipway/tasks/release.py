@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import docker
@@ -59,12 +58,13 @@ def release(
             timings=timings,
         )
         tree = git.read(layout.root)
+        purpose = f"release {tree.short}"
         want, have = _compare(layout, env, environment, engine, images, tree.short)
         steps = plans.plan(want, have)
         if steps.empty:
             if environment.secrets == "generated" and not access.left(layout, env):
                 # Released from another checkout: this one's user needs CA and password too.
-                with _leased(env, images["toolbox"], tree.short) as held:
+                with state.opened(env, images["toolbox"], purpose=purpose) as held:
                     access.leave(layout, env, held.secrets(tuple(access.FILES)))
             _say_unchanged(env, environment, have)
             return
@@ -73,7 +73,7 @@ def release(
             return
         checks.supplied_secrets(environment, have.state, env)
         ground(steps, engine)
-        with _leased(env, images["toolbox"], tree.short) as held:
+        with state.opened(env, images["toolbox"], purpose=purpose) as held:
             _refuse_outdated(steps, _compare(layout, env, environment, engine, images, tree.short))
             underway = Release(
                 layout, env, environment, images, tree.short, steps, engine, held, timings
@@ -162,12 +162,6 @@ def _certificate_due(environment: Environment, known: state_facts.StateFacts) ->
     if environment.secrets != "generated" or known.certificate is None:
         return False
     return certificates.due(known.certificate, environment.domain, datetime.now(UTC))
-
-
-@contextmanager
-def _leased(name: str, toolbox: str, version: str) -> Iterator[state.State]:
-    with state.opened(name, toolbox, purpose=f"release {version}") as held:
-        yield held
 
 
 def _apply(release: Release, began: float) -> None:

@@ -12,7 +12,7 @@ VALUES = {secret.name: f"value of {secret.name}" for secret in secrets.SECRETS}
 
 
 def test_every_consumer_has_a_volume() -> None:
-    assert tuple(secrets.CONSUMERS) == names.SECRET_CONSUMERS
+    assert tuple(secrets.CONSUMERS) == tuple(names.secret_volumes("dev"))
 
 
 @pytest.mark.parametrize(
