@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -271,7 +272,7 @@ async def test_migrating_and_reindexing_again_keep_the_documents_answerable(
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
 async def test_a_search_can_use_both_indexes_prepared_or_not(instance: Any, plan: str) -> None:
     values = {"query": "when does the ferry go", "vector": f"[{'1,' * 383}1]"}
-    numbers = {"candidates": 60, "constant": 60, "limit": 5}
+    numbers = {"candidates": 60, "constant": 60, "limit": 5, "asking": uuid4(), "within": None}
     async with instance.state.pool.connection() as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_seqscan = off")
         await connection.execute(f"SET LOCAL plan_cache_mode = {plan}")

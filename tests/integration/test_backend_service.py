@@ -280,7 +280,7 @@ async def test_a_database_without_schema_is_refused_with_the_command(
     make_instance: Any, empty_database: str, settings: Settings
 ) -> None:
     with psycopg.connect(empty_database, autocommit=True) as connection:
-        connection.execute("DROP TABLE chunks, documents")
+        connection.execute("DROP TABLE upload_keys, chunks, documents")
     with pytest.raises(StartRefused, match="slipway-backend migrate"):
         await make_instance().start(settings)
 

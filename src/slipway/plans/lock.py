@@ -52,9 +52,11 @@ ENVIRONMENTS: Mapping[str, Environment] = {
     "toolbox-test": Environment(members=("slipway-toolbox",), groups=("test",)),
     # the other gates
     "lint": Environment(groups=("lint",)),
-    "types": Environment(members=_ALL, extras=_EMBEDDED, groups=("types", "test")),
+    "types": Environment(members=_ALL, extras=_EMBEDDED, groups=("types", "test", "clients")),
     "security": Environment(groups=("security",)),
-    "integration": Environment(members=_ALL, extras=_EMBEDDED, groups=("test", "security")),
+    "integration": Environment(
+        members=_ALL, extras=_EMBEDDED, groups=("test", "clients", "security")
+    ),
     "coverage": Environment(groups=("coverage",)),
 }
 

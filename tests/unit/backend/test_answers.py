@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from slipway_backend.access import Identity
 from slipway_backend.answers import (
     NOTHING_FOUND,
     Answer,
@@ -24,6 +25,8 @@ from slipway_backend.metrics import Metrics
 from slipway_backend.search import Passage, Searcher
 from slipway_backend.settings import Settings
 
+IDENTITY = Identity(uuid4(), "admin", "admin")
+
 
 def passage(text: str, *, similarity: float = 0.9, every_word: bool = False) -> Passage:
     return Passage(uuid4(), "a.md", 1, None, "Heading", text, 0.03, similarity, every_word)
@@ -35,7 +38,7 @@ class FixedSearcher:
     def __init__(self, passages: list[Passage]) -> None:
         self._passages = passages
 
-    async def search(self, *_: object) -> list[Passage]:
+    async def search(self, *_: object, **__: object) -> list[Passage]:
         return self._passages
 
     async def stems(self, texts: list[str]) -> list[frozenset[str]]:
@@ -58,7 +61,7 @@ def ask() -> Ask:
         async with httpx.AsyncClient(transport=transport) as client:
             searcher = cast("Searcher", FixedSearcher(passages))
             answerer = Answerer(settings, searcher, Metrics(), client)
-            return await answerer.answer("When does the ferry leave?", 5)
+            return await answerer.answer("When does the ferry leave?", identity=IDENTITY)
 
     return run
 

@@ -5,8 +5,8 @@ from uuid import uuid4
 import jwt
 import pytest
 
+from slipway_backend.access import Identity
 from slipway_backend.security import (
-    Identity,
     LoginThrottle,
     TokenRefused,
     hash_password,

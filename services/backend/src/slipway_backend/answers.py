@@ -16,8 +16,10 @@ from typing import Literal
 
 import httpx
 
+from slipway_backend.access import Identity
 from slipway_backend.chunking import split_sentences
 from slipway_backend.errors import Problem
+from slipway_backend.filters import EVERYTHING, Filters
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
 from slipway_backend.parsing import CELL_SEPARATOR
@@ -82,9 +84,13 @@ class Answerer:
         """How this instance answers, by configuration."""
         return "generated" if self._settings.llm_base_url else "extractive"
 
-    async def answer(self, question: str, limit: int) -> Answer:
+    async def answer(
+        self, question: str, *, identity: Identity, filters: Filters = EVERYTHING, limit: int = 5
+    ) -> Answer:
         """Answer a question; raise Problem when the language model fails."""
-        found = await self._searcher.search(question, limit)
+        found = await self._searcher.search(
+            question, identity=identity, filters=filters, limit=limit
+        )
         passages = [passage for passage in found if self._is_relevant(passage)]
         if not passages:
             self._metrics.answers.labels("nothing_found").inc()

@@ -11,9 +11,11 @@ import anyio.to_thread
 import numpy
 from numpy.typing import NDArray
 
+from slipway_backend.access import READABLE, Identity
 from slipway_backend.database import Pool
 from slipway_backend.documents import vector_literal
 from slipway_backend.embedding import Embedder
+from slipway_backend.filters import EVERYTHING, Filters
 from slipway_backend.metrics import Metrics
 
 CANDIDATES = 60
@@ -22,7 +24,7 @@ RANK_CONSTANT = 60
 
 # A question holds words that its answer does not, so its words are joined by OR. A query with an
 # exclusion stays as it is: "OR NOT word" would find nearly everything.
-STATEMENT = """
+STATEMENT = f"""
 WITH asked AS MATERIALIZED (
     SELECT every_word, CASE
         WHEN every_word::text LIKE '%%!%%' THEN every_word
@@ -35,7 +37,8 @@ by_text AS (
     FROM (
         SELECT chunks.id, ts_rank_cd(chunks.lexemes, asked.any_word, 1) AS relevance
         FROM chunks, asked
-        WHERE chunks.lexemes @@ asked.any_word
+        WHERE chunks.lexemes @@ asked.any_word AND chunks.embedding_set_id = 1
+            AND chunks.collection_id = {READABLE}
         ORDER BY relevance DESC, chunks.id
         LIMIT %(candidates)s
     ) AS found
@@ -43,9 +46,10 @@ by_text AS (
 by_vector AS (
     SELECT id, row_number() OVER (ORDER BY distance, id) AS place
     FROM (
-        SELECT id, embedding <=> %(vector)s::halfvec AS distance
+        SELECT id, embedding::halfvec(384) <=> %(vector)s::halfvec(384) AS distance
         FROM chunks
-        ORDER BY embedding <=> %(vector)s::halfvec
+        WHERE embedding_set_id = 1 AND collection_id = {READABLE}
+        ORDER BY embedding::halfvec(384) <=> %(vector)s::halfvec(384)
         LIMIT %(candidates)s
     ) AS found
 ),
@@ -66,7 +70,7 @@ JOIN chunks USING (id)
 JOIN documents ON documents.id = chunks.document_id
 CROSS JOIN asked
 ORDER BY fused.score DESC, chunks.id
-"""
+"""  # nosec B608
 
 STEMS = """
 SELECT tsvector_to_array(to_tsvector('english', text)) AS stems
@@ -103,7 +107,14 @@ class Searcher:
         # More at once would only take turns on the cores, each with memory of its own.
         self._limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
-    async def search(self, query: str, limit: int) -> list[Passage]:
+    async def search(
+        self,
+        query: str,
+        *,
+        identity: Identity,
+        filters: Filters = EVERYTHING,  # noqa: ARG002
+        limit: int = 10,
+    ) -> list[Passage]:
         """Return the best passages for a query, best first."""
         # PostgreSQL's text holds no NUL.
         query = query.replace("\x00", " ")
@@ -113,6 +124,7 @@ class Searcher:
             "candidates": max(CANDIDATES, limit),
             "constant": RANK_CONSTANT,
             "limit": limit,
+            **identity.parameters(),
         }
         with self._metrics.stage_seconds.labels("search").time():
             async with self._pool.connection() as connection:

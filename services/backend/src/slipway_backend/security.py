@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+
+from slipway_backend.access import Identity, Role
 
 ISSUER = "slipway"
 ALGORITHM = "HS256"
@@ -34,15 +36,6 @@ def verify_password(stored: str | None, password: str) -> bool:
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who a request speaks for."""
-
-    user_id: UUID
-    username: str
-    role: str
 
 
 class TokenRefused(Exception):
@@ -73,7 +66,7 @@ def read_token(token: str, *, secret: str) -> Identity:
             issuer=ISSUER,
             options={"require": ["exp", "sub", "iss"]},
         )
-        return Identity(UUID(claims["sub"]), str(claims["name"]), str(claims["role"]))
+        return Identity(UUID(claims["sub"]), str(claims["name"]), cast("Role", claims["role"]))
     except jwt.ExpiredSignatureError:
         raise TokenRefused("The access token has expired; log in again.") from None
     except (jwt.InvalidTokenError, KeyError, ValueError):

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from slipway_backend.api.models import ProblemDetails
+from slipway_backend.api.models.common import ProblemDetails
 from slipway_backend.database import TRANSIENT
 from slipway_backend.errors import Problem
 from slipway_backend.logs import get_logger

@@ -9,16 +9,14 @@ from typing import Annotated
 import anyio
 import procrastinate
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from slipway_backend.answers import Answerer
 from slipway_backend.database import Pool
 from slipway_backend.embedding import Embedder
-from slipway_backend.errors import Problem
 from slipway_backend.files import FileStore
 from slipway_backend.metrics import Metrics
 from slipway_backend.search import Searcher
-from slipway_backend.security import Identity, LoginThrottle, TokenRefused, read_token
+from slipway_backend.security import LoginThrottle
 from slipway_backend.settings import Settings
 
 
@@ -60,35 +58,3 @@ def get_state(request: Request) -> State:
 
 
 StateDependency = Annotated[State, Depends(get_state)]
-
-_bearer = HTTPBearer(auto_error=False, description="The access token of POST /v1/login.")
-
-
-async def get_identity(
-    state: StateDependency,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> Identity:
-    """Return who asks; raise a 401 problem when the token is missing, not valid, or nobody's."""
-    if credentials is None:
-        raise unauthorized("An access token is needed: get one from POST /v1/login.")
-    try:
-        claimed = read_token(credentials.credentials, secret=state.settings.jwt_secret)
-    except TokenRefused as error:
-        raise unauthorized(str(error)) from None
-    # A token outlives its user and the user's role.
-    async with state.pool.connection() as connection:
-        cursor = await connection.execute(
-            "SELECT username, role FROM users WHERE id = %s", [claimed.user_id]
-        )
-        row = await cursor.fetchone()
-    if row is None:
-        raise unauthorized("The user of this access token is gone; log in again.")
-    return Identity(claimed.user_id, row["username"], row["role"])
-
-
-def unauthorized(detail: str) -> Problem:
-    """A 401 problem."""
-    return Problem(401, "Not logged in", detail, headers={"WWW-Authenticate": "Bearer"})
-
-
-IdentityDependency = Annotated[Identity, Depends(get_identity)]

@@ -8,12 +8,13 @@ from uuid import UUID
 
 import anyio.to_thread
 import structlog
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from slipway_backend import documents
-from slipway_backend.api.models import DocumentList, DocumentOut
+from slipway_backend.api.identity import Reader, Writer
+from slipway_backend.api.models.documents import DocumentList, DocumentOut
 from slipway_backend.api.problems import describe
-from slipway_backend.api.state import IdentityDependency, State, StateDependency, get_identity
+from slipway_backend.api.state import State, StateDependency
 from slipway_backend.api.uploads import Upload, receive_upload
 from slipway_backend.database import Connection
 from slipway_backend.documents import Document, NewDocument
@@ -21,7 +22,7 @@ from slipway_backend.errors import Problem
 from slipway_backend.logs import get_logger
 from slipway_backend.queue import defer_ingestion
 
-router = APIRouter(prefix="/v1/documents", tags=["documents"], dependencies=[Depends(get_identity)])
+router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -49,7 +50,7 @@ _BODY: dict[str, Any] = {
     "",
     status_code=202,
     responses={
-        **describe(401, 409, 413, 415, 422, 503, 507),
+        **describe(401, 403, 409, 413, 415, 422, 503, 507),
         200: {"model": DocumentOut, "description": "Uploaded before; nothing was queued."},
     },
     openapi_extra=_BODY,
@@ -58,7 +59,7 @@ async def upload(
     request: Request,
     response: Response,
     state: StateDependency,
-    identity: IdentityDependency,
+    identity: Writer,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -134,9 +135,10 @@ async def _store(state: State, received: Upload, new: NewDocument) -> tuple[Docu
     return document, queued
 
 
-@router.get("", responses=describe(401, 422, 503))
+@router.get("", responses=describe(401, 403, 422, 503))
 async def list_documents(
     state: StateDependency,
+    _: Reader,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> DocumentList:
@@ -149,17 +151,15 @@ async def list_documents(
     )
 
 
-@router.get("/{document_id}", responses=describe(401, 404, 422, 503))
-async def get_document(document_id: UUID, state: StateDependency) -> DocumentOut:
+@router.get("/{document_id}", responses=describe(401, 403, 404, 422, 503))
+async def get_document(document_id: UUID, state: StateDependency, _: Reader) -> DocumentOut:
     """Return one document and how far its ingestion is."""
     async with state.pool.connection() as connection:
         return DocumentOut.model_validate(await _get(connection, document_id))
 
 
-@router.delete("/{document_id}", status_code=204, responses=describe(401, 404, 422, 503))
-async def delete_document(
-    document_id: UUID, state: StateDependency, identity: IdentityDependency
-) -> None:
+@router.delete("/{document_id}", status_code=204, responses=describe(401, 403, 404, 422, 503))
+async def delete_document(document_id: UUID, state: StateDependency, identity: Writer) -> None:
     """Delete a document with its passages and, unless another document shares it, its file."""
     async with state.pool.connection() as connection:
         async with connection.transaction():

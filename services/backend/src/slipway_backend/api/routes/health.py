@@ -8,7 +8,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from slipway_backend.api.models import Health
+from slipway_backend.api.models.health import Health
 from slipway_backend.api.state import State, StateDependency
 from slipway_backend.database import TRANSIENT, compare_embedding_set
 from slipway_backend.errors import StartRefused

@@ -7,12 +7,14 @@ import math
 import anyio.to_thread
 from fastapi import APIRouter, Request
 
-from slipway_backend.api.models import Login, Token
+from slipway_backend.access import Identity
+from slipway_backend.api.identity import unauthorized
+from slipway_backend.api.models.login import Login, Token
 from slipway_backend.api.problems import describe
-from slipway_backend.api.state import State, StateDependency, unauthorized
+from slipway_backend.api.state import State, StateDependency
 from slipway_backend.errors import Problem
 from slipway_backend.logs import get_logger
-from slipway_backend.security import Identity, issue_token, verify_password
+from slipway_backend.security import issue_token, verify_password
 
 router = APIRouter(prefix="/v1", tags=["login"])
 
@@ -28,7 +30,8 @@ async def login(body: Login, request: Request, state: StateDependency) -> Token:
     _refuse_guessing(state, key)
     async with state.pool.connection() as connection:
         cursor = await connection.execute(
-            "SELECT id, username, password_hash, role FROM users WHERE username = %s",
+            "SELECT id, username, password_hash, role FROM users"
+            " WHERE username = %s AND disabled_at IS NULL",
             [body.username],
         )
         row = await cursor.fetchone()
