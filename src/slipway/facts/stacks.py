@@ -32,6 +32,7 @@ def resolve(
         "SLIPWAY_ENVIRONMENT": name,
         "SLIPWAY_GENERATION": str(generation),
         "SLIPWAY_LOG_LEVEL": environment.log_level,
+        "SLIPWAY_MONITORING": environment.monitoring,
         "SLIPWAY_ADDRESS": environment.ports.address,
         "SLIPWAY_HTTPS_PORT": str(environment.ports.https),
         "SLIPWAY_HTTP_PORT": str(environment.ports.http),

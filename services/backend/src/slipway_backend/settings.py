@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,6 +13,7 @@ from slipway_backend.errors import StartRefused
 
 SECRETS_DIRECTORY = Path("/run/secrets")
 MINIMUM_SECRET_BYTES = 32
+Level = Literal["minimal", "standard", "full"]
 
 
 class Settings(BaseSettings):
@@ -39,6 +41,12 @@ class Settings(BaseSettings):
         "127.0.0.1", description="whose X-Forwarded-For names the client; * where only one can call"
     )
     database_pool: int = Field(8, ge=1, description="connections per process")
+
+    monitoring: Level = Field("standard", description="how many figures /metrics gives")
+
+    max_requests: int = Field(200, ge=1, description="answered at once by one process")
+    max_requests_per_user: int = Field(64, ge=1, description="answered at once per token or key")
+    request_seconds: float = Field(60.0, gt=0, description="until an answer must have begun")
 
     max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)
     max_expanded_bytes: int = Field(200 * 1024 * 1024, ge=1, description="of a ZIP-based document")

@@ -43,7 +43,7 @@ async def run_worker(settings: Settings, *, embedder: Embedder | None = None) ->
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    metrics = Metrics()
+    metrics = Metrics(settings.monitoring)
     if settings.worker_metrics_port:
         start_http_server(settings.worker_metrics_port, registry=metrics.registry)
     if embedder is None:

@@ -24,7 +24,14 @@ PLACES = {
 }
 WORDS = {
     f"SLIPWAY_{name}": f"sentinel-{name.lower().replace('_', '-')}"
-    for name in ("ENVIRONMENT", "LOG_LEVEL", "BACKEND_IMAGE", "EDGE_IMAGE", "POSTGRES_IMAGE")
+    for name in (
+        "ENVIRONMENT",
+        "LOG_LEVEL",
+        "MONITORING",
+        "BACKEND_IMAGE",
+        "EDGE_IMAGE",
+        "POSTGRES_IMAGE",
+    )
 }
 
 

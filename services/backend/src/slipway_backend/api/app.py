@@ -12,6 +12,7 @@ from psycopg_pool import PoolTimeout
 
 from slipway_backend import __version__
 from slipway_backend.answers import Answerer
+from slipway_backend.api.limits import Limits
 from slipway_backend.api.middleware import RequestContext
 from slipway_backend.api.problems import add_problem_handlers
 from slipway_backend.api.routes import documents, health, login, search
@@ -53,6 +54,8 @@ def make_app(state: State) -> FastAPI:
         redoc_url=None,
     )
     app.state.slipway = state
+    # The last one added is the first one asked.
+    app.add_middleware(Limits, settings=state.settings, metrics=state.metrics)
     app.add_middleware(
         RequestContext,
         generation=state.settings.generation,
@@ -78,8 +81,10 @@ async def started(
     """
     settings.require_jwt_secret()
     conninfo = settings.require_database()
-    metrics = Metrics()
-    metrics.build.labels(settings.release, settings.generation, __version__).set(1)
+    metrics = Metrics(settings.monitoring)
+    metrics.build.labels(
+        settings.release, settings.generation, __version__, settings.monitoring
+    ).set(1)
     files = FileStore(settings.files_directory)
     try:
         files.prepare()

@@ -15,6 +15,7 @@ from slipway_backend.errors import StartRefused
 
 router = APIRouter(tags=["health"])
 
+POOL_STATES = {"open": "pool_size", "idle": "pool_available", "waiting": "requests_waiting"}
 DOCUMENT_STATUSES = ("queued", "processing", "ready", "failed")
 
 
@@ -57,6 +58,9 @@ async def metrics(state: StateDependency) -> Response:
 
 async def _collect(state: State) -> None:
     figures = state.metrics
+    counts = state.pool.get_stats()
+    for name, key in POOL_STATES.items():
+        figures.pool.labels("primary", name).set(counts.get(key, 0))
     async with state.pool.connection() as connection:
         cursor = await connection.execute(
             "SELECT status, count(*) AS number FROM documents GROUP BY status"
