@@ -21,6 +21,7 @@ class Identity:
     """Who a request speaks for: a user, through a session or an API key.
 
     ``scopes`` and ``collections`` (ids; ``None``: no narrowing) are what an API key is limited to.
+    ``written_position`` is where the user's last write ends in the write-ahead log, in bytes.
     """
 
     user_id: UUID
@@ -30,6 +31,7 @@ class Identity:
     collections: tuple[int, ...] | None = None
     session_id: UUID | None = None
     api_key_id: UUID | None = None
+    written_position: int | None = None
 
     def parameters(self) -> dict[str, Any]:
         """The values for READABLE and WRITABLE."""

@@ -20,9 +20,16 @@ VECTOR_SETTINGS = {"hnsw.ef_search": "100", "hnsw.iterative_scan": "relaxed_orde
 TRANSIENT = (psycopg.OperationalError, PoolTimeout, psycopg.errors.ReadOnlySqlTransaction)
 
 
-def make_pool(conninfo: str, *, size: int, timeout: float = 1.0) -> Pool:
-    """Return a closed pool; a caller waits at most ``timeout`` seconds for a connection."""
-    options = " ".join(f"-c {name}={value}" for name, value in VECTOR_SETTINGS.items())
+def make_pool(conninfo: str, *, size: int, timeout: float = 1.0, for_reading: bool = False) -> Pool:
+    """Return a closed pool; a caller waits at most ``timeout`` seconds for a connection.
+
+    One that is ``for_reading`` may have connections to replicas, and can write nowhere.
+    """
+    settings = {
+        **VECTOR_SETTINGS,
+        **({"default_transaction_read_only": "on"} if for_reading else {}),
+    }
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     keywords: dict[str, Any] = {
         "row_factory": dict_row,
         "connect_timeout": 5,
@@ -39,7 +46,7 @@ def make_pool(conninfo: str, *, size: int, timeout: float = 1.0) -> Pool:
         configure=_configure,
         # Short, because a longer back-off would be waited out after the database is back.
         reconnect_timeout=2.0,
-        check=_check,
+        check=AsyncConnectionPool.check_connection if for_reading else _check,
         open=False,
     )
 

@@ -22,6 +22,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
     database_url: str = Field("", description="libpq connection string; several hosts are allowed")
+    database_replica_url: str = Field(
+        "", description="like DATABASE_URL, of replicas that may answer reads"
+    )
+    replica_lag_seconds: float = Field(
+        5.0, gt=0, description="a replica further behind is passed over"
+    )
     jwt_secret: str = Field("", description="key that signs access tokens, at least 32 bytes")
     jwt_seconds: int = Field(8 * 3600, ge=60, description="life of an access token, seconds")
     admin_username: str = Field("admin", min_length=1)

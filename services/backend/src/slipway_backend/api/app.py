@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import anyio.to_thread
 import httpx
@@ -18,6 +19,7 @@ from slipway_backend.api.problems import add_problem_handlers
 from slipway_backend.api.routes import documents, health, login, search
 from slipway_backend.api.state import Lifecycle, State
 from slipway_backend.database import (
+    Pool,
     check_connection_settings,
     check_embedding_set,
     check_schema,
@@ -30,6 +32,7 @@ from slipway_backend.files import FileStore
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
 from slipway_backend.queue import make_queue, open_queue
+from slipway_backend.replicas import Reads
 from slipway_backend.search import Searcher
 from slipway_backend.settings import Settings
 
@@ -41,6 +44,8 @@ answer at once; `GET /v1/documents/{document_id}` tells how far ingestion is. Ev
 problem+json (RFC 9457) and carries the id under which the logs know the request.
 """
 START_SECONDS = 30.0
+# Before the primary answers instead.
+REPLICA_SECONDS = 0.3
 
 
 def make_app(state: State) -> FastAPI:
@@ -94,7 +99,10 @@ async def started(
         ) from None
     embedder = await anyio.to_thread.run_sync(load, settings)
     pool = make_pool(conninfo, size=settings.database_pool)
-    async with pool, httpx.AsyncClient() as client:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(httpx.AsyncClient())
+        await stack.enter_async_context(pool)
+        reads = await _open_reads(stack, settings, pool, metrics)
         try:
             await pool.wait(START_SECONDS)
         except PoolTimeout:
@@ -115,9 +123,35 @@ async def started(
             metrics,
             lifecycle or Lifecycle(),
             pool,
+            reads,
             queue,
             files,
             embedder,
             searcher,
             answerer,
         )
+
+
+async def _open_reads(
+    stack: AsyncExitStack, settings: Settings, pool: Pool, metrics: Metrics
+) -> Reads:
+    """Open the replicas' pool, if there are replicas; a replica that is down stops no start."""
+    replica = None
+    if settings.database_replica_url:
+        replica = make_pool(
+            settings.database_replica_url,
+            size=settings.database_pool,
+            timeout=REPLICA_SECONDS,
+            for_reading=True,
+        )
+        await stack.enter_async_context(replica)
+    reads = Reads(pool, replica, metrics, lag_seconds=settings.replica_lag_seconds)
+    watching = asyncio.create_task(reads.watch())
+
+    async def stop_watching() -> None:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+    stack.push_async_callback(stop_watching)
+    return reads

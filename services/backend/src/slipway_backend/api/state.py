@@ -15,6 +15,7 @@ from slipway_backend.database import Pool
 from slipway_backend.embedding import Embedder
 from slipway_backend.files import FileStore
 from slipway_backend.metrics import Metrics
+from slipway_backend.replicas import Reads
 from slipway_backend.search import Searcher
 from slipway_backend.security import LoginThrottle
 from slipway_backend.settings import Settings
@@ -40,6 +41,7 @@ class State:
     metrics: Metrics
     lifecycle: Lifecycle
     pool: Pool
+    reads: Reads
     queue: procrastinate.App
     files: FileStore
     embedder: Embedder
