@@ -20,7 +20,7 @@ VECTOR_SETTINGS = {"hnsw.ef_search": "100", "hnsw.iterative_scan": "relaxed_orde
 TRANSIENT = (psycopg.OperationalError, PoolTimeout, psycopg.errors.ReadOnlySqlTransaction)
 
 
-def make_pool(conninfo: str, *, size: int, timeout: float = 1.0, for_reading: bool = False) -> Pool:
+def make_pool(conninfo: str, *, size: int, timeout: float = 0.8, for_reading: bool = False) -> Pool:
     """Return a closed pool; a caller waits at most ``timeout`` seconds for a connection.
 
     One that is ``for_reading`` may have connections to replicas, and can write nowhere.
@@ -33,6 +33,12 @@ def make_pool(conninfo: str, *, size: int, timeout: float = 1.0, for_reading: bo
     keywords: dict[str, Any] = {
         "row_factory": dict_row,
         "connect_timeout": 5,
+        # A server that vanished without a word, such as behind an unplugged cable, is one that is
+        # gone: milliseconds without an acknowledgement, seconds of silence, seconds, times.
+        "tcp_user_timeout": 700,
+        "keepalives_idle": 5,
+        "keepalives_interval": 1,
+        "keepalives_count": 3,
         "application_name": "slipway-backend",
         "options": options,
     }

@@ -102,6 +102,8 @@ async def started(
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(httpx.AsyncClient())
         await stack.enter_async_context(pool)
+        # Of its own, so that an instance that is busy is not taken for one that is not ready.
+        health_pool = await stack.enter_async_context(make_pool(conninfo, size=1))
         reads = await _open_reads(stack, settings, pool, metrics)
         try:
             await pool.wait(START_SECONDS)
@@ -123,6 +125,7 @@ async def started(
             metrics,
             lifecycle or Lifecycle(),
             pool,
+            health_pool,
             reads,
             queue,
             files,

@@ -41,6 +41,7 @@ class State:
     metrics: Metrics
     lifecycle: Lifecycle
     pool: Pool
+    health_pool: Pool
     reads: Reads
     queue: procrastinate.App
     files: FileStore

@@ -32,7 +32,7 @@ async def ready(response: Response, state: StateDependency) -> Health:
         response.status_code = 503
         return _health(state, "draining", "This instance is about to stop.")
     try:
-        async with state.pool.connection() as connection:
+        async with state.health_pool.connection() as connection:
             await compare_embedding_set(
                 connection, model=state.embedder.name, dimension=state.embedder.dimension
             )
@@ -61,7 +61,7 @@ async def _collect(state: State) -> None:
     counts = state.pool.get_stats()
     for name, key in POOL_STATES.items():
         figures.pool.labels("primary", name).set(counts.get(key, 0))
-    async with state.pool.connection() as connection:
+    async with state.health_pool.connection() as connection:
         cursor = await connection.execute(
             "SELECT status, count(*) AS number FROM documents GROUP BY status"
         )
