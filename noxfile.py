@@ -137,6 +137,15 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Speak nonsense to a real server as every role; every answer must be as its OpenAPI says."""
+    sync(session, "integration", *SOURCES)
+    env = {"SLIPWAY_MODEL_CACHE": model(session), "PYTHONPATH": str(ROOT / "tests")}
+    script = ("python", "tests/security/fuzz.py", *session.posargs)
+    session.run(*script, env=env, interrupt_timeout=PATIENCE)
+
+
+@nox.session(default=False)
 def e2e(session: nox.Session) -> None:
     """Deploy dev on this host's Docker engine, prove it from outside, take it down."""
     logging.getLogger("docker").setLevel(logging.WARNING)

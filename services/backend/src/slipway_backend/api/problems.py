@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from slipway_backend.api.models.common import ProblemDetails
 from slipway_backend.database import TRANSIENT
@@ -86,7 +87,10 @@ def add_problem_handlers(app: FastAPI) -> None:
         detail = f"{title}: {request.method} {request.url.path}"
         if error.detail and error.detail != title:
             detail = str(error.detail)
-        return problem_response(request, error.status_code, title, detail, headers=error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods(request))
+        return problem_response(request, error.status_code, title, detail, headers=headers)
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101  # nosec B101
@@ -132,8 +136,21 @@ def add_problem_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
+def _methods(request: Request) -> list[str]:
+    """What the path takes; the framework names only the methods of the first route that fits."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            found.update(getattr(route, "methods", None) or ())
+    return sorted(found)
+
+
 def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's description of the problems an operation may answer with."""
+    if 422 in statuses:
+        # A body that is no text at all fails before its fields can be looked at.
+        statuses = (400, *statuses)
     schema = ProblemDetails.model_json_schema()
     return {
         status: {
