@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -140,10 +139,12 @@ def wait_until_up(process: Process, url: str) -> None:
     """Wait until an address answers 200; raises RuntimeError with the log when it does not."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and process.popen.poll() is None:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+        try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 if answer.status == 200:
                     return
+        except OSError:
+            pass
         time.sleep(0.1)
     raise RuntimeError(f"{process.name} did not come up at {url}:\n{process.tail()}")
 

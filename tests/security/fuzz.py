@@ -140,7 +140,7 @@ def _figures(
         report.Result("whole run", round(seconds, 1), "s", "<= 240"),
     ]
     for role, outcome in outcomes.items():
-        note = ", ".join(
+        seen = ", ".join(
             f"{count} x {status}" for status, count in sorted(outcome.statuses.items())
         )
         figures.append(
@@ -149,7 +149,7 @@ def _figures(
                 int(outcome.failed),
                 "runs",
                 "== 0",
-                note=f"{outcome.cases} cases: {note}",
+                note=f"{outcome.cases} cases: {seen}",
             )
         )
     return figures
@@ -186,7 +186,9 @@ def _logged(server: Process) -> int:
 
 def _commit() -> str:
     command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match
 
 from slipway_backend.api.models.common import ProblemDetails
 from slipway_backend.database import TRANSIENT
@@ -87,9 +86,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         detail = f"{title}: {request.method} {request.url.path}"
         if error.detail and error.detail != title:
             detail = str(error.detail)
-        headers = dict(error.headers or {})
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(_methods(request))
+        headers = _headers(request, error)
         return problem_response(request, error.status_code, title, detail, headers=headers)
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
@@ -136,14 +133,15 @@ def add_problem_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
-def _methods(request: Request) -> list[str]:
-    """What the path takes; the framework names only the methods of the first route that fits."""
-    found: set[str] = set()
-    for route in request.app.routes:
-        match, _ = route.matches(request.scope)
-        if match is not Match.NONE:
-            found.update(getattr(route, "methods", None) or ())
-    return sorted(found)
+def _headers(request: Request, error: HTTPException) -> dict[str, str]:
+    """The error's headers; `Allow` names all that the path takes, not the first route's alone."""
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        template = getattr(request.scope.get("route"), "path", "")
+        taken = request.app.openapi()["paths"].get(template, {})
+        if taken:
+            headers["Allow"] = ", ".join(sorted(method.upper() for method in taken))
+    return headers
 
 
 def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
