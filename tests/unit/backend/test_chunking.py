@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -8,8 +9,12 @@ from slipway_backend.chunking import chunk_blocks, split_sentences
 from slipway_backend.parsing import Block
 
 
-def words(text: str) -> int:
-    return len(text.split())
+def words(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
+
+
+def characters(texts: Sequence[str]) -> list[int]:
+    return [len(text) for text in texts]
 
 
 def test_headings_are_kept_as_a_path_and_never_crossed() -> None:
@@ -74,7 +79,7 @@ def test_short_code_stays_whole_and_long_code_breaks_at_lines() -> None:
 
 
 def test_text_without_any_break_is_still_cut() -> None:
-    chunks = chunk_blocks([Block("text", "x" * 1000)], len, size=100, overlap=0)
+    chunks = chunk_blocks([Block("text", "x" * 1000)], characters, size=100, overlap=0)
     assert all(chunk.tokens <= 100 for chunk in chunks)
     assert "".join(chunk.text for chunk in chunks).replace(" ", "") == "x" * 1000
 

@@ -1,23 +1,31 @@
 """Cutting a document into passages that respect its structure.
 
 A passage never crosses a heading or a page; sentences, table rows and code lines stay whole unless
-a single one is larger than a passage may be. Consecutive passages of one section overlap.
+a single one is larger than a passage may be. Consecutive passages of one section overlap. A heading
+with nothing below it, such as the title of a slide, is a passage of its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from slipway_backend.parsing import Block, Kind
 
-CountTokens = Callable[[str], int]
+CountTokensMany = Callable[[Sequence[str]], Sequence[int]]
 
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"')\]»”]*\s+(?=[\"'(\[«“]?[A-Z0-9À-Þ])|\n+")
 HEADING_SEPARATOR = " > "
+HEADING_CHARACTERS = 500
 # A model may take a word of any length for one token, such as a picture written as text.
 CHARACTERS_PER_TOKEN = 20
+# Counting text by text costs more than the counting; larger batches were not faster.
+_BATCH = 4096
+_LINE_BREAKS_FROM = 60
+_TINY_CHARACTERS = 24
+_MERGED_CHARACTERS = 80
 
 
 @dataclass(frozen=True)
@@ -35,11 +43,21 @@ class Chunk:
         return f"{self.heading}\n{self.text}" if self.heading else self.text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Unit:
+    """What stays whole: a sentence, a table or a part of one, a piece of code."""
+
     text: str
     tokens: int
     kind: Kind
+
+
+@dataclass(slots=True)
+class _Heading:
+    level: int
+    text: str
+    page: int | None
+    used: bool = False
 
 
 def split_sentences(text: str) -> list[str]:
@@ -48,124 +66,215 @@ def split_sentences(text: str) -> list[str]:
 
 
 def chunk_blocks(
-    blocks: list[Block], count_tokens: CountTokens, *, size: int, overlap: int
+    blocks: Iterable[Block], count_tokens_many: CountTokensMany, *, size: int, overlap: int
 ) -> list[Chunk]:
-    """Return passages of at most about ``size`` tokens, overlapping by at most ``overlap``."""
+    """Return passages of at most ``size`` tokens, overlapping by at most ``overlap``.
 
-    def cost(text: str) -> int:
-        return max(count_tokens(text), len(text) // CHARACTERS_PER_TOKEN)
+    A passage's tokens are the sum of its parts'; a tokenizer that counts a joined text otherwise
+    may find a few more or less.
+    """
 
-    chunks: list[Chunk] = []
-    for heading, page, units in _sections(blocks, cost, size):
-        for text in _pack(units, size, overlap):
-            tokens = count_tokens(text)
-            chunks.append(Chunk(len(chunks), page, heading, text, tokens))
-    return chunks
+    def costs(texts: Sequence[str]) -> list[int]:
+        return [
+            max(tokens, len(text) // CHARACTERS_PER_TOKEN)
+            for text, tokens in zip(texts, count_tokens_many(texts), strict=True)
+        ]
+
+    pieces = [
+        (heading, page, text)
+        for heading, page, units in _sections(_Cutter(costs, size).cut(blocks))
+        for text in _pack(units, size, overlap)
+    ]
+    tokens = [
+        count
+        for batch in _batches(text for _, _, text in pieces)
+        for count in count_tokens_many(batch)
+    ]
+    return [
+        Chunk(position, page, heading, text, count)
+        for position, ((heading, page, text), count) in enumerate(zip(pieces, tokens, strict=True))
+    ]
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(texts)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
 
 
 def _sections(
-    blocks: list[Block], count_tokens: CountTokens, size: int
+    cut: Iterable[tuple[Block, list[_Unit]]],
 ) -> Iterator[tuple[str, int | None, list[_Unit]]]:
-    path: list[tuple[int, str]] = []
+    path: list[_Heading] = []
     units: list[_Unit] = []
     page: int | None = None
-    for block in blocks:
+    for block, block_units in cut:
         if units and (block.kind == "heading" or block.page != page):
-            yield _heading(path), page, units
+            yield _joined(path), page, units
             units = []
         page = block.page
         if block.kind == "heading":
-            path = [entry for entry in path if entry[0] < block.level]
-            path.append((block.level, block.text))
-        else:
-            units.extend(_units(block, count_tokens, size))
+            if path and block.level <= path[-1].level:
+                yield from _alone(path)
+            path = [entry for entry in path if entry.level < block.level]
+            path.append(_Heading(block.level, block.text[:HEADING_CHARACTERS], page))
+        if block_units:
+            units.extend(block_units)
+            for entry in path:
+                entry.used = True
     if units:
-        yield _heading(path), page, units
+        yield _joined(path), page, units
+    yield from _alone(path)
 
 
-def _heading(path: list[tuple[int, str]]) -> str:
-    return HEADING_SEPARATOR.join(text for _, text in path)[:500]
+def _alone(path: list[_Heading]) -> Iterator[tuple[str, int | None, list[_Unit]]]:
+    """The last heading as a passage of its own when nothing stands below it."""
+    if path and not path[-1].used:
+        yield _joined(path), path[-1].page, [_Unit(path[-1].text, 0, "heading")]
+        for entry in path:
+            entry.used = True
 
 
-def _units(block: Block, count_tokens: CountTokens, size: int) -> Iterator[_Unit]:
-    if block.kind == "text":
-        parts = _join_lines(split_sentences(block.text), block)
-    else:
-        whole = count_tokens(block.text)
-        if whole <= size:
-            yield _Unit(block.text, whole, block.kind)
-            return
-        parts = [line for line in block.text.split("\n") if line.strip()]
-        if block.kind == "table" and len(parts) > 2:
+def _joined(path: list[_Heading]) -> str:
+    return HEADING_SEPARATOR.join(entry.text for entry in path)[:HEADING_CHARACTERS]
+
+
+class _Cutter:
+    """Cuts blocks into units of at most ``size`` tokens, counting many texts at once."""
+
+    def __init__(self, costs: Callable[[Sequence[str]], list[int]], size: int) -> None:
+        self._costs = costs
+        self._size = size
+
+    def cut(self, blocks: Iterable[Block]) -> Iterator[tuple[Block, list[_Unit]]]:
+        """Yield every block with its units, in order."""
+        waiting: list[tuple[Block, list[str]]] = []
+        texts: list[str] = []
+        for block in _merged(blocks, min(_MERGED_CHARACTERS, self._size)):
+            parts = _parts(block)
+            waiting.append((block, parts))
+            texts.extend(parts)
+            if len(texts) >= _BATCH or len(waiting) >= _BATCH:
+                yield from self._counted(waiting, texts)
+                waiting, texts = [], []
+        yield from self._counted(waiting, texts)
+
+    def _counted(
+        self, waiting: list[tuple[Block, list[str]]], texts: list[str]
+    ) -> Iterator[tuple[Block, list[_Unit]]]:
+        costs = iter(self._costs(texts))
+        for block, parts in waiting:
+            units: list[_Unit] = []
+            for part in parts:
+                cost = next(costs)
+                if cost <= self._size:
+                    units.append(_Unit(part, cost, block.kind))
+                elif block.kind in ("table", "code"):
+                    units.extend(self._lines(part, block.kind))
+                else:
+                    units.extend(self._words(part, cost, block.kind))
+            yield block, units
+
+    def _lines(self, text: str, kind: Kind) -> Iterator[_Unit]:
+        lines = [line for line in text.split("\n") if line.strip()]
+        costs = self._costs(lines)
+        if kind == "table" and len(lines) > 1 and costs[0] * 2 <= self._size:
             # Every part of a long table repeats its first row, or its cells lose their meaning.
-            yield from _table(parts, count_tokens, size)
+            yield from self._rows(lines, costs)
             return
-    for part in parts:
-        yield from _fit(part, block.kind, count_tokens, size)
+        for line, cost in zip(lines, costs, strict=True):
+            yield from self._words(line, cost, kind)
+
+    def _rows(self, rows: list[str], costs: list[int]) -> Iterator[_Unit]:
+        head, head_cost = rows[0], costs[0]
+        group, tokens = [head], head_cost
+        for row, cost in zip(rows[1:], costs[1:], strict=True):
+            for unit in self._words(row, cost, "table", self._size - head_cost):
+                if len(group) > 1 and tokens + unit.tokens > self._size:
+                    yield _Unit("\n".join(group), tokens, "table")
+                    group, tokens = [head], head_cost
+                group.append(unit.text)
+                tokens += unit.tokens
+        yield _Unit("\n".join(group), tokens, "table")
+
+    def _words(
+        self, text: str, tokens: int, kind: Kind, size: int | None = None
+    ) -> Iterator[_Unit]:
+        """Yield the text whole, or in pieces of words when it alone is larger than a passage."""
+        limit = self._size if size is None else size
+        if tokens <= limit or len(text) == 1:
+            if text.strip():
+                yield _Unit(text, tokens, kind)
+            return
+        middle = text.rfind(" ", 1, len(text) // 2 + 1)
+        if middle < 0:
+            middle = text.find(" ", len(text) // 2)
+        if middle < 0:
+            middle = len(text) // 2
+        # The gap between two words is the only thing that a cut leaves out.
+        halves = [text[:middle], text[middle:].removeprefix(" ")]
+        for half, cost in zip(halves, self._costs(halves), strict=True):
+            yield from self._words(half, cost, kind, limit)
 
 
-def _join_lines(parts: list[str], block: Block) -> list[str]:
-    """Join the lines of a page's paragraph that are one sentence broken by the page's width."""
-    if block.page is None:
-        return parts
-    joined: list[str] = []
-    for part in parts:
-        if (
-            joined
-            and joined[-1][-1] not in ".!?:;…"
-            and (part[0].islower() or len(joined[-1]) > 60)
+def _merged(blocks: Iterable[Block], characters: int) -> Iterator[Block]:
+    """Join neighbouring tiny paragraphs: a million of one word each cost as much as long ones.
+
+    ``characters`` is at most the tokens of a passage, so that no joined text is larger than one.
+    """
+    tiny: list[str] = []
+    length = 0
+    page: int | None = None
+    for block in blocks:
+        joins = block.kind == "text" and len(block.text) <= _TINY_CHARACTERS
+        if tiny and (
+            not joins or block.page != page or length + len(block.text) + len(tiny) > characters
         ):
-            joined[-1] = f"{joined[-1]} {part}"
+            yield Block("text", " ".join(tiny), page=page)
+            tiny, length = [], 0
+        if joins:
+            tiny.append(block.text)
+            length += len(block.text)
+            page = block.page
         else:
-            joined.append(part)
-    return [sentence for part in joined for sentence in split_sentences(part)]
+            yield block
+    if tiny:
+        yield Block("text", " ".join(tiny), page=page)
 
 
-def _table(rows: list[str], count_tokens: CountTokens, size: int) -> Iterator[_Unit]:
-    head = rows[0]
-    group: list[str] = [head]
-    tokens = count_tokens(head)
-    for row in rows[1:]:
-        cost = count_tokens(row)
-        if len(group) > 1 and tokens + cost > size:
-            yield _Unit("\n".join(group), tokens, "table")
-            group, tokens = [head], count_tokens(head)
-        group.append(row)
-        tokens += cost
-    yield from _fit("\n".join(group), "table", count_tokens, size)
+def _parts(block: Block) -> list[str]:
+    if block.kind == "text":
+        return _join_lines(block) if block.page is not None else split_sentences(block.text)
+    if block.kind == "heading" and len(block.text) <= HEADING_CHARACTERS:
+        return []
+    return [block.text]
 
 
-def _fit(text: str, kind: Kind, count_tokens: CountTokens, size: int) -> Iterator[_Unit]:
-    """Yield the text whole, or in pieces of words when it alone is larger than a passage."""
-    tokens = count_tokens(text)
-    if tokens <= size:
-        yield _Unit(text, tokens, kind)
-        return
-    if " " in text:
-        words, joiner = text.split(" "), " "
-    else:
-        step = max(1, len(text) * size // (tokens * 2))
-        words, joiner = [text[at : at + step] for at in range(0, len(text), step)], ""
-    if len(words) == 1:
-        yield _Unit(text, tokens, kind)
-        return
-    middle = len(words) // 2
-    yield from _fit(joiner.join(words[:middle]), kind, count_tokens, size)
-    yield from _fit(joiner.join(words[middle:]), kind, count_tokens, size)
+def _join_lines(block: Block) -> list[str]:
+    """Join the lines of a page's paragraph that are one sentence broken by the page's width."""
+    joined: list[list[str]] = []
+    length = 0
+    for part in split_sentences(block.text):
+        open_end = joined and joined[-1][-1][-1] not in ".!?:;…"
+        if open_end and (part[0].islower() or length > _LINE_BREAKS_FROM):
+            joined[-1].append(part)
+            length += len(part) + 1
+        else:
+            joined.append([part])
+            length = len(part)
+    return [sentence for parts in joined for sentence in split_sentences(" ".join(parts))]
 
 
 def _pack(units: list[_Unit], size: int, overlap: int) -> Iterator[str]:
     current: list[_Unit] = []
     tokens = 0
-    fresh = False
     for unit in units:
         if current and tokens + unit.tokens > size:
             yield _text(current)
             current, tokens = _tail(current, min(overlap, size - unit.tokens))
         current.append(unit)
         tokens += unit.tokens
-        fresh = True
-    if current and fresh:
+    if current:
         yield _text(current)
 
 
@@ -183,7 +292,10 @@ def _tail(units: list[_Unit], overlap: int) -> tuple[list[_Unit], int]:
 
 def _text(units: list[_Unit]) -> str:
     parts: list[str] = []
+    before: Kind | None = None
     for unit in units:
-        separator = "" if not parts else " " if unit.kind == "text" else "\n"
-        parts.append(separator + unit.text)
+        if before is not None:
+            parts.append(" " if unit.kind == before == "text" else "\n")
+        parts.append(unit.text)
+        before = unit.kind
     return "".join(parts)

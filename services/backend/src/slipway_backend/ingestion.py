@@ -62,7 +62,7 @@ class Ingestion:
                 chunks = await anyio.to_thread.run_sync(
                     lambda: chunk_blocks(
                         parsed.blocks,
-                        self.embedder.count_tokens,
+                        self.embedder.count_tokens_many,
                         size=self.settings.chunk_tokens,
                         overlap=self.settings.chunk_overlap_tokens,
                     )

@@ -74,6 +74,11 @@ class BuiltinEmbedder:
         """Number of the model's tokens in the whole text, without the two special ones."""
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def count_tokens_many(self, texts: Sequence[str]) -> list[int]:
+        """`count_tokens` of every text, faster than one by one."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(encoding) for encoding in encodings]
+
     def _tokens(self, text: str) -> list[int]:
         tokens = self._tokenizer.encode(text).ids
         if len(tokens) <= self._maximum_tokens:

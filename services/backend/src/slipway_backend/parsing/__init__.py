@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 CELL_SEPARATOR = " | "
 Kind = Literal["heading", "text", "table", "code"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Block:
     """One piece of a document that belongs together.
 
-    ``level`` is 1 to 6 for headings and 0 otherwise; ``page`` counts from 1 where pages exist.
-    A table's rows are lines whose cells are separated by ``CELL_SEPARATOR``.
+    ``level`` is 1 or more for headings (1 to 6 in one file, deeper inside archives) and 0
+    otherwise; ``page`` counts from 1 where pages, slides or sheets exist. A table's rows are lines
+    whose cells are separated by ``CELL_SEPARATOR``.
     """
 
     kind: Kind
@@ -33,12 +34,14 @@ class Parsed:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the way between processes."""
-        return asdict(self)
+        # Rows instead of one mapping per block: a document may have a million of them.
+        rows = [(block.kind, block.text, block.level, block.page) for block in self.blocks]
+        return {"media_type": self.media_type, "pages": self.pages, "blocks": rows}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Parsed:
         """Read back what ``to_json`` made."""
-        blocks = [Block(**block) for block in value["blocks"]]
+        blocks = [Block(*row) for row in value["blocks"]]
         return cls(media_type=value["media_type"], blocks=blocks, pages=value["pages"])
 
 
