@@ -69,10 +69,21 @@ class Settings(BaseSettings):
     chunk_overlap_tokens: int = Field(40, ge=0)
     relevance_floor: float = Field(0.3, ge=-1, le=1, description="least cosine of a useful passage")
 
-    llm_base_url: str = ""
-    llm_model: str = ""
+    llm_base_url: str = Field("", description="an OpenAI-compatible server, with its /v1")
+    llm_model: str = Field("", description="the model's name on that server")
     llm_api_key: str = ""
-    llm_seconds: float = Field(60.0, gt=0)
+    llm_connect_seconds: float = Field(5.0, gt=0, le=60)
+    llm_first_token_seconds: float = Field(
+        60.0, gt=0, description="longest silence before the first token and between two"
+    )
+    llm_seconds: float = Field(120.0, gt=0, description="wall clock per answer")
+    llm_max_tokens: int = Field(1024, ge=1, description="length of an answer")
+    ollama_base_url: str = Field("", description="instead of LLM_BASE_URL; LLM_MODEL is pulled")
+    ollama_keep_alive: str = Field("24h", description="how long Ollama keeps the model loaded")
+    history_tokens: int = Field(1000, ge=0, description="of earlier turns that a model is shown")
+    condense_questions: bool = Field(
+        True, description="have the model turn a follow-up into a query of its own"
+    )
 
     def require_database(self) -> str:
         """Return DATABASE_URL; raise StartRefused when it is not set."""
@@ -101,6 +112,29 @@ class Settings(BaseSettings):
                 "make one with `openssl rand -base64 18`."
             )
         return self.admin_password
+
+    def require_language_model(self) -> str:
+        """Return the base URL of the language model, empty without one.
+
+        Raises StartRefused when address and model do not come together.
+        """
+        if self.llm_base_url and self.ollama_base_url:
+            raise StartRefused(
+                "LLM_BASE_URL and OLLAMA_BASE_URL are both set: keep the one whose model shall "
+                "answer."
+            )
+        given = self.llm_base_url or self.ollama_base_url
+        if not given:
+            return ""
+        name = "LLM_BASE_URL" if self.llm_base_url else "OLLAMA_BASE_URL"
+        if not self.llm_model:
+            raise StartRefused(
+                f"{name} is set but LLM_MODEL is not: name the model that shall answer."
+            )
+        if not given.startswith(("http://", "https://")):
+            raise StartRefused(f"{name} is no address: it begins with http:// or https://.")
+        given = given.rstrip("/")
+        return given if self.llm_base_url else f"{given}/v1"
 
 
 def load_settings(secrets_directory: Path = SECRETS_DIRECTORY) -> Settings:

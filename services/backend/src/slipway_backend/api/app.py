@@ -16,7 +16,7 @@ from slipway_backend.answers import Answerer
 from slipway_backend.api.limits import Limits
 from slipway_backend.api.middleware import RequestContext
 from slipway_backend.api.problems import add_problem_handlers
-from slipway_backend.api.routes import documents, health, login, search
+from slipway_backend.api.routes import chat, documents, health, login, models, query, search
 from slipway_backend.api.state import Lifecycle, State
 from slipway_backend.database import (
     Pool,
@@ -29,6 +29,7 @@ from slipway_backend.embedding import Embedder
 from slipway_backend.embedding.provider import load_embedder
 from slipway_backend.errors import StartRefused
 from slipway_backend.files import FileStore
+from slipway_backend.llm import LanguageModel
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
 from slipway_backend.queue import make_queue, open_queue
@@ -68,7 +69,7 @@ def make_app(state: State) -> FastAPI:
         lifecycle=state.lifecycle,
     )
     add_problem_handlers(app)
-    for routes in (login, documents, search, health):
+    for routes in (login, documents, search, query, chat, models, health):
         app.include_router(routes.router)
     return app
 
@@ -85,6 +86,7 @@ async def started(
     Raises StartRefused when the process cannot work as configured.
     """
     settings.require_jwt_secret()
+    with_model = bool(settings.require_language_model())
     conninfo = settings.require_database()
     metrics = Metrics(settings.monitoring)
     metrics.build.labels(
@@ -118,7 +120,8 @@ async def started(
         queue = make_queue()
         await open_queue(queue, pool)
         searcher = Searcher(pool, embedder, metrics)
-        answerer = Answerer(settings, searcher, metrics, client)
+        model = LanguageModel(settings, metrics, client) if with_model else None
+        answerer = Answerer(settings, searcher, metrics, model, embedder.count_tokens)
         get_logger().info("ready", model=embedder.name, mode=answerer.mode)
         yield State(
             settings,

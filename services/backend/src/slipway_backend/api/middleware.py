@@ -19,6 +19,9 @@ from slipway_backend.metrics import Metrics
 
 # A question of the longest kind, every character escaped, fits.
 MAX_BODY_BYTES = 64 * 1024
+# These bring a conversation along.
+MAX_CONVERSATION_BYTES = 1024 * 1024
+CONVERSATIONS = ("/v1/query", "/v1/chat/completions")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -95,15 +98,16 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
     if scope["path"].startswith("/v1/documents"):
         return receive
     received = 0
+    most = MAX_CONVERSATION_BYTES if scope["path"] in CONVERSATIONS else MAX_BODY_BYTES
 
     async def receive_bounded() -> Message:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:
+        if received > most:
             raise HTTPException(
                 413,
-                f"The request's body is larger than the {MAX_BODY_BYTES} bytes accepted here.",
+                f"The request's body is larger than the {most} bytes accepted here.",
                 {"Connection": "close"},
             )
         return message

@@ -21,6 +21,8 @@ from slipway_backend.logs import get_logger
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "5"
+# Clients of OpenAI's interface look for the member `error` and for nothing else.
+OPENAI_PATHS = ("/v1/chat/", "/v1/models", "/v1/embeddings")
 
 
 def problem_response(
@@ -33,16 +35,37 @@ def problem_response(
     extensions: Mapping[str, object] | None = None,
 ) -> JSONResponse:
     """Return a problem+json answer that carries the request's id."""
+    problem = Problem(status, title, detail, extensions=extensions)
+    content = problem_content(request, problem)
+    return JSONResponse(content, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def problem_content(request: Request, problem: Problem) -> dict[str, object]:
+    """The members of a problem; for OpenAI's clients with theirs."""
     content: dict[str, object] = {
         "type": "about:blank",
-        "title": title,
-        "status": status,
-        "detail": detail,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
         "instance": request.url.path,
         "request_id": request.scope.get("request_id"),
-        **(extensions or {}),
+        **problem.extensions,
     }
-    return JSONResponse(content, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    if request.url.path.startswith(OPENAI_PATHS):
+        content["error"] = {
+            "message": problem.detail,
+            "type": _openai_type(problem.status),
+            "code": problem.extensions.get("cause"),
+            "param": problem.extensions.get("param"),
+        }
+    return content
+
+
+def _openai_type(status: int) -> str:
+    if status >= 500:
+        return "server_error"
+    kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+    return kinds.get(status, "invalid_request_error")
 
 
 def database_problem() -> Problem:
@@ -57,9 +80,23 @@ def database_problem() -> Problem:
 
 def failure(request: Request, error: Exception) -> JSONResponse:
     """Log an unexpected failure and return a 500 problem that tells nothing of it."""
+    problem = _internal(error)
+    return problem_response(request, problem.status, problem.title, problem.detail)
+
+
+def as_problem(error: Exception) -> Problem:
+    """What a failure is told as where it is too late for a status, in the middle of a stream."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, TRANSIENT):
+        get_logger().error("database_unavailable", cause=type(error).__name__)
+        return database_problem()
+    return _internal(error)
+
+
+def _internal(error: Exception) -> Problem:
     get_logger().error("request_failed", cause=type(error).__name__, exc_info=error)
-    return problem_response(
-        request,
+    return Problem(
         500,
         "Internal error",
         "The request failed inside the service; its log says why under this request id.",
