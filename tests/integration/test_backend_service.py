@@ -104,7 +104,7 @@ async def test_a_failure_inside_keeps_its_id_and_its_cause_to_the_log(
 
 
 async def test_a_body_that_no_question_needs_is_refused_before_it_is_held(instance: Any) -> None:
-    for path in ("/v1/login", "/v1/query"):
+    for path in ("/v1/login", "/v1/search"):
         response = await instance.client.post(path, content=b" " * 70_000)
         assert (response.status_code, response.json()["status"]) == (413, 413)
     longest = {"query": "\N{PERSON FROWNING}" * 4000}
