@@ -132,10 +132,15 @@ def _documents(http: httpx.Client) -> Iterator[Mapping[str, Any]]:
 
 
 def _upload(http: httpx.Client, path: Path) -> str:
-    # A key of its own: users who hold the same document must not make the proof find theirs.
-    headers = {"idempotency-key": f"proof-{secrets.token_hex(16)}"}
+    # A source of its own: users who hold the same document must not make the proof find theirs.
+    mark = secrets.token_hex(16)
     with path.open("rb") as stream:
-        answer = http.post("/v1/documents", files={"file": (path.name, stream)}, headers=headers)
+        answer = http.post(
+            "/v1/documents",
+            params={"source": f"proof/{mark}/{path.name}"},
+            files={"file": (path.name, stream)},
+            headers={"idempotency-key": f"proof-{mark}"},
+        )
     if answer.status_code != httpx.codes.ACCEPTED:
         raise _failed(f"upload {path.name}", answer)
     return str(answer.json()["id"])

@@ -23,7 +23,13 @@ from slipway_backend.embedding.builtin import BuiltinEmbedder
 from slipway_backend.embedding.model import build_model
 from slipway_backend.ingestion import Ingestion
 from slipway_backend.migrate import migrate
-from slipway_backend.queue import QUEUE, add_ingestion, make_queue, open_queue
+from slipway_backend.queue import (
+    LANES,
+    add_ingestion,
+    make_queue,
+    open_queue,
+    queues_of,
+)
 from slipway_backend.settings import Settings
 
 PASSWORD = "an admin password for tests"
@@ -147,7 +153,7 @@ class Instance:
         )
         await open_queue(queue, state.pool)
         await queue.run_worker_async(
-            queues=[QUEUE],
+            queues=[name for lane in LANES for name in queues_of(lane)],
             wait=False,
             install_signal_handlers=False,
             listen_notify=False,

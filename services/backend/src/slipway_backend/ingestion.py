@@ -1,18 +1,22 @@
-"""One document from file to searchable passages. Safe to run again at any time, from the start."""
+"""One version of a document from file to searchable passages.
+
+Safe to run again at any time, from the start. Superseded and deleted versions end quietly.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
+import anyio
 import anyio.to_thread
 import numpy
 from numpy.typing import NDArray
 
-from slipway_backend import documents
+from slipway_backend import contents, versions
 from slipway_backend.chunking import Chunk, chunk_blocks
 from slipway_backend.database import Pool, compare_embedding_set
 from slipway_backend.embedding import Embedder
@@ -20,11 +24,35 @@ from slipway_backend.errors import DocumentError
 from slipway_backend.files import FileStore
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
-from slipway_backend.parsing import Limits
+from slipway_backend.parsing import Limits, Parsed
 from slipway_backend.parsing.sandbox import parse
+from slipway_backend.progress import Progress
 from slipway_backend.settings import Settings
+from slipway_backend.versions import Passages, Superseded, Version
 
 EMBEDDING_BATCH = 32
+CORES = os.cpu_count() or 1
+
+
+class TooSlowForLane(Exception):
+    """A small document takes longer than small ones may: it belongs into the large lane."""
+
+    def __init__(self, version: Version) -> None:
+        super().__init__()
+        self.version = version
+
+
+@dataclass(frozen=True)
+class Target:
+    """An embedding set that passages are written for, with the embedder of its vectors."""
+
+    id: int
+    embedder: Embedder
+
+
+def _one_per_core() -> anyio.CapacityLimiter:
+    # Each call computes in its own thread; its waiting line serves the documents in turn.
+    return anyio.CapacityLimiter(CORES)
 
 
 @dataclass(frozen=True)
@@ -36,82 +64,134 @@ class Ingestion:
     files: FileStore
     embedder: Embedder
     metrics: Metrics
+    embedding: anyio.CapacityLimiter = field(default_factory=_one_per_core)
 
-    async def run(self, document_id: UUID) -> None:
-        """Parse, chunk, embed and store one document.
+    async def run(
+        self, document_id: UUID, number: int | None = None, *, small: bool = False
+    ) -> None:
+        """Parse, chunk, embed and serve one version of a document; the newest by default.
 
-        A document that cannot be read ends as failed with its reason. Other failures are raised,
-        for the queue to try again.
+        A document that cannot be read ends as failed with its reason. Raises TooSlowForLane for a
+        ``small`` one that is not; other failures are raised for the queue to try again.
         """
-        log = get_logger()
-        async with self.pool.connection() as connection:
-            document = await documents.find(connection, document_id)
-            if document is None:
-                log.info("document_gone", document_id=str(document_id))
-                return
-            await documents.set_status(connection, document_id, "processing")
-        started = time.monotonic()
-        path = self.files.path(document.sha256)
-        if not path.exists():
-            # Not the document's fault: a volume may be missing or still on its way.
-            raise FileNotFoundError(path)
         try:
-            with self._timed("parse"):
-                parsed = await parse(path, document.filename, self._limits())
-            with self._timed("chunk"):
-                chunks = await anyio.to_thread.run_sync(
-                    lambda: chunk_blocks(
-                        parsed.blocks,
-                        self.embedder.count_tokens_many,
-                        size=self.settings.chunk_tokens,
-                        overlap=self.settings.chunk_overlap_tokens,
-                    )
-                )
-            with self._timed("embed"):
-                vectors = await self._embed(chunks)
+            async with self.pool.connection() as connection:
+                if number is None:
+                    number = await versions.newest_version(connection, document_id)
+                version = await versions.begin(connection, document_id, number)
+            await self._ingest(version, small=small)
+        except Superseded:
+            self.metrics.ingested.labels("gone").inc()
+            get_logger().info("document_gone", document_id=str(document_id), version=number)
         except DocumentError as error:
-            await self.give_up(document_id, str(error))
-            return
-        with self._timed("store"):
-            async with self.pool.connection() as connection, connection.transaction():
-                await compare_embedding_set(
-                    connection,
-                    model=self.embedder.name,
-                    dimension=self.embedder.dimension,
-                    hold=True,
-                )
-                stored = await documents.replace_chunks(
-                    connection,
-                    document_id,
-                    media_type=parsed.media_type,
-                    pages=parsed.pages,
-                    chunks=chunks,
-                    vectors=vectors,
-                )
-        self.metrics.ingested.labels("ready" if stored else "gone").inc()
-        log.info(
-            "document_ready" if stored else "document_gone",
-            document_id=str(document_id),
+            await self.give_up(document_id, number, str(error))
+
+    async def _ingest(self, version: Version, *, small: bool) -> None:
+        started = time.monotonic()
+        progress = Progress(self.pool, version, self.metrics)
+        targets = self._targets()
+        async with progress.stage("parse"):
+            parsed = await self._parse(version, small=small)
+        async with progress.stage("chunk"):
+            chunks = await anyio.to_thread.run_sync(self._chunk, parsed, targets[0].embedder)
+        progress.found(pages=parsed.pages, chunks=len(chunks) * len(targets))
+        async with progress.stage("embed"):
+            vectors = {each.id: await self._embed(each, chunks, progress) for each in targets}
+        passages = Passages(
+            parsed.media_type, parsed.pages, getattr(parsed, "language", None), chunks, vectors
+        )
+        async with progress.stage("store"):
+            replaced = await self._serve(version, passages, targets, progress)
+        self.metrics.ingested.labels("ready").inc()
+        get_logger().info(
+            "document_ready",
+            document_id=str(version.document_id),
+            version=version.version,
             chunks=len(chunks),
             pages=parsed.pages,
             seconds=round(time.monotonic() - started, 3),
         )
+        if replaced is not None and replaced != version.sha256:
+            async with self.pool.connection() as connection:
+                await contents.remove_unused(connection, self.files, [replaced])
 
-    async def give_up(self, document_id: UUID, reason: str) -> None:
-        """Mark a document as failed with its reason, unless it was deleted meanwhile."""
-        async with self.pool.connection() as connection:
-            if not await documents.fail(connection, document_id, reason):
-                get_logger().info("document_gone", document_id=str(document_id))
-                return
+    async def give_up(self, document_id: UUID, number: int | None, reason: str) -> None:
+        """Mark a version as failed with its reason, unless it was deleted or superseded."""
+        try:
+            async with self.pool.connection() as connection:
+                if number is None:
+                    number = await versions.newest_version(connection, document_id)
+                await versions.fail(connection, document_id, number, reason)
+        except Superseded:
+            get_logger().info("document_gone", document_id=str(document_id), version=number)
+            return
         self.metrics.ingested.labels("failed").inc()
-        get_logger().warning("document_failed", document_id=str(document_id), reason=reason)
+        get_logger().warning(
+            "document_failed", document_id=str(document_id), version=number, reason=reason
+        )
 
-    async def _embed(self, chunks: list[Chunk]) -> NDArray[numpy.float32]:
-        batches = []
-        for start in range(0, len(chunks), EMBEDDING_BATCH):
+    def _targets(self) -> list[Target]:
+        """The sets to write passages for, the served one first."""
+        return [Target(1, self.embedder)]
+
+    async def _parse(self, version: Version, *, small: bool) -> Parsed:
+        path = self.files.path(version.sha256)
+        if not path.exists():
+            # Not the document's fault: a volume may be missing or still on its way.
+            raise FileNotFoundError(path)
+        patience = self.settings.small_parser_seconds if small else None
+        try:
+            async with asyncio.timeout(patience):
+                return await parse(path, version.filename, self._limits())
+        except TimeoutError:
+            raise TooSlowForLane(version) from None
+
+    def _chunk(self, parsed: Parsed, embedder: Embedder) -> list[Chunk]:
+        return chunk_blocks(
+            parsed.blocks,
+            embedder.count_tokens_many,
+            size=self.settings.chunk_tokens,
+            overlap=self.settings.chunk_overlap_tokens,
+        )
+
+    async def _embed(
+        self, target: Target, chunks: list[Chunk], progress: Progress
+    ) -> NDArray[numpy.float32]:
+        """Return one vector per passage; one document keeps at most one batch per core waiting."""
+        vectors = numpy.empty((len(chunks), target.embedder.dimension), dtype=numpy.float32)
+
+        async def embed(start: int) -> int:
             texts = [chunk.text_to_embed() for chunk in chunks[start : start + EMBEDDING_BATCH]]
-            batches.append(await anyio.to_thread.run_sync(self.embedder.embed, texts))
-        return numpy.concatenate(batches)
+            vectors[start : start + len(texts)] = await anyio.to_thread.run_sync(
+                target.embedder.embed, texts, limiter=self.embedding
+            )
+            return len(texts)
+
+        starts = iter(range(0, len(chunks), EMBEDDING_BATCH))
+        waiting: set[asyncio.Task[int]] = set()
+        try:
+            while True:
+                while len(waiting) < CORES and (start := next(starts, None)) is not None:
+                    waiting.add(asyncio.create_task(embed(start)))
+                if not waiting:
+                    return vectors
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                await progress.embedded(sum(task.result() for task in done))
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def _serve(
+        self, version: Version, passages: Passages, targets: list[Target], progress: Progress
+    ) -> str | None:
+        """Put the passages in place in one transaction that holds the embedding sets."""
+        async with self.pool.connection() as connection, connection.transaction():
+            served = targets[0].embedder
+            await compare_embedding_set(
+                connection, model=served.name, dimension=served.dimension, hold=True
+            )
+            return await versions.serve(connection, version, passages, progress.figures())
 
     def _limits(self) -> Limits:
         return Limits(
@@ -121,8 +201,3 @@ class Ingestion:
             pages=self.settings.max_pages,
             text_characters=self.settings.max_text_characters,
         )
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        with self.metrics.stage_seconds.labels(stage).time():
-            yield

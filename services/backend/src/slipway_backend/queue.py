@@ -1,8 +1,12 @@
-"""The job queue in PostgreSQL: how a job is put in, and what runs it."""
+"""The job queue in PostgreSQL: how a job is put in, and what runs it.
+
+Small and large documents wait in lanes of their own, so that a huge or hostile one holds up nobody.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 from uuid import UUID
 
 import procrastinate
@@ -10,12 +14,19 @@ import structlog
 from procrastinate import JobContext, RetryDecision
 from procrastinate.jobs import Job
 
+from slipway_backend import versions
 from slipway_backend.database import Connection, Pool
-from slipway_backend.ingestion import Ingestion
+from slipway_backend.ingestion import Ingestion, TooSlowForLane
 from slipway_backend.logs import get_logger
+from slipway_backend.settings import Settings
 
-QUEUE = "ingestion"
-TASK = "ingest"
+Lane = Literal["small", "large"]
+LANES: tuple[Lane, ...] = ("small", "large")
+QUEUES: dict[Lane, str] = {"small": "ingestion-small", "large": "ingestion-large"}
+TASK = "ingest_version"
+# What the release before puts in. Its own workers must not take jobs that name versions.
+EARLIER_QUEUE = "ingestion"
+EARLIER_TASK = "ingest"
 GAVE_UP = (
     "Ingestion was tried {attempts} times and did not finish; "
     "the worker's log of this document says why."
@@ -40,13 +51,29 @@ class _Retry(procrastinate.BaseRetryStrategy):
         return RetryDecision(retry_in={"seconds": 3 ** (job.attempts + 1)})
 
 
+def choose_lane(settings: Settings, size: int) -> Lane:
+    """The lane of a file of ``size`` bytes."""
+    return "small" if size <= settings.small_document_bytes else "large"
+
+
+def queues_of(lane: Lane) -> list[str]:
+    """The queues that a lane's workers empty; small jobs include those of the release before."""
+    return [QUEUES[lane], EARLIER_QUEUE] if lane == "small" else [QUEUES[lane]]
+
+
 async def defer_ingestion(
-    queue: procrastinate.App, connection: Connection, document_id: UUID, request_id: str
-) -> None:
-    """Put an ingestion job into the queue as part of the connection's transaction."""
-    await queue.configure_task(
-        TASK, queue=QUEUE, lock=f"document:{document_id}", connection=connection
-    ).defer_async(document_id=str(document_id), request_id=request_id)
+    queue: procrastinate.App,
+    connection: Connection,
+    document_id: UUID,
+    version: int,
+    *,
+    lane: Lane,
+    request_id: str,
+) -> int:
+    """Put an ingestion job in as part of the connection's transaction; return the job's number."""
+    return await queue.configure_task(
+        TASK, queue=QUEUES[lane], lock=f"document:{document_id}:{version}", connection=connection
+    ).defer_async(document_id=str(document_id), version=version, request_id=request_id)
 
 
 def make_queue() -> procrastinate.App:
@@ -63,21 +90,25 @@ def add_ingestion(queue: procrastinate.App, ingestion: Ingestion) -> None:
     """Teach the queue how to ingest, with the worker's own parts bound to it."""
     attempts = ingestion.settings.ingest_attempts
 
-    async def ingest(context: JobContext, document_id: str, request_id: str) -> None:
+    async def ingest_version(
+        context: JobContext, document_id: str, request_id: str, version: int | None = None
+    ) -> None:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         job = context.job
-        log = get_logger()
+        identity = UUID(document_id)
         if job.attempts >= attempts:
             # Only a job that keeps ending its worker comes here; the rest is counted below.
-            await ingestion.give_up(UUID(document_id), GAVE_UP.format(attempts=job.attempts))
+            await ingestion.give_up(identity, version, GAVE_UP.format(attempts=job.attempts))
             return
         try:
-            await ingestion.run(UUID(document_id))
+            await ingestion.run(identity, version, small=job.queue == QUEUES["small"])
+        except TooSlowForLane as slow:
+            await _change_lane(queue, ingestion.pool, slow.version, request_id)
         except asyncio.CancelledError:
-            log.warning("ingestion_interrupted", document_id=document_id)
+            get_logger().warning("ingestion_interrupted", document_id=document_id)
             raise Interrupted from None
         except Exception as error:
-            log.exception(
+            get_logger().exception(
                 "ingestion_failed",
                 document_id=document_id,
                 attempt=job.attempts + 1,
@@ -86,11 +117,37 @@ def add_ingestion(queue: procrastinate.App, ingestion: Ingestion) -> None:
             )
             if job.attempts + 1 < attempts:
                 raise
-            await ingestion.give_up(UUID(document_id), GAVE_UP.format(attempts=attempts))
+            await ingestion.give_up(identity, version, GAVE_UP.format(attempts=attempts))
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
 
-    queue.task(name=TASK, queue=QUEUE, retry=_Retry(attempts), pass_context=True)(ingest)
+    retry = _Retry(attempts)
+    queue.task(name=TASK, queue=QUEUES["small"], retry=retry, pass_context=True)(ingest_version)
+
+    async def ingest(context: JobContext, document_id: str, request_id: str) -> None:
+        await ingest_version(context, document_id, request_id)
+
+    queue.task(name=EARLIER_TASK, queue=EARLIER_QUEUE, retry=retry, pass_context=True)(ingest)
+
+
+async def _change_lane(
+    queue: procrastinate.App, pool: Pool, version: versions.Version, request_id: str
+) -> None:
+    """Give a document that is slow to parse to the large lane, where others do not wait for it."""
+    try:
+        async with pool.connection() as connection, connection.transaction():
+            job = await defer_ingestion(
+                queue,
+                connection,
+                version.document_id,
+                version.version,
+                lane="large",
+                request_id=request_id,
+            )
+            await versions.queue_again(connection, version, job)
+    except versions.Superseded:
+        return
+    get_logger().info("document_changed_lane", document_id=str(version.document_id))
 
 
 async def requeue_stalled(queue: procrastinate.App, seconds: float) -> int:

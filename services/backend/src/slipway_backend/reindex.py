@@ -8,7 +8,7 @@ from slipway_backend.database import check_schema, make_pool
 from slipway_backend.embedding import Embedder
 from slipway_backend.errors import StartRefused
 from slipway_backend.logs import get_logger
-from slipway_backend.queue import defer_ingestion, make_queue, open_queue
+from slipway_backend.queue import choose_lane, defer_ingestion, make_queue, open_queue
 from slipway_backend.settings import Settings
 
 DIMENSION = 384
@@ -39,12 +39,19 @@ async def reindex(settings: Settings, embedder: Embedder) -> int:
             )
             cursor = await connection.execute(
                 "UPDATE documents SET status = 'queued', error = NULL, chunks = 0,"
-                " updated_at = now() RETURNING id"
+                " updated_at = now() RETURNING id, version, bytes"
             )
             rows = await cursor.fetchall()
             await connection.execute("DELETE FROM chunks")
             for row in rows:
-                await defer_ingestion(queue, connection, row["id"], "reindex")
+                await defer_ingestion(
+                    queue,
+                    connection,
+                    row["id"],
+                    row["version"],
+                    lane=choose_lane(settings, row["bytes"]),
+                    request_id="reindex",
+                )
     get_logger().info("reindex_queued", documents=len(rows), model=embedder.name)
     return len(rows)
 

@@ -65,6 +65,23 @@ class Settings(BaseSettings):
     worker_heartbeat_file: Path = Path("/tmp/slipway-worker.heartbeat")  # noqa: S108  # nosec B108
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="0 switches it off")
 
+    small_document_bytes: int = Field(
+        1024 * 1024, ge=0, description="larger uploads are ingested in a lane of their own"
+    )
+    small_parser_seconds: float = Field(
+        20.0, gt=0, description="wall clock after which a small document moves to the large lane"
+    )
+    small_jobs: int = Field(2, ge=1, le=64, description="small documents in work at once")
+    large_jobs: int = Field(1, ge=1, le=64, description="large documents in work at once")
+    max_unfinished_per_user: int = Field(
+        1000, ge=1, description="documents of one user that wait or are in work; more get 429"
+    )
+    max_unfinished: int = Field(
+        20_000, ge=1, description="documents that wait or are in work; more get 503"
+    )
+    max_metadata_bytes: int = Field(8192, ge=2, description="of a document's metadata as JSON")
+    max_event_streams: int = Field(100, ge=1, description="event streams per process")
+
     chunk_tokens: int = Field(200, ge=16)
     chunk_overlap_tokens: int = Field(40, ge=0)
     relevance_floor: float = Field(0.3, ge=-1, le=1, description="least cosine of a useful passage")

@@ -6,7 +6,7 @@ import time
 
 import anyio.to_thread
 
-from slipway_backend import documents
+from slipway_backend import contents
 from slipway_backend.database import Pool
 from slipway_backend.files import FileStore
 from slipway_backend.logs import get_logger
@@ -24,16 +24,10 @@ async def sweep(pool: Pool, files: FileStore, *, age_seconds: float = ORPHAN_SEC
     removed = await anyio.to_thread.run_sync(files.forget_uploads_before, moment)
     kept = await anyio.to_thread.run_sync(files.kept_before, moment)
     async with pool.connection() as connection:
-        orphans: list[str] = []
-        if kept and await documents.count(connection):
+        if kept and await contents.any_document(connection):
             for start in range(0, len(kept), BATCH):
-                orphans += await documents.unused(connection, kept[start : start + BATCH])
-        for sha256 in orphans:
-            async with connection.transaction():
-                await documents.lock_content(connection, sha256)
-                if not await documents.content_is_used(connection, sha256):
-                    await anyio.to_thread.run_sync(files.remove, sha256)
-                    removed += 1
+                orphans = await contents.unused(connection, kept[start : start + BATCH])
+                removed += await contents.remove_unused(connection, files, orphans)
     if removed:
         get_logger().warning("orphaned_files_removed", files=removed)
     return removed

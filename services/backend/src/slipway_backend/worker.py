@@ -24,7 +24,15 @@ from slipway_backend.files import FileStore
 from slipway_backend.ingestion import Ingestion
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
-from slipway_backend.queue import QUEUE, add_ingestion, make_queue, open_queue, requeue_stalled
+from slipway_backend.queue import (
+    LANES,
+    Lane,
+    add_ingestion,
+    make_queue,
+    open_queue,
+    queues_of,
+    requeue_stalled,
+)
 from slipway_backend.settings import Settings
 from slipway_backend.sweep import sweep
 
@@ -83,22 +91,11 @@ async def _work(ingestion: Ingestion, pool: Pool, settings: Settings, stop: asyn
     queue = make_queue()
     add_ingestion(queue, ingestion)
     await open_queue(queue, pool)
-    work = asyncio.create_task(
-        queue.run_worker_async(
-            queues=[QUEUE],
-            concurrency=1,
-            name="slipway",
-            delete_jobs="successful",
-            install_signal_handlers=False,
-            shutdown_graceful_timeout=SHUTDOWN_SECONDS,
-            update_heartbeat_interval=_pause(settings),
-            stalled_worker_timeout=settings.stalled_seconds,
-        )
-    )
+    lanes = [asyncio.create_task(_run_lane(queue, lane, settings)) for lane in LANES]
     beat = asyncio.create_task(_beat(queue, ingestion))
     sweeping = asyncio.create_task(_sweep(ingestion))
     stopping = asyncio.create_task(stop.wait())
-    tasks = (work, beat, sweeping, stopping)
+    tasks = (*lanes, beat, sweeping, stopping)
     get_logger().info("worker_ready")
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -109,6 +106,19 @@ async def _work(ingestion: Ingestion, pool: Pool, settings: Settings, stop: asyn
     for result in results:
         if isinstance(result, Exception):
             raise result
+
+
+async def _run_lane(queue: procrastinate.App, lane: Lane, settings: Settings) -> None:
+    await queue.run_worker_async(
+        queues=queues_of(lane),
+        concurrency=settings.small_jobs if lane == "small" else settings.large_jobs,
+        name=f"slipway-{lane}",
+        delete_jobs="successful",
+        install_signal_handlers=False,
+        shutdown_graceful_timeout=SHUTDOWN_SECONDS,
+        update_heartbeat_interval=_pause(settings),
+        stalled_worker_timeout=settings.stalled_seconds,
+    )
 
 
 async def _sweep(ingestion: Ingestion) -> None:

@@ -16,7 +16,16 @@ from slipway_backend.answers import Answerer
 from slipway_backend.api.limits import Limits
 from slipway_backend.api.middleware import RequestContext
 from slipway_backend.api.problems import add_problem_handlers
-from slipway_backend.api.routes import chat, documents, health, login, models, query, search
+from slipway_backend.api.routes import (
+    chat,
+    collections,
+    documents,
+    health,
+    login,
+    models,
+    query,
+    search,
+)
 from slipway_backend.api.state import Lifecycle, State
 from slipway_backend.database import (
     Pool,
@@ -69,7 +78,7 @@ def make_app(state: State) -> FastAPI:
         lifecycle=state.lifecycle,
     )
     add_problem_handlers(app)
-    for routes in (login, documents, search, query, chat, models, health):
+    for routes in (login, collections, documents, search, query, chat, models, health):
         app.include_router(routes.router)
     return app
 

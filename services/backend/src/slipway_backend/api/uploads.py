@@ -15,23 +15,28 @@ from slipway_backend.files import FileStore, FileTooLarge, IncomingFile
 # Boundaries and part headers around the file itself.
 ENVELOPE_BYTES = 64 * 1024
 FIELD = b"file"
+MAX_FIELD_BYTES = 16 * 1024
 MAX_FILENAME = 255
 _ESCAPED = re.compile("%(22|0[AaDd])")
 
 
 class Upload:
-    """A received file and what its part's headers said about it."""
+    """A received file, what its part's headers said about it, and the other fields of the form."""
 
     def __init__(self, incoming: IncomingFile) -> None:
         self.incoming = incoming
         self.filename = ""
         self.media_type = "application/octet-stream"
+        self.fields: dict[str, str] = {}
 
 
 class _Reader:
-    """Collects one part named ``file``; other parts are skipped."""
+    """Collects one part named ``file`` and the named fields; other parts are skipped."""
 
-    def __init__(self, store: FileStore, limit: int) -> None:
+    def __init__(self, store: FileStore, limit: int, fields: frozenset[str]) -> None:
+        self._wanted = fields
+        self._fields: dict[str, bytearray] = {}
+        self._field: bytearray | None = None
         self._store = store
         self._limit = limit
         self._name = b""
@@ -44,6 +49,7 @@ class _Reader:
     def on_part_begin(self) -> None:
         self._headers = {}
         self._active = False
+        self._field = None
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -58,6 +64,9 @@ class _Reader:
     def on_headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         if options.get(b"name") != FIELD or b"filename" not in options:
+            name = options.get(b"name", b"").decode("latin-1")
+            if name in self._wanted:
+                self._field = self._fields.setdefault(name, bytearray())
             return
         if self.upload is not None:
             raise Problem(422, "Request not valid", "Upload one file per request.")
@@ -74,6 +83,12 @@ class _Reader:
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._active and self.upload is not None:
             self.upload.incoming.write(data[start:end])
+        elif self._field is not None:
+            self._field += data[start:end]
+            if len(self._field) > MAX_FIELD_BYTES:
+                raise Problem(
+                    422, "Request not valid", f"A form field has more than {MAX_FIELD_BYTES} bytes."
+                )
 
     def result(self) -> Upload:
         """Return the upload; raise a 422 problem when it is missing, empty or cut off."""
@@ -89,6 +104,10 @@ class _Reader:
                 "Empty file",
                 f"The file {self.upload.filename!r} is empty (0 bytes): nothing was stored.",
             )
+        self.upload.fields = {
+            name: bytes(value).decode("utf-8", errors="replace")
+            for name, value in self._fields.items()
+        }
         return self.upload
 
     def discard(self) -> None:
@@ -109,8 +128,12 @@ def _printable(text: str) -> str:
     return "".join(sign for sign in text if sign.isprintable())
 
 
-async def receive_upload(request: Request, store: FileStore, limit: int) -> Upload:
+async def receive_upload(
+    request: Request, store: FileStore, limit: int, fields: frozenset[str] = frozenset()
+) -> Upload:
     """Stream the request's ``file`` part into the store's incoming folder, synced to disk.
+
+    Small text parts with names among ``fields`` are kept too.
 
     Raises Problem: 413 above ``limit`` bytes, 415 for another content type, 422 without a file or
     with an empty one.
@@ -126,7 +149,7 @@ async def receive_upload(request: Request, store: FileStore, limit: int) -> Uplo
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit + ENVELOPE_BYTES:
         raise too_large(limit)
-    reader = _Reader(store, limit)
+    reader = _Reader(store, limit, fields)
     try:
         await _feed(request, reader, boundary, limit)
         upload = reader.result()

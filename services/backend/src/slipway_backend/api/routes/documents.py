@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Any
 from uuid import UUID
 
 import anyio.to_thread
 import structlog
 from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import ValidationError
 
-from slipway_backend import documents
+from slipway_backend import contents, documents, uploading
+from slipway_backend.access import Identity
 from slipway_backend.api.identity import Reader, Writer
-from slipway_backend.api.models.documents import DocumentList, DocumentOut
+from slipway_backend.api.models.documents import (
+    CollectionName,
+    DocumentList,
+    DocumentOut,
+    Moment,
+    Sha256,
+    Source,
+    Status,
+    UploadFields,
+    read_metadata,
+)
 from slipway_backend.api.problems import describe
 from slipway_backend.api.state import State, StateDependency
 from slipway_backend.api.uploads import Upload, receive_upload
+from slipway_backend.collections import read_only
 from slipway_backend.database import Connection
-from slipway_backend.documents import Document, NewDocument
+from slipway_backend.documents import Document, Listing
 from slipway_backend.errors import Problem
 from slipway_backend.logs import get_logger
-from slipway_backend.queue import defer_ingestion
+from slipway_backend.queue import choose_lane, defer_ingestion
+from slipway_backend.uploading import NewUpload, Stored
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
+FIELDS = frozenset(UploadFields.model_fields)
+RETRY_SECONDS = "10"
 
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -33,11 +48,15 @@ _BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["file"],
                     "properties": {
+                        **{
+                            name: {"type": "string", "description": "as in the query"}
+                            for name in sorted(FIELDS)
+                        },
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "PDF, DOCX, HTML, Markdown or text",
-                        }
+                            "description": "the document",
+                        },
                     },
                 }
             }
@@ -50,7 +69,7 @@ _BODY: dict[str, Any] = {
     "",
     status_code=202,
     responses={
-        **describe(401, 403, 409, 413, 415, 422, 503, 507),
+        **describe(401, 403, 404, 409, 413, 415, 422, 429, 503, 507),
         200: {"model": DocumentOut, "description": "Uploaded before; nothing was queued."},
     },
     openapi_extra=_BODY,
@@ -60,102 +79,159 @@ async def upload(
     response: Response,
     state: StateDependency,
     identity: Writer,
+    collection: Annotated[CollectionName | None, Query(description="Default: `default`.")] = None,
+    source: Annotated[
+        Source | None,
+        Query(description="Names the document within its collection. Default: its file name."),
+    ] = None,
+    metadata: Annotated[
+        str | None, Query(description="A JSON object; replaces what was there.")
+    ] = None,
+    dated_at: Annotated[Moment | None, Query(description="The document's own date.")] = None,
     idempotency_key: Annotated[
         str | None,
         Header(
             min_length=1,
             max_length=200,
-            description="Repeating a key returns its first document. Default: content and name.",
+            description="Repeating a key returns its first document, whatever came after.",
         ),
     ] = None,
 ) -> DocumentOut:
     """Store a document and queue its ingestion; the answer does not wait for it.
 
-    The same content under the same name is the same document. One whose ingestion failed is
-    queued again.
+    The same content under the same source is nothing new (200); other content is a new version,
+    and the one before is served until the new one is ready. A failed one is queued again.
     """
-    received = await receive_upload(request, state.files, state.settings.max_upload_bytes)
+    await _check_room(state, identity)
+    received = await receive_upload(request, state.files, state.settings.max_upload_bytes, FIELDS)
     try:
-        new = NewDocument(
-            owner_id=identity.user_id,
-            idempotency_key=idempotency_key or _derived_key(received),
-            filename=received.filename,
-            media_type=received.media_type,
-            bytes=received.incoming.bytes,
-            sha256=received.incoming.sha256,
-        )
-        document, queued = await _store(state, received, new)
+        query = {
+            "collection": collection,
+            "source": source,
+            "metadata": metadata,
+            "dated_at": dated_at,
+        }
+        new = _describe(received, query, state.settings.max_metadata_bytes, idempotency_key)
+        document, stored = await _store(state, received, new, identity)
     finally:
         received.incoming.discard()
-    response.status_code = 202 if queued else 200
+    response.status_code = 202 if stored.queued else 200
     response.headers["location"] = f"{router.prefix}/{document.id}"
     get_logger().info(
         "document_uploaded",
         document_id=str(document.id),
+        version=stored.version,
         bytes=document.bytes,
-        queued=queued,
+        queued=stored.queued,
         user_id=str(identity.user_id),
     )
     return DocumentOut.model_validate(document)
 
 
-def _derived_key(received: Upload) -> str:
-    name = hashlib.sha256(received.filename.encode()).hexdigest()
-    return f"content:{received.incoming.sha256}:{name[:32]}"
+async def _check_room(state: State, identity: Identity) -> None:
+    """Raise a 429 or 503 problem when too many documents wait already."""
+    async with state.pool.connection() as connection:
+        own, every = await documents.count_unfinished(connection, identity.user_id)
+    if own >= state.settings.max_unfinished_per_user:
+        raise Problem(
+            429,
+            "Too many unfinished documents",
+            f"{own} of your documents wait or are in work: upload more when some are ready.",
+            headers={"Retry-After": RETRY_SECONDS},
+        )
+    if every >= state.settings.max_unfinished:
+        raise Problem(
+            503,
+            "Queue full",
+            f"{every} documents wait or are in work: upload more when some are ready.",
+            headers={"Retry-After": RETRY_SECONDS},
+        )
 
 
-async def _store(state: State, received: Upload, new: NewDocument) -> tuple[Document, bool]:
-    """Keep the file, insert row and job in one transaction; say whether a job was queued."""
-    async with state.pool.connection() as connection, connection.transaction():
-        await documents.lock_content(connection, new.sha256)
-        document = await documents.insert(connection, new)
-        queued = document is not None
-        if document is None:
-            document = await documents.find_by_key(connection, new.owner_id, new.idempotency_key)
-            if document is None:  # deleted between the two statements
-                raise Problem(
-                    409, "Deleted meanwhile", "The document was deleted; upload it again."
+def _describe(
+    received: Upload, query: dict[str, Any], metadata_limit: int, idempotency_key: str | None
+) -> NewUpload:
+    """What the upload says; the query counts before the form. Raises a 422 problem."""
+    given = {name: value for name, value in query.items() if value is not None}
+    try:
+        fields = UploadFields.model_validate({**received.fields, **given})
+        metadata = None
+        if fields.metadata is not None:
+            metadata = read_metadata(fields.metadata, metadata_limit)
+    except ValidationError as error:
+        detail = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
+        raise Problem(422, "Request not valid", f"{detail}.") from None
+    except ValueError as error:
+        raise Problem(422, "Request not valid", f"{error}.") from None
+    return NewUpload(
+        collection=fields.collection,
+        source=fields.source or received.filename,
+        filename=received.filename,
+        media_type=received.media_type,
+        bytes=received.incoming.bytes,
+        sha256=received.incoming.sha256,
+        idempotency_key=idempotency_key,
+        metadata=metadata,
+        dated_at=fields.dated_at,
+    )
+
+
+async def _store(
+    state: State, received: Upload, new: NewUpload, identity: Identity
+) -> tuple[Document, Stored]:
+    """Keep the file and put row and job in, in one transaction."""
+    async with state.pool.connection() as connection:
+        async with connection.transaction():
+            await contents.lock(connection, new.sha256)
+            stored = await uploading.store(connection, new, identity)
+            # Before the commit that lets a worker see the job; also when nothing is queued, in
+            # case the file was lost.
+            await anyio.to_thread.run_sync(state.files.keep, received.incoming)
+            if stored.queued:
+                await documents.forget_job(connection, stored.superseded_job)
+                job = await defer_ingestion(
+                    state.queue,
+                    connection,
+                    stored.document_id,
+                    stored.version,
+                    lane=choose_lane(state.settings, new.bytes),
+                    request_id=structlog.contextvars.get_contextvars().get("request_id", ""),
                 )
-            if document.sha256 != new.sha256:
-                raise Problem(
-                    422,
-                    "Idempotency key reused",
-                    "This Idempotency-Key was used for other content: choose a new key.",
-                )
-            if document.status == "failed":
-                await documents.set_status(connection, document.id, "queued")
-                document = await _get(connection, document.id)
-                queued = True
-        # Before the commit that lets a worker see the job; also when nothing is queued, in case
-        # the file was lost.
-        await anyio.to_thread.run_sync(state.files.keep, received.incoming)
-        if queued:
-            request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-            await defer_ingestion(state.queue, connection, document.id, request_id)
-    return document, queued
+                await uploading.set_job(connection, stored.document_id, job)
+            document = await _get(connection, stored.document_id, identity)
+        if stored.superseded_sha256 is not None:
+            await contents.remove_unused(connection, state.files, [stored.superseded_sha256])
+    return document, stored
 
 
 @router.get("", responses=describe(401, 403, 422, 503))
 async def list_documents(
     state: StateDependency,
-    _: Reader,
+    identity: Reader,
+    collection: CollectionName | None = None,
+    status: Status | None = None,
+    source: Source | None = None,
+    source_prefix: Source | None = None,
+    sha256: Annotated[Sha256 | None, Query(description="of the newest upload")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> DocumentList:
     """List documents, newest first."""
+    listing = Listing(collection, status, source, source_prefix, sha256)
     async with state.pool.connection() as connection:
-        found = await documents.newest(connection, limit=limit, offset=offset)
-        total = await documents.count(connection)
+        found, total = await documents.newest(
+            connection, listing, identity, limit=limit, offset=offset
+        )
     return DocumentList(
         documents=[DocumentOut.model_validate(document) for document in found], total=total
     )
 
 
 @router.get("/{document_id}", responses=describe(401, 403, 404, 422, 503))
-async def get_document(document_id: UUID, state: StateDependency, _: Reader) -> DocumentOut:
+async def get_document(document_id: UUID, state: StateDependency, identity: Reader) -> DocumentOut:
     """Return one document and how far its ingestion is."""
     async with state.pool.connection() as connection:
-        return DocumentOut.model_validate(await _get(connection, document_id))
+        return DocumentOut.model_validate(await _get(connection, document_id, identity))
 
 
 @router.delete("/{document_id}", status_code=204, responses=describe(401, 403, 404, 422, 503))
@@ -163,25 +239,23 @@ async def delete_document(document_id: UUID, state: StateDependency, identity: W
     """Delete a document with its passages and, unless another document shares it, its file."""
     async with state.pool.connection() as connection:
         async with connection.transaction():
-            sha256 = await documents.delete(connection, document_id)
-        if sha256 is None:
-            raise _missing(document_id)
-        # After the commit: a file without a row is rubbish, a row without a file is a loss.
-        async with connection.transaction():
-            await documents.lock_content(connection, sha256)
-            if not await documents.content_is_used(connection, sha256):
-                await anyio.to_thread.run_sync(state.files.remove, sha256)
+            gone = await documents.delete(connection, document_id, identity)
+        if gone is None:
+            document = await _get(connection, document_id, identity)
+            raise read_only(document.collection)
+        await contents.remove_unused(connection, state.files, gone)
     get_logger().info(
         "document_deleted", document_id=str(document_id), user_id=str(identity.user_id)
     )
 
 
-async def _get(connection: Connection, document_id: UUID) -> Document:
-    document = await documents.find(connection, document_id)
+async def _get(connection: Connection, document_id: UUID, identity: Identity) -> Document:
+    document = await documents.find(connection, document_id, identity)
     if document is None:
-        raise _missing(document_id)
+        raise missing(document_id)
     return document
 
 
-def _missing(document_id: UUID) -> Problem:
+def missing(document_id: UUID) -> Problem:
+    """A 404 problem, the same for what is not there and what may not be seen."""
     return Problem(404, "No such document", f"There is no document {document_id}.")

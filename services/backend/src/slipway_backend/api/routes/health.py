@@ -73,7 +73,7 @@ async def _collect(state: State) -> None:
         cursor = await connection.execute(
             "SELECT coalesce(sum(chunks), 0) AS chunks,"
             " (SELECT count(*) FROM chunks JOIN documents ON documents.id = document_id"
-            " WHERE documents.status = 'failed') AS orphans,"
+            " WHERE served_version IS DISTINCT FROM chunks.version) AS orphans,"
             " (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM documents"
             " WHERE status IN ('queued', 'processing')) AS oldest FROM documents"
         )

@@ -165,13 +165,20 @@ DOCUMENTS = (
         ADD COLUMN version integer NOT NULL DEFAULT 1,
         ADD COLUMN served_version integer,
         ADD COLUMN served_sha256 text,
+        ADD COLUMN served_filename text,
+        ADD COLUMN served_media_type text,
+        ADD COLUMN job_id bigint,
         ADD COLUMN stage text,
         ADD COLUMN progress jsonb NOT NULL DEFAULT '{}',
         ADD COLUMN language regconfig,
         ADD COLUMN metadata jsonb NOT NULL DEFAULT '{}',
         ADD COLUMN dated_at timestamptz
     """,
-    "UPDATE documents SET served_version = 1, served_sha256 = sha256 WHERE status = 'ready'",
+    """
+    UPDATE documents SET served_version = 1, served_sha256 = sha256, served_filename = filename,
+        served_media_type = media_type
+    WHERE status = 'ready'
+    """,
     """
     UPDATE documents SET source = CASE
         WHEN (SELECT count(*) FROM documents AS same WHERE same.filename = documents.filename) = 1
@@ -192,6 +199,8 @@ DOCUMENTS = (
         IF NEW.status = 'ready' THEN
             NEW.served_version := NEW.version;
             NEW.served_sha256 := NEW.sha256;
+            NEW.served_filename := NEW.filename;
+            NEW.served_media_type := NEW.media_type;
         END IF;
         RETURN NEW;
     END
@@ -200,6 +209,19 @@ DOCUMENTS = (
     """
     CREATE TRIGGER documents_serve_what_is_ready BEFORE INSERT OR UPDATE ON documents
     FOR EACH ROW EXECUTE FUNCTION documents_serve_what_is_ready()
+    """,
+    # Whoever waits for a document's end listens; what it says is read by them, if they may.
+    """
+    CREATE FUNCTION documents_tell() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_notify('slipway_documents', coalesce(NEW.id, OLD.id)::text);
+        RETURN NULL;
+    END
+    $$
+    """,
+    """
+    CREATE TRIGGER documents_tell AFTER INSERT OR UPDATE OR DELETE ON documents
+    FOR EACH ROW EXECUTE FUNCTION documents_tell()
     """,
     # A client's own key: repeating it returns the first document, whatever came after.
     """
@@ -230,12 +252,13 @@ SETS = (
     """
     ALTER TABLE chunks
         ADD COLUMN collection_id integer NOT NULL DEFAULT 1,
+        ADD COLUMN version integer NOT NULL DEFAULT 1,
         ADD COLUMN ends_on_page integer
     """,
     "ALTER TABLE chunks DROP CONSTRAINT chunks_document_id_position_key",
     """
     ALTER TABLE chunks ADD CONSTRAINT chunks_document_set_position
-        UNIQUE (document_id, embedding_set_id, position)
+        UNIQUE (document_id, embedding_set_id, position) INCLUDE (version)
     """,
     "CREATE INDEX chunks_set_collection ON chunks (embedding_set_id, collection_id)",
     # Sets of other dimensions live in the same column; each has an index over its own rows.
