@@ -1,22 +1,61 @@
-"""Passwords, access tokens, and the brake on guessing passwords."""
+"""Passwords and the tokens people and programs show: how each is made, checked and stored."""
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
-from collections.abc import Callable
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import cast
 from uuid import UUID
 
 import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from slipway_backend.access import Identity, Role
+from slipway_backend.access import Identity
 
 ISSUER = "slipway"
 ALGORITHM = "HS256"
+API_KEY_PREFIX = "slk_"
+REFRESH_PREFIX = "slr_"
+PASSWORD_CHARACTERS = 12
+# How much of an API key is kept in the clear, for people to tell theirs apart: 36 of 256 bits.
+SHOWN_CHARACTERS = len(API_KEY_PREFIX) + 6
+
+# Only those that are long enough to pass the rule of length.
+COMMONEST_PASSWORDS = frozenset(
+    {
+        "123456789012",
+        "1234567890123",
+        "12345678901234",
+        "123456123456",
+        "111111111111",
+        "000000000000",
+        "1q2w3e4r5t6y",
+        "qwertyuiop12",
+        "qwertyuiop123",
+        "qwerty123456",
+        "passwordpassword",
+        "password1234",
+        "password12345",
+        "password123456",
+        "iloveyou1234",
+        "administrator",
+        "administrator1",
+        "adminadminadmin",
+        "letmeinletmein",
+        "changemechangeme",
+        "changeme1234",
+        "welcome12345",
+        "welcome123456",
+        "abcdefghijkl",
+        "abcd1234abcd",
+        "123qweasdzxc",
+        "1qaz2wsx3edc",
+        "slipwayslipway",
+    }
+)
 
 # 19 MiB and two passes are OWASP's floor: enough against guessing, small beside the memory limit.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -38,76 +77,128 @@ def verify_password(stored: str | None, password: str) -> bool:
     return stored is not None
 
 
+def password_complaint(username: str, password: str) -> str | None:
+    """What is wrong with a new password, one sentence; None when nothing is.
+
+    Length over composition, and no commonest ones: NIST SP 800-63B, section 5.1.1.2.
+    """
+    plain = password.casefold()
+    if len(password) < PASSWORD_CHARACTERS:
+        return f"A password needs at least {PASSWORD_CHARACTERS} characters."
+    if username.casefold() in plain and len(plain) < len(username) + PASSWORD_CHARACTERS:
+        return "A password must not be the user name with a little added."
+    if plain in COMMONEST_PASSWORDS or len(set(plain)) < 4:
+        return "This password is among the first that are guessed: choose another."
+    return None
+
+
+def sha256(text: str) -> str:
+    """The digest under which a random token is stored.
+
+    A slow hash would protect nothing more: nobody guesses 256 random bits, however fast a guess is.
+    """
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def new_api_key() -> str:
+    """A new API key: its prefix and 256 random bits."""
+    return API_KEY_PREFIX + secrets.token_urlsafe(32)
+
+
 class TokenRefused(Exception):
-    """An access token that is malformed, expired, or signed with another key."""
+    """A token that is malformed, expired, or signed with another key."""
 
 
-def issue_token(identity: Identity, *, secret: str, seconds: int) -> str:
-    """Return a signed access token that lives ``seconds``."""
-    now = datetime.now(UTC)
-    claims = {
-        "iss": ISSUER,
-        "sub": str(identity.user_id),
-        "name": identity.username,
-        "role": identity.role,
-        "iat": now,
-        "exp": now + timedelta(seconds=seconds),
-    }
-    return jwt.encode(claims, secret, algorithm=ALGORITHM)
+@dataclass(frozen=True)
+class Claims:
+    """What an access token says; tokens of the release before name no session."""
+
+    user_id: UUID
+    session_id: UUID | None
+    issued_at: datetime
 
 
-def read_token(token: str, *, secret: str) -> Identity:
-    """Return whom the token was issued to; raise TokenRefused with the reason otherwise."""
+class TokenKeys:
+    """The key that signs, and the one before it, whose tokens stay good until they expire."""
+
+    def __init__(self, current: str, previous: str = "") -> None:
+        self._current = current
+        self._keys = {_key_id(key): key for key in (previous, current) if key}
+
+    def issue(self, identity: Identity, *, session_id: UUID, seconds: int) -> str:
+        """Return a signed access token that lives ``seconds``."""
+        now = datetime.now(UTC)
+        claims = {
+            "iss": ISSUER,
+            "sub": str(identity.user_id),
+            "sid": str(session_id),
+            # The release before reads these two, and may answer while this one takes over.
+            "name": identity.username,
+            "role": identity.role,
+            "iat": now,
+            "exp": now + timedelta(seconds=seconds),
+        }
+        headers = {"kid": _key_id(self._current)}
+        return jwt.encode(claims, self._current, algorithm=ALGORITHM, headers=headers)
+
+    def read(self, token: str) -> Claims:
+        """Return what a token says; raise TokenRefused with the reason otherwise."""
+        try:
+            named = jwt.get_unverified_header(token).get("kid")
+            keys = [self._keys[named]] if named is not None else list(self._keys.values())
+        except (jwt.InvalidTokenError, KeyError, TypeError):
+            raise TokenRefused("The access token is not valid; log in again.") from None
+        for key in keys:
+            try:
+                return _decode(token, key)
+            except jwt.InvalidSignatureError:
+                continue
+        raise TokenRefused("The access token is not valid; log in again.")
+
+    def refresh_tokens(self, session_id: UUID, nonce: str) -> list[str]:
+        """The refresh token of a session's nonce, with the current key first."""
+        return [
+            REFRESH_PREFIX
+            + session_id.hex
+            + "_"
+            + hmac.new(key.encode(), f"refresh\n{nonce}".encode(), "sha256").hexdigest()
+            for key in reversed(self._keys.values())
+        ]
+
+
+def session_of(refresh_token: str) -> UUID:
+    """The session that a refresh token is of; raise TokenRefused when it is no refresh token."""
+    head, _, secret = refresh_token.removeprefix(REFRESH_PREFIX).partition("_")
+    if refresh_token.startswith(REFRESH_PREFIX) and secret:
+        try:
+            return UUID(hex=head)
+        except ValueError:
+            pass
+    raise TokenRefused("The refresh token is not valid; log in again.")
+
+
+def _decode(token: str, key: str) -> Claims:
     try:
         claims = jwt.decode(
             token,
-            secret,
+            key,
             algorithms=[ALGORITHM],
             issuer=ISSUER,
-            options={"require": ["exp", "sub", "iss"]},
+            options={"require": ["exp", "iat", "sub", "iss"]},
         )
-        return Identity(UUID(claims["sub"]), str(claims["name"]), cast("Role", claims["role"]))
+        session = claims.get("sid")
+        return Claims(
+            UUID(claims["sub"]),
+            None if session is None else UUID(session),
+            datetime.fromtimestamp(claims["iat"], UTC),
+        )
+    except jwt.InvalidSignatureError:
+        raise
     except jwt.ExpiredSignatureError:
         raise TokenRefused("The access token has expired; log in again.") from None
-    except (jwt.InvalidTokenError, KeyError, ValueError):
+    except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, AttributeError, OverflowError):
         raise TokenRefused("The access token is not valid; log in again.") from None
 
 
-class LoginThrottle:
-    """Counts failed logins per key and says how long the next try must wait.
-
-    Memory is bounded: the oldest keys are forgotten first.
-    """
-
-    def __init__(
-        self,
-        *,
-        free_failures: int = 5,
-        window_seconds: float = 60.0,
-        keys: int = 10_000,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._free = free_failures
-        self._window = window_seconds
-        self._keys = keys
-        self._clock = clock
-        self._failures: OrderedDict[str, list[float]] = OrderedDict()
-
-    def seconds_to_wait(self, key: str) -> float:
-        """Seconds until this key may try again; 0 when it may now."""
-        now = self._clock()
-        recent = [moment for moment in self._failures.get(key, []) if now - moment < self._window]
-        if len(recent) < self._free:
-            return 0.0
-        return self._window - (now - recent[-self._free])
-
-    def failed(self, key: str) -> None:
-        """Remember one failed login."""
-        moments = self._failures.pop(key, [])
-        self._failures[key] = [*moments, self._clock()][-self._free :]
-        while len(self._failures) > self._keys:
-            self._failures.popitem(last=False)
-
-    def succeeded(self, key: str) -> None:
-        """Forget the failures of a key."""
-        self._failures.pop(key, None)
+def _key_id(key: str) -> str:
+    return hashlib.sha256(b"key id\n" + key.encode()).hexdigest()[:16]

@@ -29,7 +29,13 @@ class Settings(BaseSettings):
         5.0, gt=0, description="a replica further behind is passed over"
     )
     jwt_secret: str = Field("", description="key that signs access tokens, at least 32 bytes")
-    jwt_seconds: int = Field(8 * 3600, ge=60, description="life of an access token, seconds")
+    jwt_secret_previous: str = Field("", description="the key before; its tokens stay good")
+    jwt_seconds: int = Field(3600, ge=60, description="life of an access token, seconds")
+    session_seconds: int = Field(
+        14 * 86400, ge=60, description="seconds after which a session that is not used has ended"
+    )
+    audit: Literal["off", "writes", "all"] = Field("all", description="what the audit log holds")
+    audit_days: int = Field(90, ge=1, le=36500, description="days that audit entries are kept")
     admin_username: str = Field("admin", min_length=1)
     admin_password: str = Field("", description="read by `migrate` only")
     files_directory: Path = Path("/var/lib/slipway/files")
@@ -112,12 +118,18 @@ class Settings(BaseSettings):
         return self.database_url
 
     def require_jwt_secret(self) -> str:
-        """Return JWT_SECRET; raise StartRefused when it is missing or too short to be safe."""
+        """Return JWT_SECRET; raise StartRefused when it, or the one before, is too short."""
         length = len(self.jwt_secret.encode())
         if length < MINIMUM_SECRET_BYTES:
             raise StartRefused(
                 f"JWT_SECRET has {length} bytes but needs at least {MINIMUM_SECRET_BYTES}: "
                 "make one with `openssl rand -hex 32`."
+            )
+        previous = len(self.jwt_secret_previous.encode())
+        if 0 < previous < MINIMUM_SECRET_BYTES:
+            raise StartRefused(
+                f"JWT_SECRET_PREVIOUS has {previous} bytes but needs at least "
+                f"{MINIMUM_SECRET_BYTES}, or none at all where no key is being replaced."
             )
         return self.jwt_secret
 

@@ -13,20 +13,27 @@ from psycopg_pool import PoolTimeout
 
 from slipway_backend import __version__
 from slipway_backend.answers import Answerer
+from slipway_backend.api.audit import AuditTrail
 from slipway_backend.api.limits import Limits
 from slipway_backend.api.middleware import RequestContext
 from slipway_backend.api.problems import add_problem_handlers
 from slipway_backend.api.routes import (
+    audit,
     chat,
     collections,
     documents,
+    grants,
+    groups,
     health,
+    keys,
     login,
     models,
     query,
     search,
+    users,
 )
 from slipway_backend.api.state import Lifecycle, State
+from slipway_backend.audit import AuditLog
 from slipway_backend.database import (
     Pool,
     check_connection_settings,
@@ -44,6 +51,7 @@ from slipway_backend.metrics import Metrics
 from slipway_backend.queue import make_queue, open_queue
 from slipway_backend.replicas import Reads
 from slipway_backend.search import Searcher
+from slipway_backend.security import TokenKeys
 from slipway_backend.settings import Settings
 
 DESCRIPTION = """
@@ -69,6 +77,7 @@ def make_app(state: State) -> FastAPI:
         redoc_url=None,
     )
     app.state.slipway = state
+    app.add_middleware(AuditTrail, log=state.audit)
     # The last one added is the first one asked.
     app.add_middleware(Limits, settings=state.settings, metrics=state.metrics)
     app.add_middleware(
@@ -78,7 +87,21 @@ def make_app(state: State) -> FastAPI:
         lifecycle=state.lifecycle,
     )
     add_problem_handlers(app)
-    for routes in (login, collections, documents, search, query, chat, models, health):
+    for routes in (
+        login,
+        documents,
+        collections,
+        search,
+        query,
+        chat,
+        models,
+        users,
+        groups,
+        grants,
+        keys,
+        audit,
+        health,
+    ):
         app.include_router(routes.router)
     return app
 
@@ -132,6 +155,7 @@ async def started(
         model = LanguageModel(settings, metrics, client) if with_model else None
         answerer = Answerer(settings, searcher, metrics, model, embedder.count_tokens)
         get_logger().info("ready", model=embedder.name, mode=answerer.mode)
+        log = await stack.enter_async_context(AuditLog(pool, settings.audit).running())
         yield State(
             settings,
             metrics,
@@ -144,6 +168,8 @@ async def started(
             embedder,
             searcher,
             answerer,
+            log,
+            TokenKeys(settings.jwt_secret, settings.jwt_secret_previous),
         )
 
 

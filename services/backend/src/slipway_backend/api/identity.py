@@ -8,35 +8,50 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from slipway_backend import audit, keys, sessions
 from slipway_backend.access import Identity, Scope
-from slipway_backend.api.state import StateDependency
+from slipway_backend.api.state import State, StateDependency
 from slipway_backend.errors import Problem
-from slipway_backend.security import TokenRefused, read_token
+from slipway_backend.security import API_KEY_PREFIX, TokenRefused
 
-_bearer = HTTPBearer(auto_error=False, description="The access token of POST /v1/login.")
+_bearer = HTTPBearer(
+    auto_error=False, description="The access token of POST /v1/login, or an API key."
+)
 
 
 async def get_identity(
     state: StateDependency,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Identity:
-    """Return who asks; raise a 401 problem when the token is missing, not valid, or nobody's."""
+    """Return who asks; raise a 401 problem when the token or key is missing or good for nobody."""
     if credentials is None:
         raise unauthorized("An access token is needed: get one from POST /v1/login.")
+    if state.audit.full:
+        raise Problem(
+            503,
+            "Audit log not writable",
+            "What is asked now could not be logged: try again in a few seconds.",
+            headers={"Retry-After": "5"},
+        )
     try:
-        claimed = read_token(credentials.credentials, secret=state.settings.jwt_secret)
+        identity = await _identify(state, credentials.credentials)
     except TokenRefused as error:
         raise unauthorized(str(error)) from None
-    # A token outlives its user and the user's role.
+    audit.note(identity=identity)
+    return identity
+
+
+async def _identify(state: State, token: str) -> Identity:
+    # One statement in either case, so that ending a session, key or user works at once.
+    if token.startswith(API_KEY_PREFIX):
+        async with state.pool.connection() as connection:
+            identity, last_used_at = await keys.identify(connection, token)
+        if identity.api_key_id:
+            state.audit.key_used(identity.api_key_id, last_used_at)
+        return identity
+    claims = state.token_keys.read(token)
     async with state.pool.connection() as connection:
-        cursor = await connection.execute(
-            "SELECT username, role FROM users WHERE id = %s AND disabled_at IS NULL",
-            [claimed.user_id],
-        )
-        row = await cursor.fetchone()
-    if row is None:
-        raise unauthorized("The user of this access token is gone; log in again.")
-    return Identity(claimed.user_id, row["username"], row["role"])
+        return await sessions.identify(connection, claims)
 
 
 def _needs(scope: Scope) -> Callable[[Identity], Awaitable[Identity]]:
@@ -46,6 +61,14 @@ def _needs(scope: Scope) -> Callable[[Identity], Awaitable[Identity]]:
         return identity
 
     return allowed
+
+
+async def _with_session(identity: Annotated[Identity, Depends(get_identity)]) -> Identity:
+    if identity.api_key_id is not None:
+        raise Problem(
+            403, "Not allowed", "An API key cannot do this: log in with user name and password."
+        )
+    return identity
 
 
 def unauthorized(detail: str) -> Problem:
@@ -66,3 +89,5 @@ def forbidden(scope: Scope) -> Problem:
 Reader = Annotated[Identity, Depends(_needs("read"))]
 Writer = Annotated[Identity, Depends(_needs("write"))]
 Administrator = Annotated[Identity, Depends(_needs("admin"))]
+# Somebody who logged in, not a program with a key.
+Person = Annotated[Identity, Depends(_with_session)]

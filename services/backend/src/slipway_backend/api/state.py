@@ -11,13 +11,14 @@ import procrastinate
 from fastapi import Depends, Request
 
 from slipway_backend.answers import Answerer
+from slipway_backend.audit import AuditLog
 from slipway_backend.database import Pool
 from slipway_backend.embedding import Embedder
 from slipway_backend.files import FileStore
 from slipway_backend.metrics import Metrics
 from slipway_backend.replicas import Reads
 from slipway_backend.search import Searcher
-from slipway_backend.security import LoginThrottle
+from slipway_backend.security import TokenKeys
 from slipway_backend.settings import Settings
 
 
@@ -48,7 +49,8 @@ class State:
     embedder: Embedder
     searcher: Searcher
     answerer: Answerer
-    throttle: LoginThrottle = field(default_factory=LoginThrottle)
+    audit: AuditLog
+    token_keys: TokenKeys
     password_checks: anyio.CapacityLimiter = field(default_factory=_one_per_core)
 
 

@@ -32,6 +32,7 @@ ACCESS = (
     """
     ALTER TABLE users
         ADD COLUMN disabled_at timestamptz,
+        ADD COLUMN sessions_ended_at timestamptz,
         ADD COLUMN written_lsn pg_lsn
     """,
     # What a user uploaded belongs to the collection and stays when the user goes.
@@ -70,23 +71,28 @@ ACCESS = (
     """,
     "CREATE INDEX grants_user ON grants (user_id)",
     "CREATE INDEX grants_group ON grants (group_id)",
-    # One login. Its refresh token changes with every use; using one twice ends the session.
+    # One login. Its refresh token changes with every use; using an earlier one ends the session.
+    # It is made of the nonce and the server's key, so that neither of them alone gives it.
     """
     CREATE TABLE sessions (
         id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
         user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-        refresh_sha256 text NOT NULL UNIQUE,
-        used_sha256s text[] NOT NULL DEFAULT '{}',
+        refresh_nonce text NOT NULL,
+        refresh_sha256 text NOT NULL,
+        previous_sha256 text,
+        rotated_at timestamptz NOT NULL DEFAULT now(),
         created_at timestamptz NOT NULL DEFAULT now(),
         expires_at timestamptz NOT NULL,
         revoked_at timestamptz
     )
     """,
-    "CREATE INDEX sessions_user ON sessions (user_id)",
+    "CREATE INDEX sessions_user ON sessions (user_id, created_at)",
+    "CREATE INDEX sessions_expires_at ON sessions (expires_at)",
     """
     CREATE TABLE api_keys (
         id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
         user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        made_with uuid REFERENCES api_keys (id) ON DELETE CASCADE,
         name text NOT NULL,
         prefix text NOT NULL,
         sha256 text NOT NULL UNIQUE,
@@ -99,6 +105,7 @@ ACCESS = (
     )
     """,
     "CREATE INDEX api_keys_user ON api_keys (user_id)",
+    "CREATE INDEX api_keys_made_with ON api_keys (made_with)",
     # The address and the name are hashed together: what people typed in error is often a password.
     """
     CREATE TABLE login_failures (
@@ -107,6 +114,7 @@ ACCESS = (
     )
     """,
     "CREATE INDEX login_failures_key ON login_failures (key_sha256, failed_at)",
+    "CREATE INDEX login_failures_failed_at ON login_failures (failed_at)",
     # No foreign keys: the log outlives what it tells of.
     """
     CREATE TABLE audit (
