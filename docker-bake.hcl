@@ -132,6 +132,19 @@ target "toolbox" {
   tags     = ["${REGISTRY}/slipway/toolbox:${TAG_TOOLBOX}"]
 }
 
+# Compiled, which takes a quarter of an hour: made when it is asked for by name.
+target "llm" {
+  inherits = ["common"]
+  context  = "infra/llm"
+  contexts = {
+    requirements = "requirements"
+  }
+  args = {
+    PYTHON_INDEX_URL = PYTHON_INDEX_URL
+  }
+  tags = ["${REGISTRY}/slipway/llm:local"]
+}
+
 target "base" {
   inherits = ["common"]
   context  = "infra/base"

@@ -146,6 +146,19 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def llm(session: nox.Session) -> None:
+    """Test answers and embeddings against a real llama.cpp server, compiled on the first run."""
+    missing = [tool for tool in ("cc", "c++") if shutil.which(tool) is None]
+    if missing:
+        session.error(f"no compiler ({', '.join(missing)})\nnext: apt-get install build-essential")
+    session.log("the first run compiles llama.cpp: about 15 minutes on two cores")
+    sync(session, "llm-test", "backend")
+    built = model(session)
+    words = ("pytest", *(session.posargs or ["tests/llm"]))
+    session.run(*words, env={"SLIPWAY_MODEL_CACHE": built}, interrupt_timeout=PATIENCE)
+
+
+@nox.session(default=False)
 def e2e(session: nox.Session) -> None:
     """Deploy dev on this host's Docker engine, prove it from outside, take it down."""
     logging.getLogger("docker").setLevel(logging.WARNING)

@@ -21,6 +21,11 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 
 
+#: What the index has as source only; everything else must come as a wheel, so that installing runs
+#: no package's code.
+SOURCE_ONLY = ("llama-cpp-python",)
+
+
 def binary() -> str:
     """Return the path of the uv that is locked with the toolkit."""
     return uv.find_uv_bin()
@@ -50,7 +55,8 @@ def pip_compile(
         "--universal",
         "--no-header",
         "--no-annotate",
-        "--no-build",
+        "--only-binary=:all:",
+        *(f"--no-binary={name}" for name in SOURCE_ONLY),
         "--quiet",
         *(("--generate-hashes",) if hashes else ()),
         *((f"--constraints={constraints}",) if constraints else ()),

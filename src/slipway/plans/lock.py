@@ -58,6 +58,11 @@ ENVIRONMENTS: Mapping[str, Environment] = {
         members=_ALL, extras=_EMBEDDED, groups=("test", "clients", "security")
     ),
     "coverage": Environment(groups=("coverage",)),
+    # a language model's runtime: in its image, and under test
+    "llm": Environment(groups=("llm",)),
+    "llm-test": Environment(
+        members=("slipway-backend",), extras=_EMBEDDED, groups=("test", "clients", "llm", "gguf")
+    ),
 }
 
 
