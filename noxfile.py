@@ -155,7 +155,8 @@ def llm(session: nox.Session) -> None:
     sync(session, "llm-test", "backend")
     built = model(session)
     words = ("pytest", *(session.posargs or ["tests/llm"]))
-    session.run(*words, env={"SLIPWAY_MODEL_CACHE": built}, interrupt_timeout=PATIENCE)
+    env = {"SLIPWAY_MODEL_CACHE": built, "PYTHONPATH": str(ROOT / "tests")}
+    session.run(*words, env=env, interrupt_timeout=PATIENCE)
 
 
 @nox.session(default=False)

@@ -58,7 +58,9 @@ class Settings(BaseSettings):
 
     max_requests: int = Field(200, ge=1, description="answered at once by one process")
     max_requests_per_user: int = Field(64, ge=1, description="answered at once per token or key")
-    request_seconds: float = Field(60.0, gt=0, description="until an answer must have begun")
+    request_seconds: float = Field(
+        150.0, gt=0, description="until an answer must have begun; more than LLM_SECONDS"
+    )
 
     max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)
     max_expanded_bytes: int = Field(200 * 1024 * 1024, ge=1, description="of a ZIP-based document")
