@@ -91,10 +91,12 @@ def test_lines_broken_by_a_pages_width_become_one_sentence_again() -> None:
 
 
 def test_sentences_end_at_marks_before_capitals_not_at_decimals() -> None:
-    assert split_sentences("It is 4.5 m. Then rest! (See there.) done") == [
+    assert split_sentences('It is 4.5 m. Then rest! (See there.) done. "Stop." So he did') == [
         "It is 4.5 m.",
         "Then rest!",
-        "(See there.) done",
+        "(See there.) done.",
+        '"Stop."',
+        "So he did",
     ]
 
 
@@ -104,3 +106,39 @@ def test_a_word_without_end_is_cut_although_the_model_counts_it_as_one() -> None
     chunks = chunk_blocks(blocks, words, size=20, overlap=5)
     assert max(len(chunk.text) for chunk in chunks) < 500
     assert sum(chunk.text.count("Q") for chunk in chunks) >= 200_000
+
+
+def test_a_heading_with_nothing_below_it_is_a_passage_of_its_own() -> None:
+    blocks = [
+        Block("heading", "Lifts", 1),
+        Block("heading", "Only a title", 2, page=1),
+        Block("heading", "Towers", 2, page=2),
+        Block("text", "Words.", page=2),
+        Block("heading", "End", 2, page=3),
+    ]
+    chunks = chunk_blocks(blocks, words, size=50, overlap=10)
+    assert [(chunk.page, chunk.heading, chunk.text) for chunk in chunks] == [
+        (1, "Lifts > Only a title", "Only a title"),
+        (2, "Lifts > Towers", "Words."),
+        (3, "Lifts > End", "End"),
+    ]
+
+
+def test_a_table_whose_rows_are_larger_than_a_passage_still_keeps_the_size() -> None:
+    rows = ["a | b", "x " * 50 + "| " + "y " * 50, "1 | 2"]
+    chunks = chunk_blocks([Block("table", "\n".join(rows))], words, size=12, overlap=0)
+    assert max(chunk.tokens for chunk in chunks) <= 12
+    assert all(chunk.text.startswith("a | b\n") for chunk in chunks)
+
+
+def test_tiny_paragraphs_cost_few_calls_of_the_tokenizer() -> None:
+    texts = 0
+
+    def counted(batch: Sequence[str]) -> list[int]:
+        nonlocal texts
+        texts += len(batch)
+        return words(batch)
+
+    chunks = chunk_blocks([Block("text", "w")] * 100_000, counted, size=200, overlap=40)
+    assert sum(chunk.tokens for chunk in chunks) >= 100_000
+    assert texts < 5_000

@@ -16,7 +16,7 @@ from slipway_backend.parsing import Block, Kind
 
 CountTokensMany = Callable[[Sequence[str]], Sequence[int]]
 
-_SENTENCE = re.compile(r"(?<=[.!?…])[\"')\]»”]*\s+(?=[\"'(\[«“]?[A-Z0-9À-Þ])|\n+")
+_SENTENCE = re.compile(r"([.!?…][\"')\]»”]*)\s+(?=[\"'(\[«“]?[A-Z0-9À-Þ])|\n+")
 HEADING_SEPARATOR = " > "
 HEADING_CHARACTERS = 500
 # A model may take a word of any length for one token, such as a picture written as text.
@@ -62,7 +62,8 @@ class _Heading:
 
 def split_sentences(text: str) -> list[str]:
     """Split prose into sentences; line breaks end a sentence too."""
-    return [part.strip() for part in _SENTENCE.split(text) if part and part.strip()]
+    lines = _SENTENCE.sub(r"\1\n", text).split("\n")
+    return [part.strip() for part in lines if part.strip()]
 
 
 def chunk_blocks(

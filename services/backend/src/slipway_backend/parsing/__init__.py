@@ -26,23 +26,36 @@ class Block:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a parser found in a document."""
+    """What a parser found in a document.
+
+    ``pages`` also counts slides and sheets. ``skipped`` names the members of an archive that could
+    not be read, each with its reason. ``language`` is the name of a text search configuration of
+    PostgreSQL, or None when unsure.
+    """
 
     media_type: str
     blocks: list[Block] = field(default_factory=list)
     pages: int | None = None
+    skipped: list[str] = field(default_factory=list)
+    language: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the way between processes."""
         # Rows instead of one mapping per block: a document may have a million of them.
         rows = [(block.kind, block.text, block.level, block.page) for block in self.blocks]
-        return {"media_type": self.media_type, "pages": self.pages, "blocks": rows}
+        return {
+            "media_type": self.media_type,
+            "pages": self.pages,
+            "blocks": rows,
+            "skipped": self.skipped,
+            "language": self.language,
+        }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Parsed:
         """Read back what ``to_json`` made."""
         blocks = [Block(*row) for row in value["blocks"]]
-        return cls(media_type=value["media_type"], blocks=blocks, pages=value["pages"])
+        return cls(**{**value, "blocks": blocks})
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""HTML to blocks; DOCX and Markdown take this way too, after becoming HTML."""
+"""HTML to blocks (DOCX and Markdown take this way too, after becoming HTML), and plain text."""
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 from bs4 import BeautifulSoup
 from bs4.element import Comment, NavigableString, PreformattedString, Tag
@@ -12,6 +13,10 @@ from charset_normalizer import from_bytes
 
 from slipway_backend.parsing import CELL_SEPARATOR, Block
 
+_PARAGRAPH = re.compile(r"\n\s*\n")
+_DECLARED = re.compile(rb"""charset\s{0,9}=\s{0,9}["']?([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
+_WIDE = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"))
+_SAMPLE_BYTES = 256 * 1024
 _SPACE = re.compile(r"\s+")
 _DROPPED = ("script", "style", "noscript", "template", "svg", "head", "nav", "iframe")
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -24,16 +29,42 @@ _BLOCKS = frozenset({
 # fmt: on
 
 
-def read_text(path: Path) -> str:
-    """Decode a text file: UTF-8 or a byte-order mark first, otherwise the best guess."""
-    data = path.read_bytes()
+def read_text(stream: BinaryIO) -> str:
+    """Decode a text file: by its byte-order mark, as UTF-8, as declared, or by the best guess."""
+    data = stream.read()
+    for mark, encoding in _WIDE:
+        if data.startswith(mark):
+            return data.decode(encoding, errors="replace")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        guess = from_bytes(data[: 1 << 20]).best()
-        return data.decode(guess.encoding if guess else "latin-1", errors="replace")
+        return data.decode(_declared(data) or _guessed(data), errors="replace")
+
+
+def _declared(data: bytes) -> str | None:
+    """The charset that a web page names, if it is one in which ASCII is ASCII."""
+    found = _DECLARED.search(data[:2048])
+    try:
+        codec = codecs.lookup(found[1].decode("ascii")) if found else None
+        # Escaping charsets such as UTF-7 hide text from whoever reads the bytes.
+        plain = codec is not None and "<a>".encode(codec.name) == b"<a>"
+    except (LookupError, UnicodeError, ValueError, TypeError):
+        return None
+    return codec.name if codec and plain and codec.name not in ("utf-7", "utf-8") else None
+
+
+def _guessed(data: bytes) -> str:
+    guess = from_bytes(data[:_SAMPLE_BYTES]).best()
+    return guess.encoding if guess else "latin-1"
+
+
+def blocks_of_text(text: str) -> list[Block]:
+    """Return paragraphs; blank lines separate them."""
+    unified = text.replace("\r\n", "\n").replace("\r", "\n")
+    paragraphs = (" ".join(part.split()) for part in _PARAGRAPH.split(unified))
+    return [Block("text", part) for part in paragraphs if part]
 
 
 def blocks_of_html(html: str) -> list[Block]:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import anyio.to_thread
@@ -16,6 +16,7 @@ from slipway_backend.errors import DocumentError
 from slipway_backend.logs import get_logger
 from slipway_backend.parsing import Limits, Parsed
 from slipway_backend.parsing.child import too_much_memory
+from slipway_backend.parsing.language import identify
 from slipway_backend.settings import Settings
 
 
@@ -52,7 +53,8 @@ async def parse(path: Path, filename: str, limits: Limits) -> Parsed:
             exit_code=child.returncode,
             last_line=errors.decode(errors="replace").strip().rpartition("\n")[2][:200],
         )
-        if b"MemoryError" in errors or child.returncode == -9:
+        out_of_memory = b"MemoryError" in errors or b"memory allocation of" in errors
+        if out_of_memory or child.returncode == -9:
             raise DocumentError(too_much_memory(limits))
         raise DocumentError("The parser crashed on the document; it may be damaged.")
     # A large document's answer takes seconds to read.
@@ -74,4 +76,6 @@ def _read(output: bytes) -> Parsed:
         if "cause" in result:
             get_logger().warning("parser_failed", cause=result["cause"])
         raise DocumentError(result["error"])
-    return Parsed.from_json(result["parsed"])
+    parsed = Parsed.from_json(result["parsed"])
+    # Here and not in the child, which would load the model anew for every document.
+    return replace(parsed, language=identify(parsed.blocks))
