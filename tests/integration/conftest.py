@@ -149,7 +149,7 @@ class Instance:
         queue = make_queue()
         add_ingestion(
             queue,
-            Ingestion(state.settings, state.pool, state.files, state.embedder, state.metrics),
+            Ingestion(state.settings, state.pool, state.files, state.sets, state.metrics),
         )
         await open_queue(queue, state.pool)
         await queue.run_worker_async(

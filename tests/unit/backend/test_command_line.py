@@ -25,7 +25,7 @@ def test_no_command_shows_the_usage_and_is_refused(capsys: pytest.CaptureFixture
     assert "give a command, or --embedded" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["serve", "worker", "migrate", "reindex"])
+@pytest.mark.parametrize("command", ["serve", "worker", "migrate", "embeddings list"])
 def test_a_command_without_its_settings_is_refused_in_one_sentence(
     command: str,
     tmp_path: Path,
@@ -35,7 +35,7 @@ def test_a_command_without_its_settings_is_refused_in_one_sentence(
     for name in ("DATABASE_URL", "JWT_SECRET", "ADMIN_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MODEL_DIRECTORY", str(tmp_path))
-    assert exit_code(command) == 2
+    assert exit_code(*command.split()) == 2
     complaint = capsys.readouterr().err
     assert complaint.startswith("slipway-backend: ")
     assert complaint.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The command line: serve, worker, migrate, reindex, health, and --embedded."""
+"""The command line: serve, worker, migrate, embeddings, health, and --embedded."""
 
 from __future__ import annotations
 
@@ -38,10 +38,15 @@ def make_parser() -> argparse.ArgumentParser:
     commands.add_parser("serve", help="serve the HTTP API")
     commands.add_parser("worker", help="ingest queued documents")
     commands.add_parser("migrate", help="bring the database to this release")
-    commands.add_parser("reindex", help="compute every vector anew with the current model")
+    _add_embeddings(commands.add_parser("embeddings", help="list, build, switch embedding sets"))
     health = commands.add_parser("health", help="exit 0 when the process of this container lives")
     health.add_argument("process", choices=("serve", "worker"))
     return parser
+
+
+def _add_embeddings(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="embeddings", metavar="command", required=True)
+    commands.add_parser("list", help="every set: model, state, how complete, last comparison")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,10 +92,9 @@ def _run(chosen: argparse.Namespace) -> int:
 
         migrate(settings)
     else:
-        from slipway_backend.embedding.provider import load_embedder  # noqa: PLC0415
-        from slipway_backend.reindex import run_reindex  # noqa: PLC0415
+        from slipway_backend.embedding_sets.commands import run  # noqa: PLC0415
 
-        run_reindex(settings, load_embedder(settings))
+        return run(settings, chosen)
     return 0
 
 

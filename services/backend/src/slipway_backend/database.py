@@ -97,37 +97,3 @@ async def check_schema(pool: Pool) -> None:
             raise StartRefused(
                 "The database has no Slipway schema yet: run `slipway-backend migrate` first."
             )
-
-
-async def check_embedding_set(pool: Pool, *, model: str, dimension: int) -> None:
-    """Bind this database to the embedding model at its first start; refuse another one later.
-
-    Raises StartRefused when the stored vectors belong to another model or dimension.
-    """
-    async with pool.connection() as connection:
-        await connection.execute(
-            "INSERT INTO embedding_sets (id, model, dimension) VALUES (1, %s, %s)"
-            " ON CONFLICT (id) DO NOTHING",
-            [model, dimension],
-        )
-        await compare_embedding_set(connection, model=model, dimension=dimension)
-
-
-async def compare_embedding_set(
-    connection: Connection, *, model: str, dimension: int, hold: bool = False
-) -> None:
-    """Raise StartRefused unless the database is bound to this model.
-
-    With ``hold`` it stays so until the connection's transaction ends.
-    """
-    plain = "SELECT model, dimension FROM embedding_sets WHERE id = 1"
-    held = "SELECT model, dimension FROM embedding_sets WHERE id = 1 FOR SHARE"
-    cursor = await connection.execute(held if hold else plain)
-    row = await cursor.fetchone()
-    if row is None or (row["model"], row["dimension"]) != (model, dimension):
-        stored = f"{row['model']} ({row['dimension']} dimensions)" if row else "nothing"
-        raise StartRefused(
-            f"The stored vectors come from {stored}, but this process embeds with {model} "
-            f"({dimension} dimensions): start the earlier model again, or compute every vector "
-            "anew with `slipway-backend reindex`."
-        )

@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 
 from slipway_backend import contents, versions
 from slipway_backend.chunking import Chunk, chunk_blocks
-from slipway_backend.database import Pool, compare_embedding_set
+from slipway_backend.database import Pool
 from slipway_backend.embedding import Embedder
+from slipway_backend.embedding_sets import EmbeddingSet
+from slipway_backend.embedding_sets.process import EmbeddingSets, ServedSetChanged
+from slipway_backend.embedding_sets.stored import is_served
 from slipway_backend.errors import DocumentError
 from slipway_backend.files import FileStore
 from slipway_backend.logs import get_logger
@@ -42,14 +45,6 @@ class TooSlowForLane(Exception):
         self.version = version
 
 
-@dataclass(frozen=True)
-class Target:
-    """An embedding set that passages are written for, with the embedder of its vectors."""
-
-    id: int
-    embedder: Embedder
-
-
 def _one_per_core() -> anyio.CapacityLimiter:
     # Each call computes in its own thread; its waiting line serves the documents in turn.
     return anyio.CapacityLimiter(CORES)
@@ -62,7 +57,7 @@ class Ingestion:
     settings: Settings
     pool: Pool
     files: FileStore
-    embedder: Embedder
+    sets: EmbeddingSets
     metrics: Metrics
     embedding: anyio.CapacityLimiter = field(default_factory=_one_per_core)
 
@@ -89,7 +84,7 @@ class Ingestion:
     async def _ingest(self, version: Version, *, small: bool) -> None:
         started = time.monotonic()
         progress = Progress(self.pool, version, self.metrics)
-        targets = self._targets()
+        targets = await self.sets.writing()
         async with progress.stage("parse"):
             parsed = await self._parse(version, small=small)
         async with progress.stage("chunk"):
@@ -130,10 +125,6 @@ class Ingestion:
             "document_failed", document_id=str(document_id), version=number, reason=reason
         )
 
-    def _targets(self) -> list[Target]:
-        """The sets to write passages for, the served one first."""
-        return [Target(1, self.embedder)]
-
     async def _parse(self, version: Version, *, small: bool) -> Parsed:
         path = self.files.path(version.sha256)
         if not path.exists():
@@ -155,7 +146,7 @@ class Ingestion:
         )
 
     async def _embed(
-        self, target: Target, chunks: list[Chunk], progress: Progress
+        self, target: EmbeddingSet, chunks: list[Chunk], progress: Progress
     ) -> NDArray[numpy.float32]:
         """Return one vector per passage; one document keeps at most one batch per core waiting."""
         vectors = numpy.empty((len(chunks), target.embedder.dimension), dtype=numpy.float32)
@@ -183,14 +174,12 @@ class Ingestion:
             await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _serve(
-        self, version: Version, passages: Passages, targets: list[Target], progress: Progress
+        self, version: Version, passages: Passages, targets: list[EmbeddingSet], progress: Progress
     ) -> str | None:
         """Put the passages in place in one transaction that holds the embedding sets."""
         async with self.pool.connection() as connection, connection.transaction():
-            served = targets[0].embedder
-            await compare_embedding_set(
-                connection, model=served.name, dimension=served.dimension, hold=True
-            )
+            if not await is_served(connection, *targets, hold=True):
+                raise ServedSetChanged
             return await versions.serve(connection, version, passages, progress.figures())
 
     def _limits(self) -> Limits:

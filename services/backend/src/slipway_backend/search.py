@@ -15,6 +15,7 @@ from slipway_backend.access import READABLE, Identity
 from slipway_backend.database import Pool
 from slipway_backend.documents import vector_literal
 from slipway_backend.embedding import Embedder
+from slipway_backend.embedding_sets import Serving
 from slipway_backend.filters import EVERYTHING, Filters
 from slipway_backend.metrics import Metrics
 
@@ -24,7 +25,7 @@ RANK_CONSTANT = 60
 
 # A question holds words that its answer does not, so its words are joined by OR. A query with an
 # exclusion stays as it is: "OR NOT word" would find nearly everything.
-STATEMENT = f"""
+_STATEMENT = f"""
 WITH asked AS MATERIALIZED (
     SELECT every_word, CASE
         WHEN every_word::text LIKE '%%!%%' THEN every_word
@@ -37,7 +38,7 @@ by_text AS (
     FROM (
         SELECT chunks.id, ts_rank_cd(chunks.lexemes, asked.any_word, 1) AS relevance
         FROM chunks, asked
-        WHERE chunks.lexemes @@ asked.any_word AND chunks.embedding_set_id = 1
+        WHERE chunks.lexemes @@ asked.any_word AND chunks.embedding_set_id = {{set}}
             AND chunks.collection_id = {READABLE}
         ORDER BY relevance DESC, chunks.id
         LIMIT %(candidates)s
@@ -46,10 +47,11 @@ by_text AS (
 by_vector AS (
     SELECT id, row_number() OVER (ORDER BY distance, id) AS place
     FROM (
-        SELECT id, embedding::halfvec(384) <=> %(vector)s::halfvec(384) AS distance
+        SELECT id,
+            embedding::halfvec({{dimension}}) <=> %(vector)s::halfvec({{dimension}}) AS distance
         FROM chunks
-        WHERE embedding_set_id = 1 AND collection_id = {READABLE}
-        ORDER BY embedding::halfvec(384) <=> %(vector)s::halfvec(384)
+        WHERE embedding_set_id = {{set}} AND collection_id = {READABLE}
+        ORDER BY embedding::halfvec({{dimension}}) <=> %(vector)s::halfvec({{dimension}})
         LIMIT %(candidates)s
     ) AS found
 ),
@@ -71,6 +73,12 @@ JOIN documents ON documents.id = chunks.document_id
 CROSS JOIN asked
 ORDER BY fused.score DESC, chunks.id
 """  # nosec B608
+
+
+def statement(embedding_set: int, dimension: int) -> str:
+    """The search in one set: a plan that may be reused proves an index by literals only."""
+    return _STATEMENT.format(set=f"{embedding_set:d}", dimension=f"{dimension:d}")
+
 
 STEMS = """
 SELECT tsvector_to_array(to_tsvector('english', text)) AS stems
@@ -100,9 +108,9 @@ class Passage:
 class Searcher:
     """Finds passages for a query."""
 
-    def __init__(self, pool: Pool, embedder: Embedder, metrics: Metrics) -> None:
+    def __init__(self, pool: Pool, sets: Serving, metrics: Metrics) -> None:
         self._pool = pool
-        self._embedder = embedder
+        self._sets = sets
         self._metrics = metrics
         # More at once would only take turns on the cores, each with memory of its own.
         self._limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
@@ -118,9 +126,11 @@ class Searcher:
         """Return the best passages for a query, best first."""
         # PostgreSQL's text holds no NUL.
         query = query.replace("\x00", " ")
+        # Asked for once: another set may be served before this search has ended.
+        embedding_set = await self._sets.serving()
         values = {
             "query": query,
-            "vector": vector_literal(await self._embed(query)),
+            "vector": vector_literal(await self._embed(embedding_set.embedder, query)),
             "candidates": max(CANDIDATES, limit),
             "constant": RANK_CONSTANT,
             "limit": limit,
@@ -128,7 +138,9 @@ class Searcher:
         }
         with self._metrics.stage_seconds.labels("search").time():
             async with self._pool.connection() as connection:
-                cursor = await connection.execute(STATEMENT, values)
+                cursor = await connection.execute(
+                    statement(embedding_set.id, embedding_set.dimension).encode(), values
+                )
                 return [Passage(**row) for row in await cursor.fetchall()]
 
     async def stems(self, texts: list[str]) -> list[frozenset[str]]:
@@ -139,11 +151,9 @@ class Searcher:
                 cursor = await connection.execute(STEMS, values)
                 return [frozenset(row["stems"]) for row in await cursor.fetchall()]
 
-    async def _embed(self, query: str) -> NDArray[numpy.float32]:
+    async def _embed(self, embedder: Embedder, query: str) -> NDArray[numpy.float32]:
         """Return the query's vector without blocking the event loop."""
         with self._metrics.stage_seconds.labels("embed_query").time():
-            vectors = await anyio.to_thread.run_sync(
-                self._embedder.embed, [query], limiter=self._limiter
-            )
+            vectors = await anyio.to_thread.run_sync(embedder.embed, [query], limiter=self._limiter)
         vector: NDArray[numpy.float32] = vectors[0]
         return vector

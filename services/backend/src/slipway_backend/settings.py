@@ -90,6 +90,25 @@ class Settings(BaseSettings):
     max_metadata_bytes: int = Field(8192, ge=2, description="of a document's metadata as JSON")
     max_event_streams: int = Field(100, ge=1, description="event streams per process")
 
+    embedding_base_url: str = Field(
+        "", description="OpenAI-compatible server of embeddings, up to /v1; empty: the builtin one"
+    )
+    embedding_model: str = Field("", description="the model's name on that server")
+    embedding_api_key: str = ""
+    embedding_runtime: str = Field(
+        "openai-compatible", min_length=1, description="label; another one makes another set"
+    )
+    embedding_precision: str = Field(
+        "as-served", min_length=1, description="label; another one makes another set"
+    )
+    embedding_batch: int = Field(32, ge=1, le=2048, description="texts per request")
+    embedding_seconds: float = Field(60.0, gt=0, le=3600, description="patience per request")
+    embedding_maximum_tokens: int = Field(512, ge=16, description="longer texts are cut")
+    previous_model_directory: str = Field("", description="model of the set served until now")
+    previous_embedding_base_url: str = Field("", description="server of the set served until now")
+    previous_embedding_api_key: str = ""
+    index_memory_megabytes: int = Field(256, ge=16, le=65536, description="to build one index")
+
     chunk_tokens: int = Field(200, ge=16)
     chunk_overlap_tokens: int = Field(40, ge=0)
     relevance_floor: float = Field(0.3, ge=-1, le=1, description="least cosine of a useful passage")

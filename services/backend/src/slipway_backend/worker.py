@@ -13,12 +13,12 @@ from slipway_backend.database import (
     TRANSIENT,
     Pool,
     check_connection_settings,
-    check_embedding_set,
     check_schema,
     make_pool,
 )
 from slipway_backend.embedding import Embedder
 from slipway_backend.embedding.provider import load_embedder
+from slipway_backend.embedding_sets.process import EmbeddingSets
 from slipway_backend.errors import StartRefused
 from slipway_backend.files import FileStore
 from slipway_backend.ingestion import Ingestion
@@ -66,9 +66,10 @@ async def run_worker(settings: Settings, *, embedder: Embedder | None = None) ->
             async with pool:
                 await check_schema(pool)
                 await check_connection_settings(pool)
-                await check_embedding_set(pool, model=embedder.name, dimension=embedder.dimension)
-                ingestion = Ingestion(settings, pool, files, embedder, metrics)
-                await _work(ingestion, pool, settings, stop)
+                sets = EmbeddingSets(settings, pool, embedder)
+                async with sets.followed():
+                    ingestion = Ingestion(settings, pool, files, sets, metrics)
+                    await _work(ingestion, pool, settings, stop)
         except StartRefused:
             raise
         except Exception as error:
@@ -137,13 +138,9 @@ def _pause(settings: Settings) -> float:
 
 
 async def _beat(queue: procrastinate.App, ingestion: Ingestion) -> None:
-    """Show that this worker lives and reaches the database; pick up what dead workers left.
-
-    Raises StartRefused when the database has been given to another embedding model.
-    """
-    settings, embedder = ingestion.settings, ingestion.embedder
+    """Show that this worker lives and reaches the database; pick up what dead workers left."""
+    settings = ingestion.settings
     while True:
-        await check_embedding_set(ingestion.pool, model=embedder.name, dimension=embedder.dimension)
         await requeue_stalled(queue, settings.stalled_seconds)
         settings.worker_heartbeat_file.touch()
         await asyncio.sleep(_pause(settings))

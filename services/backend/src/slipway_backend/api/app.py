@@ -37,12 +37,12 @@ from slipway_backend.audit import AuditLog
 from slipway_backend.database import (
     Pool,
     check_connection_settings,
-    check_embedding_set,
     check_schema,
     make_pool,
 )
 from slipway_backend.embedding import Embedder
 from slipway_backend.embedding.provider import load_embedder
+from slipway_backend.embedding_sets.process import EmbeddingSets
 from slipway_backend.errors import StartRefused
 from slipway_backend.files import FileStore
 from slipway_backend.llm import LanguageModel
@@ -148,10 +148,11 @@ async def started(
             ) from None
         await check_schema(pool)
         await check_connection_settings(pool)
-        await check_embedding_set(pool, model=embedder.name, dimension=embedder.dimension)
+        sets = EmbeddingSets(settings, pool, embedder)
+        await stack.enter_async_context(sets.followed())
         queue = make_queue()
         await open_queue(queue, pool)
-        searcher = Searcher(pool, embedder, metrics)
+        searcher = Searcher(pool, sets, metrics)
         model = LanguageModel(settings, metrics, client) if with_model else None
         answerer = Answerer(settings, searcher, metrics, model, embedder.count_tokens)
         get_logger().info("ready", model=embedder.name, mode=answerer.mode)
@@ -165,7 +166,7 @@ async def started(
             reads,
             queue,
             files,
-            embedder,
+            sets,
             searcher,
             answerer,
             log,

@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from slipway_backend.answers import Answerer
 from slipway_backend.audit import AuditLog
 from slipway_backend.database import Pool
-from slipway_backend.embedding import Embedder
+from slipway_backend.embedding_sets.process import EmbeddingSets
 from slipway_backend.files import FileStore
 from slipway_backend.metrics import Metrics
 from slipway_backend.replicas import Reads
@@ -46,7 +46,7 @@ class State:
     reads: Reads
     queue: procrastinate.App
     files: FileStore
-    embedder: Embedder
+    sets: EmbeddingSets
     searcher: Searcher
     answerer: Answerer
     audit: AuditLog

@@ -10,6 +10,7 @@ import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from slipway_backend.embedding import Fingerprint
 from slipway_backend.embedding.folder import (
     MODEL_FILE,
     TOKENIZER_FILE,
@@ -38,6 +39,14 @@ class BuiltinEmbedder:
         self._dimension = description.dimension
         # The vectors of two precisions differ slightly and must not meet in one index.
         self._name = f"{description.name}-{description.precision}"
+        self._fingerprint = Fingerprint(
+            self._name,
+            "builtin",
+            "onnxruntime",
+            description.precision,
+            description.dimension,
+            description.weights_sha256,
+        )
         self._tokenizer = Tokenizer.from_file(str(directory / TOKENIZER_FILE))
         # The file asks for a fixed length of 128 tokens; here every batch has its own.
         self._tokenizer.no_padding()
@@ -53,6 +62,11 @@ class BuiltinEmbedder:
     def dimension(self) -> int:
         """Length of every vector."""
         return self._dimension
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """The model with the hash of its published weights."""
+        return self._fingerprint
 
     @property
     def maximum_tokens(self) -> int:

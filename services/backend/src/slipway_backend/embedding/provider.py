@@ -1,19 +1,94 @@
-"""Which embedder this process uses."""
+"""Which embedders this process can use: the wanted one, and those of sets served before."""
 
 from __future__ import annotations
 
-from slipway_backend.embedding import Embedder
+from collections.abc import Iterator
+from pathlib import Path
+
+from slipway_backend.embedding import Embedder, Fingerprint
+from slipway_backend.embedding.folder import (
+    TOKENIZER_FILE,
+    ModelUnusable,
+    read_model_folder,
+)
 from slipway_backend.errors import StartRefused
 from slipway_backend.settings import Settings
 
 
 def load_embedder(settings: Settings) -> Embedder:
-    """Load the builtin model from MODEL_DIRECTORY; raise StartRefused when it is not there."""
-    # The runtime behind it takes memory and start-up time, which `migrate` should not pay.
-    from slipway_backend.embedding.builtin import BuiltinEmbedder  # noqa: PLC0415
-    from slipway_backend.embedding.folder import ModelUnusable  # noqa: PLC0415
+    """Load what the settings want: the server at EMBEDDING_BASE_URL, or the builtin model.
 
+    Raises StartRefused when the model is not there, or the server's model is not named.
+    """
+    if settings.embedding_base_url:
+        if not settings.embedding_model:
+            raise StartRefused(
+                "EMBEDDING_MODEL is not set: name the model that the server at EMBEDDING_BASE_URL "
+                "shall embed with."
+            )
+        return _server(settings, settings.embedding_base_url, settings.embedding_api_key)
     try:
-        return BuiltinEmbedder(settings.model_directory)
+        return _builtin(settings.model_directory)
     except ModelUnusable as error:
         raise StartRefused(str(error)) from None
+
+
+def load_stored(settings: Settings, stored: Fingerprint) -> Embedder | None:
+    """Load the embedder of a stored set that is not the wanted one; None when this process can not.
+
+    The builtin model is looked for in MODEL_DIRECTORY and PREVIOUS_MODEL_DIRECTORY, a server's
+    model at PREVIOUS_EMBEDDING_BASE_URL, else at EMBEDDING_BASE_URL. No server is asked yet.
+    """
+    if stored.provider == "openai":
+        if settings.previous_embedding_base_url:
+            address, api_key = (
+                settings.previous_embedding_base_url,
+                settings.previous_embedding_api_key,
+            )
+        else:
+            address, api_key = settings.embedding_base_url, settings.embedding_api_key
+        return _server(settings, address, api_key, stored) if address else None
+    for folder in _model_folders(settings):
+        try:
+            description = read_model_folder(folder)
+            if description.precision == stored.precision:
+                embedder = _builtin(folder)
+                if embedder.fingerprint == stored:
+                    return embedder
+        except ModelUnusable:
+            continue
+    return None
+
+
+def _model_folders(settings: Settings) -> Iterator[Path]:
+    yield settings.model_directory
+    if settings.previous_model_directory:
+        yield Path(settings.previous_model_directory)
+
+
+def _builtin(folder: Path) -> Embedder:
+    # The runtime behind it takes memory and start-up time, which other embedders should not pay.
+    from slipway_backend.embedding.builtin import BuiltinEmbedder  # noqa: PLC0415
+
+    return BuiltinEmbedder(folder)
+
+
+def _server(
+    settings: Settings, address: str, api_key: str, stored: Fingerprint | None = None
+) -> Embedder:
+    from slipway_backend.embedding.openai import OpenAIEmbedder  # noqa: PLC0415
+    from slipway_backend.embedding.tokens import EstimatedTokens, FileTokens  # noqa: PLC0415
+
+    tokenizer = settings.model_directory / TOKENIZER_FILE
+    return OpenAIEmbedder(
+        address,
+        stored.model if stored else settings.embedding_model,
+        tokens=FileTokens(tokenizer) if tokenizer.is_file() else EstimatedTokens(),
+        api_key=api_key,
+        runtime=stored.runtime if stored else settings.embedding_runtime,
+        precision=stored.precision if stored else settings.embedding_precision,
+        batch=settings.embedding_batch,
+        seconds=settings.embedding_seconds,
+        maximum_tokens=settings.embedding_maximum_tokens,
+        dimension=stored.dimension if stored else None,
+    )

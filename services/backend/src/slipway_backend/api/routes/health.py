@@ -10,8 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from slipway_backend.api.models.health import Health
 from slipway_backend.api.state import State, StateDependency
-from slipway_backend.database import TRANSIENT, compare_embedding_set
-from slipway_backend.errors import StartRefused
+from slipway_backend.database import TRANSIENT
 
 router = APIRouter(tags=["health"])
 
@@ -32,17 +31,14 @@ async def ready(response: Response, state: StateDependency) -> Health:
         response.status_code = 503
         return _health(state, "draining", "This instance is about to stop.")
     try:
-        async with state.health_pool.connection() as connection:
-            await compare_embedding_set(
-                connection, model=state.embedder.name, dimension=state.embedder.dimension
-            )
-    except StartRefused as refusal:
-        response.status_code = 503
-        return _health(state, "not ready", str(refusal))
+        obstacle = await state.sets.obstacle(state.health_pool)
     except TRANSIENT:
         response.status_code = 503
         response.headers["retry-after"] = "5"
         return _health(state, "not ready", "The database cannot be reached.")
+    if obstacle:
+        response.status_code = 503
+        return _health(state, "not ready", obstacle)
     return _health(state, "ready")
 
 

@@ -251,12 +251,16 @@ SETS = (
         ADD COLUMN provider text NOT NULL DEFAULT 'builtin',
         ADD COLUMN runtime text NOT NULL DEFAULT 'onnxruntime',
         ADD COLUMN precision text NOT NULL DEFAULT 'int8',
+        ADD COLUMN weights_sha256 text NOT NULL DEFAULT '',
         ADD COLUMN fingerprint text UNIQUE,
         ADD COLUMN state text NOT NULL DEFAULT 'serving'
-            CHECK (state IN ('building', 'serving', 'kept')),
-        ADD COLUMN switched_at timestamptz
+            CHECK (state IN ('building', 'serving', 'kept', 'discarding')),
+        ADD COLUMN switched_at timestamptz,
+        ADD COLUMN report jsonb
     """,
     "CREATE UNIQUE INDEX embedding_sets_serving ON embedding_sets (state) WHERE state = 'serving'",
+    "CREATE UNIQUE INDEX embedding_sets_building ON embedding_sets (state)"
+    " WHERE state = 'building'",
     """
     ALTER TABLE chunks
         ADD COLUMN collection_id integer NOT NULL DEFAULT 1,

@@ -1,0 +1,168 @@
+"""The embedding sets that one process works with, followed as they change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import anyio.to_thread
+
+from slipway_backend.database import TRANSIENT, Connection, Pool
+from slipway_backend.embedding import Embedder, Fingerprint
+from slipway_backend.embedding.openai import EmbeddingFailed
+from slipway_backend.embedding.provider import load_stored
+from slipway_backend.embedding_sets import EmbeddingSet, stored
+from slipway_backend.embedding_sets.stored import StoredSet
+from slipway_backend.errors import Problem
+from slipway_backend.logs import get_logger
+from slipway_backend.settings import Settings
+
+POLL_SECONDS = 2.0
+
+
+class ServedSetChanged(Exception):
+    """Another set is served than the ones that vectors were made for: make them again."""
+
+
+class EmbeddingSets:
+    """What this process wants, what the database serves, and what is being built.
+
+    A process keeps the set it has until it can use the one that is served: searches go on, over
+    rows that are kept, and no query meets vectors of another embedder.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: Pool,
+        wanted: Embedder,
+        *,
+        load: Callable[[Settings, Fingerprint], Embedder | None] = load_stored,
+    ) -> None:
+        self.wanted = wanted
+        self._settings = settings
+        self._pool = pool
+        self._load = load
+        self._loaded: dict[Fingerprint, Embedder | None] = {}
+        self._serving: EmbeddingSet | None = None
+        self._building: EmbeddingSet | None = None
+        self._obstacle = "The embedding sets were not looked at yet."
+        self._refreshing = asyncio.Lock()
+
+    async def serving(self) -> EmbeddingSet:
+        """Return the set to search in. Raises a 503 problem when this process can use none."""
+        if self._serving is None:
+            raise Problem(503, "No embedding set", self._obstacle, headers={"Retry-After": "30"})
+        return self._serving
+
+    async def writing(self) -> list[EmbeddingSet]:
+        """Return the sets that a new document's vectors go into now, the served one first.
+
+        Raises a 503 problem when this process cannot embed for the served set.
+        """
+        await self.refresh()
+        if self._obstacle:
+            raise Problem(503, "No embedding set", self._obstacle, headers={"Retry-After": "30"})
+        return [await self.serving(), *([self._building] if self._building else [])]
+
+    async def obstacle(self, pool: Pool) -> str | None:
+        """Why this process cannot work on the set that is served, in one sentence; or None."""
+        async with pool.connection() as connection:
+            current = [self._serving] if self._serving else []
+            served = await stored.is_served(connection, *current)
+        if not served:
+            await self._look()
+        return self._obstacle or None
+
+    async def refresh(self) -> None:
+        """Look at the database's sets again; an empty database serves the wanted one from now on.
+
+        Raises EmbeddingFailed when the wanted set must be asked for on a server that fails.
+        """
+        async with self._refreshing, self._pool.connection() as connection:
+            sets = await stored.all_sets(connection)
+            if not sets:
+                await stored.add_first(connection, await self.wanted_fingerprint())
+                sets = await stored.all_sets(connection)
+            await self._follow(connection, sets)
+
+    async def wanted_fingerprint(self) -> Fingerprint:
+        """What the wanted embedder's vectors come from. Raises EmbeddingFailed as it does."""
+        return await anyio.to_thread.run_sync(lambda: self.wanted.fingerprint)
+
+    @asynccontextmanager
+    async def followed(self) -> AsyncIterator[None]:
+        """Look at the database's sets, and follow them until the end of the block.
+
+        A failing embedding server is waited for.
+        """
+        await self._look()
+        watching = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                await self._look()
+            except TRANSIENT as error:
+                get_logger().warning("embedding_sets_not_read", cause=type(error).__name__)
+
+    async def _look(self) -> None:
+        try:
+            await self.refresh()
+        except EmbeddingFailed as error:
+            get_logger().warning("embedding_sets_not_read", cause=str(error))
+            self._obstacle = str(error)
+
+    async def usable(self, row: StoredSet) -> EmbeddingSet | None:
+        """The set with its embedder; None when this process cannot have the embedder."""
+        key = row.fingerprint
+        if key not in self._loaded:
+            self._loaded[key] = await self._embedder_of(row)
+        embedder = self._loaded[key]
+        return EmbeddingSet(row.id, embedder) if embedder else None
+
+    async def _embedder_of(self, row: StoredSet) -> Embedder | None:
+        try:
+            if row.is_of(await self.wanted_fingerprint()):
+                return self.wanted
+        except EmbeddingFailed:
+            # The server may be the very one of this set: its dimension is known from the row.
+            pass
+        return await anyio.to_thread.run_sync(self._load, self._settings, row.fingerprint)
+
+    async def _follow(self, connection: Connection, sets: list[StoredSet]) -> None:
+        by_state = {row.state: row for row in sets}
+        served = by_state.get("serving")
+        found = await self.usable(served) if served else None
+        if found is not None and served is not None:
+            if not served.signed:
+                await stored.sign(connection, served.id, found.embedder.fingerprint)
+            if self._serving != found:
+                get_logger().info("embedding_set_served", set=found.id, model=found.embedder.name)
+            self._serving, self._obstacle = found, ""
+        else:
+            self._obstacle = _obstacle(served)
+            usable = {row.id for row in sets if row.state != "discarding"}
+            if self._serving is not None and self._serving.id not in usable:
+                self._serving = None
+        building = by_state.get("building")
+        self._building = await self.usable(building) if building else None
+
+
+def _obstacle(served: StoredSet | None) -> str:
+    if served is None:
+        return "No embedding set is served: run `slipway-backend embeddings list`."
+    return (
+        f"The database serves embedding set {served.id} of {served.fingerprint.model} "
+        f"({served.fingerprint.precision}, {served.fingerprint.dimension} dimensions), which this "
+        "process cannot embed for: start the earlier model again or name it in the PREVIOUS_ "
+        "settings, or switch with `slipway-backend embeddings build`."
+    )
