@@ -8,6 +8,7 @@ import numpy
 import pytest
 import structlog
 from numpy.typing import NDArray
+from scripted_llm import scripted_llm  # noqa: F401 - a fixture
 
 
 class WordEmbedder:

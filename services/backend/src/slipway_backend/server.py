@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from types import FrameType
 
@@ -62,7 +63,8 @@ async def _serve(settings: Settings) -> None:
             server_header=False,
             forwarded_allow_ips=settings.trusted_proxies,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=FINISH_SECONDS,
+            # A streamed answer that has begun is finished.
+            timeout_graceful_shutdown=max(FINISH_SECONDS, math.ceil(settings.llm_seconds) + 5),
             lifespan="off",
         )
         get_logger().info("serving", port=settings.port, release=settings.release)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 from uuid import uuid4
 
+import httpx
 import pytest
+from scripted_llm import ScriptedLLM
 
 from slipway_backend.access import Identity
 from slipway_backend.answers import Answerer
@@ -59,3 +61,10 @@ def make_answerer() -> Callable[..., tuple[Answerer, FixedSearcher]]:
         return answerer, searcher
 
     return make
+
+
+@pytest.fixture
+async def model(scripted_llm: ScriptedLLM) -> AsyncIterator[LanguageModel]:
+    settings = Settings(llm_base_url=scripted_llm.base_url, llm_model="tiny")
+    async with httpx.AsyncClient() as client:
+        yield LanguageModel(settings, Metrics(), client)

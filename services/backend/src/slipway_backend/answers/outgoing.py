@@ -15,10 +15,12 @@ from slipway_backend.answers.prompts import NOTHING_FOUND, visible
 REMOVED = "(address removed)"
 _CITED = re.compile(r"\s?[\[\u3010]\s*(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\s*[\]\u3011]")
 _ADDRESS = re.compile(
-    r"""(?:\b[a-z][a-z0-9+.-]{0,20}:)?//[^\s]+
-    | \bwww\.[^\s]+
-    | \b(?:blob|data|file|intent|javascript|mailto|sms|tel|vbscript):[^\s]+
-    | \b(?:[a-z0-9-]+\.)+[a-z]{2,24}/[^\s]+""",
+    r"""(?:
+        (?:\b[a-z][a-z0-9+.-]{0,20}:)?//
+        | \bwww\.
+        | \b(?:blob|data|file|intent|javascript|mailto|sms|tel|vbscript):
+        | \b(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}/
+    )[^\s\[\]<>]+""",
     re.IGNORECASE | re.VERBOSE,
 )
 # What may stand behind an address in a sentence without being part of it.
@@ -51,8 +53,7 @@ class Outgoing:
         self._pending += text
         if not self._has_spoken():
             return ""
-        end = max(self._pending.rfind(space) for space in (" ", "\n", "\t"))
-        end = self._before_open_citation(end)
+        end = self._before_open_citation(self._last_space(len(self._pending)))
         if end <= 0:
             if len(self._pending) < LONGEST_WORD:
                 return ""
@@ -83,14 +84,18 @@ class Outgoing:
             self._pending, self._thinking = rest.lstrip(), False
         return True
 
+    def _last_space(self, end: int) -> int:
+        return max(self._pending.rfind(space, 0, end) for space in " \n\t")
+
     def _before_open_citation(self, end: int) -> int:
         """Where to stop so that ``[1, 2]`` is not parted at its space."""
-        opened = max(self._pending.rfind(mark, 0, end) for mark in "[\u3010")
-        if opened >= 0 and re.fullmatch(r"[\d\s,;]*", self._pending[opened + 1 : end]):
-            # With the white space before it, which goes when the number does.
-            while opened > 0 and self._pending[opened - 1].isspace():
-                opened -= 1
-            return opened
+        opened = max(self._pending.rfind(mark, 0, max(end, 0)) for mark in "[\u3010")
+        if opened < 0 or not re.fullmatch(r"[\d\s,;]*", self._pending[opened + 1 : end]):
+            return end
+        # With the white space before it, which goes when the number does.
+        end = self._last_space(opened)
+        while end > 0 and self._pending[end - 1].isspace():
+            end -= 1
         return end
 
     def _clean(self, text: str) -> str:

@@ -46,6 +46,7 @@ from slipway_backend.embedding_sets.process import EmbeddingSets
 from slipway_backend.errors import StartRefused
 from slipway_backend.files import FileStore
 from slipway_backend.llm import LanguageModel
+from slipway_backend.llm.ollama import kept_loaded
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
 from slipway_backend.queue import make_queue, open_queue
@@ -154,6 +155,8 @@ async def started(
         await open_queue(queue, pool)
         searcher = Searcher(pool, sets, metrics)
         model = LanguageModel(settings, metrics, client) if with_model else None
+        if model is not None and settings.ollama_base_url:
+            await stack.enter_async_context(kept_loaded(model, settings, client))
         answerer = Answerer(settings, searcher, metrics, model, embedder.count_tokens)
         get_logger().info("ready", model=embedder.name, mode=answerer.mode)
         log = await stack.enter_async_context(AuditLog(pool, settings.audit).running())

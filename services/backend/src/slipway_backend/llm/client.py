@@ -39,7 +39,7 @@ class LanguageModel:
         self._settings = settings
         self._metrics = metrics
         self._client = client
-        # Known better only where the server can be asked: see `ollama.py`.
+        # As the last call found it; Ollama is asked in the background as well.
         self.status: Status = "ready"
 
     @property
@@ -158,8 +158,10 @@ class LanguageModel:
         try:
             yield asyncio.get_running_loop().time() + self._settings.llm_seconds
             error_type = ""
+            self.status = "ready"
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             error_type = "llm_unreachable"
+            self.status = "unreachable"
             get_logger().error("llm_failed", cause=error_type, error=type(error).__name__)
             raise failures.unreachable() from None
         except httpx.RequestError as error:
@@ -205,9 +207,15 @@ async def _data_lines(response: httpx.Response) -> AsyncGenerator[str, None]:
             raise NotUnderstood("an answer without end")
         *lines, pending = (pending + part).split(b"\n")
         for line in lines:
-            if line.startswith(b"data:"):
-                yield line[5:].decode("utf-8", "replace").strip()
-            elif line.strip() and not line.startswith((b":", b"event:", b"id:", b"retry:")):
-                raise NotUnderstood("not a stream of events")
-    if pending.startswith(b"data:"):
-        yield pending[5:].decode("utf-8", "replace").strip()
+            if (data := _data(line)) is not None:
+                yield data
+    if (data := _data(pending)) is not None:
+        yield data
+
+
+def _data(line: bytes) -> str | None:
+    if line.startswith(b"data:"):
+        return line[5:].decode("utf-8", "replace").strip()
+    if line.strip() and not line.startswith((b":", b"event:", b"id:", b"retry:")):
+        raise NotUnderstood("not a stream of events")
+    return None
