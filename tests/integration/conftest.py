@@ -14,7 +14,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
-from scripted_llm import scripted_llm  # noqa: F401 - a fixture
+from scripted_llm import language_model, scripted_llm  # noqa: F401 - fixtures
 
 from slipway_backend.api.app import make_app, started
 from slipway_backend.api.state import State

@@ -6,6 +6,7 @@ It speaks OpenAI's chat completions, and Ollama's list, pull and load of models.
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import threading
@@ -236,3 +237,24 @@ def scripted_llm() -> Iterator[ScriptedLLM]:
     server.start()
     yield server
     server.stop()
+
+
+@dataclass(frozen=True)
+class Served:
+    """A language model to test with: the scripted one, or another that the environment names."""
+
+    base_url: str
+    model: str
+
+
+@pytest.fixture
+def language_model(request: pytest.FixtureRequest) -> Served:
+    """SLIPWAY_TEST_LLM_MODEL at SLIPWAY_TEST_LLM_BASE_URL, or else the scripted server.
+
+    What a test says of it must hold for every model, also for one that writes nonsense.
+    """
+    base_url = os.environ.get("SLIPWAY_TEST_LLM_BASE_URL")
+    if base_url:
+        return Served(base_url, os.environ["SLIPWAY_TEST_LLM_MODEL"])
+    scripted: ScriptedLLM = request.getfixturevalue("scripted_llm")
+    return Served(scripted.base_url, scripted.model)
