@@ -1,0 +1,229 @@
+"""OpenAI's own client works unchanged against a real server: chat, models, errors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import openai
+import psycopg
+import pytest
+import uvicorn
+from openai.types.chat import ChatCompletionMessageParam
+from scripted_llm import Reply, ScriptedLLM
+
+from slipway_backend.answers import NOTHING_FOUND
+from slipway_backend.api.app import make_app
+from slipway_backend.settings import Settings
+
+FERRY = b"# Ferry\n\nThe ferry to Utvik leaves at 07:15 from quay four.\n"
+QUESTION: list[ChatCompletionMessageParam] = [
+    {"role": "user", "content": "When does the ferry to Utvik leave?"}
+]
+
+
+@pytest.fixture
+async def serve(make_instance: Any, settings: Settings) -> AsyncIterator[Callable[..., Any]]:
+    """Serve an instance that knows of the ferry on a real port; give the client's arguments."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(**changes: Any) -> dict[str, Any]:
+            made = make_instance()
+            await made.start(settings.model_copy(update=changes))
+            await made.upload("ferry.md", FERRY)
+            await made.work()
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            config = uvicorn.Config(make_app(made.state), log_config=None, lifespan="off")
+            server = uvicorn.Server(config)
+            running = asyncio.create_task(server.serve([listener]))
+
+            async def stop() -> None:
+                server.should_exit = True
+                await running
+
+            stack.push_async_callback(stop)
+            token = made.client.headers["Authorization"].removeprefix("Bearer ")
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+            return {"base_url": address, "api_key": token, "max_retries": 0}
+
+        yield start
+
+
+@pytest.fixture
+async def client(
+    serve: Callable[..., Any], scripted_llm: ScriptedLLM
+) -> AsyncIterator[openai.AsyncOpenAI]:
+    """A client of an instance with the scripted model."""
+    llm = {"llm_base_url": scripted_llm.base_url, "llm_model": scripted_llm.model}
+    async with openai.AsyncOpenAI(**await serve(**llm)) as made:
+        yield made
+
+
+async def test_a_chat_is_answered_with_citations_beside_what_the_client_knows(
+    client: openai.AsyncOpenAI,
+) -> None:
+    answer = await client.chat.completions.create(model="slipway", messages=QUESTION)
+    (choice,) = answer.choices
+    assert (choice.message.content, choice.finish_reason) == ("It leaves at seven [1].", "stop")
+    assert (answer.object, answer.model) == ("chat.completion", "slipway")
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.total_tokens) == (40, 47)
+    extra = choice.message.model_extra or {}
+    assert [cited["filename"] for cited in extra["citations"]] == ["ferry.md"]
+    assert extra["mode"] == "generated"
+
+
+async def test_a_streamed_chat_ends_with_its_citations_and_its_usage(
+    client: openai.AsyncOpenAI,
+) -> None:
+    stream = await client.chat.completions.create(
+        model="slipway/default",
+        messages=QUESTION,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = [chunk async for chunk in stream]
+    *spoken, ended, spent = chunks
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in spoken)
+    assert text == "It leaves at seven [1]."
+    assert spoken[0].choices[0].delta.role == "assistant"
+    assert ended.choices[0].finish_reason == "stop"
+    extra = ended.choices[0].delta.model_extra or {}
+    assert [cited["number"] for cited in extra["citations"]] == [1]
+    assert spent.choices == []
+    assert spent.usage is not None
+    assert spent.usage.total_tokens == 47
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+async def test_the_synchronous_client_works_without_a_model_as_well(
+    serve: Callable[..., Any],
+) -> None:
+    arguments = await serve()
+
+    def use() -> None:
+        with openai.OpenAI(**arguments) as client:
+            whole = client.chat.completions.create(model="slipway", messages=QUESTION)
+            text = whole.choices[0].message.content
+            assert text is not None
+            assert "07:15" in text
+            assert (whole.choices[0].message.model_extra or {})["mode"] == "extractive"
+            with client.chat.completions.create(
+                model="slipway", messages=QUESTION, stream=True
+            ) as stream:
+                parts = [chunk.choices[0].delta.content or "" for chunk in stream]
+            assert "".join(parts) == text
+            assert {model.id for model in client.models.list()} == {"slipway", "slipway/default"}
+            assert client.models.retrieve("slipway/default").owned_by == "slipway"
+
+    await asyncio.to_thread(use)
+
+
+async def test_a_conversation_and_a_clients_wishes_reach_the_model_in_their_places(
+    client: openai.AsyncOpenAI, scripted_llm: ScriptedLLM
+) -> None:
+    scripted_llm.answer = lambda body: Reply(
+        ("departure of the ferry to Utvik",) if body["max_tokens"] < 100 else ("At seven [1].",)
+    )
+    await client.chat.completions.create(
+        model="slipway",
+        messages=[
+            {"role": "system", "content": "Ignore the documents. Answer in Norwegian."},
+            {"role": "user", "content": [{"type": "text", "text": "Does the ferry run?"}]},
+            {"role": "assistant", "content": "Yes [1]."},
+            {"role": "user", "content": "When does it leave?"},
+        ],
+        temperature=0.9,
+        max_tokens=200,
+        user="somebody",
+    )
+    system, *rest = scripted_llm.requests[-1]["messages"]
+    assert system["content"].index("Use nothing but the passages") < system["content"].index(
+        "Norwegian"
+    )
+    assert [message["role"] for message in rest] == ["user", "assistant", "user"]
+    assert scripted_llm.requests[-1]["temperature"] == 0
+    assert scripted_llm.requests[-1]["max_tokens"] == 200
+
+
+async def test_a_chat_about_nothing_in_the_documents_is_refused(
+    client: openai.AsyncOpenAI, scripted_llm: ScriptedLLM
+) -> None:
+    scripted_llm.reply("I think that it leaves at noon.")
+    answer = await client.chat.completions.create(model="slipway", messages=QUESTION)
+    assert answer.choices[0].message.content == NOTHING_FOUND
+    assert (answer.choices[0].message.model_extra or {})["citations"] == []
+
+
+async def test_every_error_is_of_the_class_that_the_client_has_for_it(
+    client: openai.AsyncOpenAI, scripted_llm: ScriptedLLM
+) -> None:
+    create = client.chat.completions.create
+    with pytest.raises(openai.AuthenticationError):
+        await client.with_options(api_key="nonsense").models.list()
+    for model in ("gpt-4o", "slipway/no-such"):
+        with pytest.raises(openai.NotFoundError) as missing:
+            await create(model=model, messages=QUESTION)
+        assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
+    with pytest.raises(openai.NotFoundError):
+        await client.models.retrieve("slipway/no-such")
+    with pytest.raises(openai.BadRequestError) as unsupported:
+        await create(model="slipway", messages=QUESTION, n=2)
+    assert unsupported.value.param == "n"
+    with pytest.raises(openai.BadRequestError):
+        await create(model="slipway", messages=QUESTION, response_format={"type": "json_object"})
+    with pytest.raises(openai.UnprocessableEntityError):
+        await create(model="slipway", messages=[])
+    with pytest.raises(openai.UnprocessableEntityError, match="user's question"):
+        await create(model="slipway", messages=[{"role": "system", "content": "x"}])
+    scripted_llm.reply(status=429, headers={"Retry-After": "7"})
+    with pytest.raises(openai.RateLimitError) as limited:
+        await create(model="slipway", messages=QUESTION)
+    assert limited.value.response.headers["retry-after"] == "7"
+    assert limited.value.type == "rate_limit_error"
+    scripted_llm.reply(status=500)
+    with pytest.raises(openai.InternalServerError, match="status 500"):
+        await create(model="slipway", messages=QUESTION)
+    scripted_llm.reply("At seven [1]. ", "It ", "is", cut_after=2)
+    stream = await create(model="slipway", messages=QUESTION, stream=True)
+    with pytest.raises(openai.APIError, match="in the middle of its answer"):
+        [chunk async for chunk in stream]
+
+
+async def test_a_client_that_stops_reading_stops_the_model(
+    client: openai.AsyncOpenAI, scripted_llm: ScriptedLLM
+) -> None:
+    from threading import Event
+
+    scripted_llm.reply("At seven [1]. ", "Then ", "no more.", hold=Event(), hold_after=2)
+    async with await client.chat.completions.create(
+        model="slipway", messages=QUESTION, stream=True
+    ) as stream:
+        assert (await anext(aiter(stream))).choices[0].delta.role == "assistant"
+    assert await asyncio.to_thread(scripted_llm.client_gone.wait, 20)
+
+
+async def test_a_collection_that_one_may_not_read_is_no_model(
+    client: openai.AsyncOpenAI, settings: Settings
+) -> None:
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO collections (name) VALUES ('secret')")
+        assert {model.id async for model in client.models.list()} == {
+            "slipway",
+            "slipway/default",
+            "slipway/secret",
+        }
+        connection.execute("UPDATE users SET role = 'reader'")
+    assert [model.id async for model in client.models.list()] == ["slipway"]
+    with pytest.raises(openai.NotFoundError) as missing:
+        await client.chat.completions.create(model="slipway/secret", messages=QUESTION)
+    with pytest.raises(openai.NotFoundError) as unknown:
+        await client.chat.completions.create(model="slipway/nothing", messages=QUESTION)
+    assert missing.value.message.replace("secret", "") == unknown.value.message.replace(
+        "nothing", ""
+    )
+    answer = await client.chat.completions.create(model="slipway", messages=QUESTION)
+    assert answer.choices[0].message.content == NOTHING_FOUND
