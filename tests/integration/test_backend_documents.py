@@ -9,11 +9,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from slipway_backend.search import statement
 from slipway_backend.sweep import sweep
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -261,18 +259,3 @@ async def test_migrating_again_keeps_the_documents_answerable(instance: Any, set
     migrate(settings)
     response = await instance.client.post("/v1/query", json={"question": "When does the ferry go?"})
     assert "07:15" in response.json()["answer"]
-
-
-@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
-async def test_a_search_can_use_both_indexes_prepared_or_not(instance: Any, plan: str) -> None:
-    values = {"query": "when does the ferry go", "vector": f"[{'1,' * 383}1]"}
-    numbers = {"candidates": 60, "constant": 60, "limit": 5, "asking": uuid4(), "within": None}
-    async with instance.state.pool.connection() as connection, connection.transaction():
-        await connection.execute("SET LOCAL enable_seqscan = off")
-        await connection.execute(f"SET LOCAL plan_cache_mode = {plan}")
-        cursor = await connection.execute(
-            f"EXPLAIN {statement(1, 384)}", values | numbers, prepare=True
-        )
-        lines = str(await cursor.fetchall())
-    assert "Bitmap Index Scan on chunks_lexemes" in lines
-    assert "Index Scan using chunks_embedding" in lines

@@ -16,7 +16,15 @@ Pool: TypeAlias = AsyncConnectionPool[Connection]
 
 # A misspelt vector setting only warns and falls back to "off", hence the start-up options are
 # given once here and read back by `check_connection_settings`.
-VECTOR_SETTINGS = {"hnsw.ef_search": "100", "hnsw.iterative_scan": "relaxed_order"}
+VECTOR_SETTINGS = {
+    "hnsw.ef_search": "100",
+    "hnsw.iterative_scan": "relaxed_order",
+    "hnsw.max_scan_tuples": "40000",
+    "hnsw.scan_mem_multiplier": "4",
+}
+# Requests take milliseconds: starting workers or compiling a plan costs tens of them.
+PLANNER_SETTINGS = {"max_parallel_workers_per_gather": "0", "jit": "off"}
+START_UP_SETTINGS = VECTOR_SETTINGS | PLANNER_SETTINGS
 TRANSIENT = (psycopg.OperationalError, PoolTimeout, psycopg.errors.ReadOnlySqlTransaction)
 
 
@@ -26,7 +34,7 @@ def make_pool(conninfo: str, *, size: int, timeout: float = 0.8, for_reading: bo
     One that is ``for_reading`` may have connections to replicas, and can write nowhere.
     """
     settings = {
-        **VECTOR_SETTINGS,
+        **START_UP_SETTINGS,
         **({"default_transaction_read_only": "on"} if for_reading else {}),
     }
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
@@ -73,11 +81,11 @@ async def _check(connection: Connection) -> None:
 
 
 async def check_connection_settings(pool: Pool) -> None:
-    """Raise StartRefused unless the vector settings are in force on the pool's connections."""
+    """Raise StartRefused unless the start-up settings are in force on the pool's connections."""
     async with pool.connection() as connection:
         # The extension's settings exist in a session only after its library is loaded.
         await connection.execute("SELECT '[1]'::vector")
-        for name, wanted in VECTOR_SETTINGS.items():
+        for name, wanted in START_UP_SETTINGS.items():
             cursor = await connection.execute("SELECT current_setting(%s, true) AS value", [name])
             row = await cursor.fetchone()
             found = row["value"] if row else None

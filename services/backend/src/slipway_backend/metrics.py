@@ -126,6 +126,12 @@ class Metrics:
             buckets=buckets.stage,
             registry=registry,
         )
+        self.searches = Counter(
+            "slipway_searches",
+            "Searches, by route to the vectors: exact over few passages, or the index.",
+            ["route"],
+            registry=self.registry,
+        )
         self.answers = Counter(
             "slipway_answers", "Questions answered, by outcome.", ["outcome"], registry=registry
         )

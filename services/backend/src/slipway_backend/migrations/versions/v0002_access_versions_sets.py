@@ -201,6 +201,10 @@ DOCUMENTS = (
     "CREATE INDEX documents_owner_unfinished ON documents (owner_id)"
     " WHERE status IN ('queued', 'processing')",
     "CREATE INDEX documents_metadata ON documents USING gin (metadata jsonb_path_ops)",
+    # Filters of a search: beginnings of a source, dates, and which languages are in use.
+    "CREATE INDEX documents_source_text ON documents (source text_pattern_ops)",
+    "CREATE INDEX documents_dated ON documents ((coalesce(dated_at, created_at)))",
+    "CREATE INDEX documents_language ON documents (language)",
     """
     CREATE FUNCTION documents_serve_what_is_ready() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -276,6 +280,9 @@ SETS = (
     # Sets of other dimensions live in the same column; each has an index over its own rows.
     "DROP INDEX chunks_embedding",
     "ALTER TABLE chunks ALTER COLUMN embedding TYPE halfvec",
+    # Ranking reads a passage's words, exact search its vector: both stay in the row, not beside it
+    # (docs/decisions/0010-search-in-two-routes.md).
+    "ALTER TABLE chunks SET (toast_tuple_target = 4080)",
 )
 
 HNSW = """

@@ -1,0 +1,167 @@
+"""Finding passages for a query."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.to_thread
+import numpy
+from numpy.typing import NDArray
+
+from slipway_backend.access import Identity
+from slipway_backend.database import Pool
+from slipway_backend.documents import vector_literal
+from slipway_backend.embedding_sets import EmbeddingSet, Serving
+from slipway_backend.filters import EVERYTHING, Filters
+from slipway_backend.metrics import Metrics
+from slipway_backend.search.passage import Passage
+from slipway_backend.search.plan import Plan, make_plan
+from slipway_backend.search.statement import RANK_CONSTANT, Mode, search_statement
+from slipway_backend.search.statistics import CachedStatistics
+
+STEMS = """
+SELECT tsvector_to_array(to_tsvector('english', text)) AS stems
+FROM unnest(%s::text[]) WITH ORDINALITY AS given (text, place)
+ORDER BY place
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found, best first, and the seconds that each stage took."""
+
+    passages: list[Passage]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Searcher:
+    """Finds passages for a query."""
+
+    def __init__(self, pool: Pool, sets: Serving, metrics: Metrics) -> None:
+        self._pool = pool
+        self._sets = sets
+        self._metrics = metrics
+        self._statistics = CachedStatistics(pool)
+        # More at once would only take turns on the cores, each with memory of its own.
+        self._limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
+
+    async def search(
+        self,
+        query: str,
+        *,
+        identity: Identity,
+        filters: Filters = EVERYTHING,
+        limit: int = 10,
+    ) -> list[Passage]:
+        """Return the best passages for a query, best first."""
+        found = await self.find(query, identity=identity, filters=filters, limit=limit)
+        return found.passages
+
+    async def find(
+        self,
+        query: str,
+        *,
+        identity: Identity,
+        filters: Filters = EVERYTHING,
+        limit: int = 10,
+        mode: Mode = "hybrid",
+    ) -> Found:
+        """Return the best passages by one or both halves, best first, with timings."""
+        # PostgreSQL's text holds no NUL.
+        query = query.replace("\x00", " ")
+        seconds: dict[str, float] = {}
+        # Asked for once: another set may be served before this search has ended.
+        serving = await self._sets.serving()
+        embedding = asyncio.create_task(self._embed(serving, query, seconds))
+        try:
+            plan = await self._plan(query, identity, filters, serving, mode, limit, seconds)
+            vector = await embedding
+        finally:
+            embedding.cancel()
+        if plan.hopeless:
+            return Found([], seconds)
+        values = {
+            **plan.values,
+            "vector": vector_literal(vector),
+            "constant": RANK_CONSTANT,
+            "limit": limit,
+        }
+        statement = search_statement(plan.shape)
+        with _Timed(self._metrics, "search", seconds):
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(statement, values)
+                passages = [Passage(**row) for row in await cursor.fetchall()]
+        self._metrics.searches.labels(plan.shape.route).inc()
+        return Found(passages, seconds)
+
+    async def _plan(
+        self,
+        query: str,
+        identity: Identity,
+        filters: Filters,
+        serving: EmbeddingSet,
+        mode: Mode,
+        limit: int,
+        seconds: dict[str, float],
+    ) -> Plan:
+        with _Timed(self._metrics, "plan_search", seconds):
+            statistics = await self._statistics.get()
+            async with self._pool.connection() as connection:
+                return await make_plan(
+                    connection,
+                    query,
+                    identity=identity,
+                    filters=filters,
+                    serving=serving,
+                    statistics=statistics,
+                    mode=mode,
+                    limit=limit,
+                )
+
+    async def stems(self, texts: list[str]) -> list[frozenset[str]]:
+        """Return the words of each text as full-text search compares them, in the order given."""
+        values = [[text.replace("\x00", " ") for text in texts]]
+        with self._metrics.stage_seconds.labels("stems").time():
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(STEMS, values)
+                return [frozenset(row["stems"]) for row in await cursor.fetchall()]
+
+    async def _embed(
+        self, serving: EmbeddingSet, query: str, seconds: dict[str, float]
+    ) -> NDArray[numpy.float32]:
+        """Return the query's vector without blocking the event loop."""
+        with _Timed(self._metrics, "embed_query", seconds):
+            vectors = await anyio.to_thread.run_sync(
+                serving.embedder.embed, [query], limiter=self._limiter
+            )
+        vector: NDArray[numpy.float32] = vectors[0]
+        return vector
+
+
+class _Timed:
+    """Counts a stage's seconds in the metrics and for the answer."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        stage: str,
+        seconds: dict[str, float],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._histogram = metrics.stage_seconds.labels(stage)
+        self._stage = stage
+        self._seconds = seconds
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        self._started = self._clock()
+
+    def __exit__(self, *raised: object) -> None:
+        passed = self._clock() - self._started
+        self._histogram.observe(passed)
+        self._seconds[self._stage] = passed

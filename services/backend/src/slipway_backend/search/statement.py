@@ -1,0 +1,229 @@
+"""The search statement: both halves and their fusion, spelt for one set, route and mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from slipway_backend.access import READABLE
+
+Mode = Literal["hybrid", "text", "vector"]
+Route = Literal["exact", "index"]
+
+# What each half gives to the fusion.
+CANDIDATES = 60
+# The constant of reciprocal rank fusion as published; larger values flatten the ranks.
+RANK_CONSTANT = 60
+
+# One row per language: what to match there, and its words in three groups by rarity.
+ASKED = """
+asked AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        %(languages)s::regconfig[], %(wanted)s::tsquery[], %(every_word)s::tsquery[],
+        %(rare)s::tsquery[], %(rare_weights)s::float8[],
+        %(usual)s::tsquery[], %(usual_weights)s::float8[],
+        %(common)s::tsquery[], %(common_weights)s::float8[]
+    ) AS given (language, wanted, every_word,
+        rare, rare_weight, usual, usual_weight, common, common_weight)
+)
+"""
+
+# The allowed passages one by one, through the index on documents or on collections. The inner
+# statements' OFFSET 0 keeps that order: estimates of a filter on JSON are guesses.
+BY_DOCUMENT = """
+    SELECT {columns}
+    FROM (
+        SELECT id FROM documents
+        WHERE collection_id = {readable} AND {conditions}
+        OFFSET 0
+    ) AS allowed_documents
+    CROSS JOIN LATERAL (
+        SELECT * FROM chunks
+        WHERE chunks.document_id = allowed_documents.id AND chunks.embedding_set_id = {set}
+        OFFSET 0
+    ) AS chunks
+"""
+# The bounds say nothing new. They let the planner expect few passages whatever it knows of the
+# collections, so that it never reads the whole table instead of the index.
+BY_COLLECTION = """
+    SELECT {columns}
+    FROM chunks
+    WHERE embedding_set_id = {set} AND collection_id = {readable}
+        AND collection_id BETWEEN (SELECT min(id) FROM unnest({ids}) AS id)
+        AND (SELECT max(id) FROM unnest({ids}) AS id)
+"""
+
+# "+ 0" keeps the planner from reading all of a collection to look for words or nearness in it.
+WITHIN = "chunks.embedding_set_id + 0 = {set} AND chunks.collection_id + 0 = {readable}"
+# Not an IN or EXISTS, which would become a join that reads every allowed document first.
+DOCUMENT_PASSES = "(SELECT {conditions} FROM documents WHERE documents.id = chunks.document_id)"
+
+# ts_rank divides by the number of words; the weights undo that.
+RELEVANCE = """
+            asked.rare_weight * ts_rank(lexemes, asked.rare)
+            + asked.usual_weight * ts_rank(lexemes, asked.usual)
+            + asked.common_weight * ts_rank(lexemes, asked.common)
+"""
+BY_TEXT = """
+by_text AS (
+    SELECT id, row_number() OVER (ORDER BY relevance DESC, id) AS place
+    FROM (
+        SELECT id, relevance FROM ({matching}) AS matched
+        ORDER BY relevance DESC, id
+        LIMIT %(candidates)s
+    ) AS ranked
+)
+"""
+MATCHING = """
+            SELECT chunks.id, {relevance} AS relevance
+            FROM asked JOIN chunks ON chunks.lexemes @@ asked.wanted
+                AND chunks.language = asked.language
+            WHERE {within}
+            LIMIT %(most_matches)s
+"""
+MATCHING_ALLOWED = """
+            SELECT allowed.id, {relevance} AS relevance
+            FROM asked JOIN allowed ON allowed.lexemes @@ asked.wanted
+                AND allowed.language = asked.language
+"""
+
+NEAREST_ALLOWED = """
+nearest AS (
+    SELECT id, embedding <=> %(vector)s::halfvec AS distance
+    FROM allowed
+    ORDER BY distance, id
+    LIMIT %(candidates)s
+)
+"""
+# An iterative scan gives up after hnsw.max_scan_tuples, and gives rows a little out of order. What
+# it did not find in a case nobody foresaw is looked for in every allowed passage.
+NEAREST_INDEXED = """
+scanned AS MATERIALIZED (
+    SELECT id, embedding::halfvec({dimension}) <=> %(vector)s::halfvec({dimension}) AS distance
+    FROM chunks
+    WHERE embedding_set_id = {set} AND chunks.collection_id + 0 = {readable} {passes}
+    ORDER BY embedding::halfvec({dimension}) <=> %(vector)s::halfvec({dimension})
+    LIMIT %(candidates)s
+),
+nearest AS (
+    SELECT id, distance FROM scanned
+    UNION
+    (
+        SELECT id, embedding <=> %(vector)s::halfvec AS distance
+        FROM ({allowed}) AS allowed
+        WHERE (SELECT count(*) FROM scanned) < %(candidates)s
+        ORDER BY distance, id
+        LIMIT %(candidates)s
+    )
+)
+"""
+BY_VECTOR = """
+by_vector AS (
+    SELECT id, row_number() OVER (ORDER BY distance, id) AS place
+    FROM nearest
+    ORDER BY distance, id
+    LIMIT %(candidates)s
+)
+"""
+NOT_ASKED = "{half} AS (SELECT NULL::bigint AS id, NULL::bigint AS place WHERE false)"
+
+FUSED = """
+fused AS (
+    SELECT id, by_text.place AS text_rank, by_vector.place AS vector_rank,
+        coalesce(1.0 / (%(constant)s + by_text.place), 0)
+        + coalesce(1.0 / (%(constant)s + by_vector.place), 0) AS score
+    FROM by_text FULL JOIN by_vector USING (id)
+    ORDER BY score DESC, id
+    LIMIT %(limit)s
+)
+SELECT documents.id AS document_id, documents.filename, collections.name AS collection,
+    documents.source, documents.served_version AS version, chunks.id AS chunk_id,
+    chunks.position, chunks.page, chunks.ends_on_page, chunks.heading, chunks.text,
+    fused.score::float8 AS score,
+    1 - (chunks.embedding <=> %(vector)s::halfvec) AS similarity,
+    fused.text_rank, fused.vector_rank,
+    coalesce(
+        (SELECT bool_or(chunks.lexemes @@ asked.every_word) FROM asked
+         WHERE asked.language = chunks.language), false) AS has_every_word
+FROM fused
+JOIN chunks USING (id)
+JOIN documents ON documents.id = chunks.document_id
+JOIN collections ON collections.id = documents.collection_id
+ORDER BY fused.score DESC, chunks.id
+"""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What decides a statement's text; every value in it comes from this program."""
+
+    set_id: int
+    dimension: int
+    route: Route
+    mode: Mode = "hybrid"
+    conditions: str = ""
+
+
+@lru_cache(maxsize=256)
+def search_statement(shape: Shape) -> str:
+    """The search statement for one shape.
+
+    Set and dimension are literals: with parameters a plan cannot prove that the set's partial
+    index holds what is looked for.
+    """
+    names = {
+        "set": str(int(shape.set_id)),
+        "dimension": str(int(shape.dimension)),
+        "readable": READABLE,
+        "conditions": shape.conditions,
+    }
+    passes = f"AND {DOCUMENT_PASSES}" if shape.conditions else ""
+    by_text = BY_TEXT
+    parts = [ASKED]
+    if shape.route == "exact":
+        allowed = allowed_passages(shape, "chunks.id, language, lexemes, embedding")
+        parts.append(f"allowed AS MATERIALIZED ({allowed})")
+        by_text = by_text.replace("{matching}", MATCHING_ALLOWED)
+        nearest = NEAREST_ALLOWED
+    else:
+        by_text = by_text.replace("{matching}", MATCHING).replace("{within}", f"{WITHIN} {passes}")
+        nearest = NEAREST_INDEXED.replace(
+            "{allowed}", allowed_passages(shape, "chunks.id, embedding")
+        ).replace("{passes}", passes)
+    by_text = by_text.replace("{relevance}", RELEVANCE)
+    if shape.mode == "vector":
+        parts.append(NOT_ASKED.replace("{half}", "by_text"))
+    else:
+        parts.append(by_text)
+    if shape.mode == "text":
+        parts.append(NOT_ASKED.replace("{half}", "by_vector"))
+    else:
+        parts.extend((nearest, BY_VECTOR))
+    return _spell("WITH " + ",".join(parts) + "," + FUSED, names)
+
+
+def allowed_passages(
+    shape: Shape, columns: str, *, readable: str = READABLE, ids: str = "%(within)s::integer[]"
+) -> str:
+    """The statement that reads every allowed passage of a set through an index.
+
+    ``ids`` are the collections that ``readable`` allows.
+    """
+    names = {
+        "set": str(int(shape.set_id)),
+        "readable": readable,
+        "ids": ids,
+        "conditions": shape.conditions,
+    }
+    text = BY_DOCUMENT if shape.conditions else BY_COLLECTION
+    return _spell(text.replace("{columns}", columns), names)
+
+
+def _spell(text: str, names: dict[str, str]) -> str:
+    # Not str.format: the conditions may hold braces.
+    for _ in range(2):
+        for name, value in names.items():
+            text = text.replace(f"{{{name}}}", value)
+    return text
