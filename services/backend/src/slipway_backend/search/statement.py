@@ -60,11 +60,11 @@ WITHIN = "chunks.embedding_set_id + 0 = {set} AND chunks.collection_id + 0 = {re
 # Not an IN or EXISTS, which would become a join that reads every allowed document first.
 DOCUMENT_PASSES = "(SELECT {conditions} FROM documents WHERE documents.id = chunks.document_id)"
 
-# ts_rank divides by the number of words; the weights undo that.
+# 1: divided by one plus the logarithm of the passage's length.
 RELEVANCE = """
-            asked.rare_weight * ts_rank(lexemes, asked.rare)
-            + asked.usual_weight * ts_rank(lexemes, asked.usual)
-            + asked.common_weight * ts_rank(lexemes, asked.common)
+            asked.rare_weight * ts_rank_cd(lexemes, asked.rare, 1)
+            + asked.usual_weight * ts_rank_cd(lexemes, asked.usual, 1)
+            + asked.common_weight * ts_rank_cd(lexemes, asked.common, 1)
 """
 BY_TEXT = """
 by_text AS (

@@ -31,7 +31,7 @@ class Operand:
 
 @dataclass(frozen=True)
 class Group:
-    """Words of like rarity as one tsquery, and what `ts_rank` of it counts."""
+    """Words of like rarity as one tsquery, and what its rank counts."""
 
     query: str
     weight: float
@@ -83,9 +83,9 @@ def rarity(share: float) -> float:
 
 
 def group_words(operands: Sequence[Operand], frequency: Frequency) -> tuple[Group, Group, Group]:
-    """Put words into three groups by rarity; a group weighs its mean rarity for each word.
+    """Put words into three groups by rarity; a group's weight is the mean rarity of its words.
 
-    `ts_rank` costs as much for a group as for one word, and divides by the number of words.
+    Ranking costs about as much for a group as for one word.
     """
     rarities = {operand: rarity(operand.frequency(frequency)) for operand in operands}
     most = max(rarities.values(), default=1.0)
@@ -95,7 +95,7 @@ def group_words(operands: Sequence[Operand], frequency: Frequency) -> tuple[Grou
     rare, usual, common = (
         Group(
             " | ".join(f"( {operand.text} )" for operand in group),
-            sum(rarities[operand] for operand in group),
+            sum(rarities[operand] for operand in group) / max(len(group), 1),
         )
         for group in members
     )
