@@ -158,10 +158,10 @@ async def delete(
     Returns the SHA-256 of the contents that its documents had. Raises Problem: 403, 404, and 409
     for the default collection or, without ``force``, one that holds documents.
     """
-    if name == DEFAULT:
-        raise Problem(409, "Default collection", "The default collection stays: uploads go there.")
     # From here on no document comes in: an upload waits, and then finds no collection.
     collection_id = await hold_writable(connection, name, identity, strength="UPDATE")
+    if name == DEFAULT:
+        raise Problem(409, "Default collection", "The default collection stays: uploads go there.")
     cursor = await connection.execute(
         "SELECT count(*) AS held FROM documents WHERE collection_id = %s", [collection_id]
     )

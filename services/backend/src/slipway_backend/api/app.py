@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import anyio.to_thread
@@ -22,6 +22,8 @@ from slipway_backend.api.routes import (
     chat,
     collections,
     documents,
+    events,
+    files,
     grants,
     groups,
     health,
@@ -34,6 +36,7 @@ from slipway_backend.api.routes import (
 )
 from slipway_backend.api.state import Lifecycle, State
 from slipway_backend.audit import AuditLog
+from slipway_backend.changes import Changes
 from slipway_backend.database import (
     Pool,
     check_connection_settings,
@@ -91,6 +94,8 @@ def make_app(state: State) -> FastAPI:
     for routes in (
         login,
         documents,
+        files,
+        events,
         collections,
         search,
         query,
@@ -125,9 +130,9 @@ async def started(
     metrics.build.labels(
         settings.release, settings.generation, __version__, settings.monitoring
     ).set(1)
-    files = FileStore(settings.files_directory)
+    store = FileStore(settings.files_directory)
     try:
-        files.prepare()
+        store.prepare()
     except OSError as error:
         raise StartRefused(
             f"FILES_DIRECTORY {settings.files_directory} is not writable ({error.strerror})."
@@ -158,6 +163,8 @@ async def started(
         if model is not None and settings.ollama_base_url:
             await stack.enter_async_context(kept_loaded(model, settings, client))
         answerer = Answerer(settings, searcher, metrics, model, embedder.count_tokens)
+        changes = Changes(conninfo, most=settings.max_event_streams)
+        await stack.enter_async_context(_running(changes.listen()))
         get_logger().info("ready", model=embedder.name, mode=answerer.mode)
         log = await stack.enter_async_context(AuditLog(pool, settings.audit).running())
         yield State(
@@ -168,13 +175,25 @@ async def started(
             health_pool,
             reads,
             queue,
-            files,
+            store,
             sets,
             searcher,
             answerer,
             log,
             TokenKeys(settings.jwt_secret, settings.jwt_secret_previous),
+            changes,
         )
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Keep work going beside the requests, and end it with them."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _open_reads(

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 
 from slipway_backend.answers import Answerer
 from slipway_backend.audit import AuditLog
+from slipway_backend.changes import Changes
 from slipway_backend.database import Pool
 from slipway_backend.embedding_sets.process import EmbeddingSets
 from slipway_backend.files import FileStore
@@ -51,6 +52,7 @@ class State:
     answerer: Answerer
     audit: AuditLog
     token_keys: TokenKeys
+    changes: Changes
     password_checks: anyio.CapacityLimiter = field(default_factory=_one_per_core)
 
 

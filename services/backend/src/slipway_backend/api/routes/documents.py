@@ -198,7 +198,7 @@ async def _store(
                     request_id=structlog.contextvars.get_contextvars().get("request_id", ""),
                 )
                 await uploading.set_job(connection, stored.document_id, job)
-            document = await _get(connection, stored.document_id, identity)
+            document = await get_visible(connection, stored.document_id, identity)
         if stored.superseded_sha256 is not None:
             await contents.remove_unused(connection, state.files, [stored.superseded_sha256])
     return document, stored
@@ -231,7 +231,7 @@ async def list_documents(
 async def get_document(document_id: UUID, state: StateDependency, identity: Reader) -> DocumentOut:
     """Return one document and how far its ingestion is."""
     async with state.pool.connection() as connection:
-        return DocumentOut.model_validate(await _get(connection, document_id, identity))
+        return DocumentOut.model_validate(await get_visible(connection, document_id, identity))
 
 
 @router.delete("/{document_id}", status_code=204, responses=describe(401, 403, 404, 422, 503))
@@ -241,7 +241,7 @@ async def delete_document(document_id: UUID, state: StateDependency, identity: W
         async with connection.transaction():
             gone = await documents.delete(connection, document_id, identity)
         if gone is None:
-            document = await _get(connection, document_id, identity)
+            document = await get_visible(connection, document_id, identity)
             raise read_only(document.collection)
         await contents.remove_unused(connection, state.files, gone)
     get_logger().info(
@@ -249,7 +249,8 @@ async def delete_document(document_id: UUID, state: StateDependency, identity: W
     )
 
 
-async def _get(connection: Connection, document_id: UUID, identity: Identity) -> Document:
+async def get_visible(connection: Connection, document_id: UUID, identity: Identity) -> Document:
+    """Return a document; raise a 404 problem when it is not there or may not be seen."""
     document = await documents.find(connection, document_id, identity)
     if document is None:
         raise missing(document_id)
