@@ -120,7 +120,8 @@ def unit(session: nox.Session, member: str) -> None:
 def integration(session: nox.Session) -> None:
     """Test the services in this process, on a real PostgreSQL in a folder."""
     sync(session, "integration", *SOURCES)
-    measured_pytest(session, "tests/integration", SLIPWAY_MODEL_CACHE=model(session))
+    env = {"SLIPWAY_MODEL_CACHE": model(session), "PYTHONPATH": str(ROOT / "tests")}
+    measured_pytest(session, "tests/integration", **env)
 
 
 @nox.session(requires=["unit", "integration"])
