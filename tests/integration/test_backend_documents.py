@@ -213,7 +213,7 @@ BAD: dict[str, tuple[str, Callable[[], bytes], str]] = {
     ),
     "picture named PDF": ("scan.pdf", lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), "binary"),
     "text named Word file": ("notes.docx", lambda: b"only text", "misnamed"),
-    "ZIP of something else": ("notes.docx", plain_zip, "not a Word document"),
+    "ZIP of something else": ("notes.docx", plain_zip, "named .docx but its content is not"),
     "ZIP bomb": ("bomb.docx", zip_bomb, "ZIP bomb"),
 }
 

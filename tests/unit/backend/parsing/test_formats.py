@@ -223,3 +223,44 @@ def test_nuls_and_halves_of_surrogate_pairs_never_reach_the_database(parse: Pars
     for block in blocks:
         assert "\0" not in block.text
         assert block.text.encode()
+
+
+def pdf_with_outline() -> bytes:
+    """Two pages of text; the outline names a line of the first page and one of the second."""
+    lines = [
+        ("1 Ropes", "Grease them.", "Wire care", "Wipe it."),
+        ("Look at the clamps.", "Towers"),
+    ]
+    objects = {
+        1: b"<</Type/Catalog/Pages 2 0 R/Outlines 8 0 R>>",
+        2: b"<</Type/Pages/Kids[3 0 R 4 0 R]/Count 2>>",
+        7: b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+        8: b"<</Type/Outlines/First 9 0 R/Last 11 0 R/Count 3>>",
+        9: b"<</Title(Ropes)/Parent 8 0 R/Next 11 0 R/First 10 0 R/Last 10 0 R/Dest[3 0 R/Fit]>>",
+        10: b"<</Title(Wire care)/Parent 9 0 R/Dest[3 0 R/Fit]>>",
+        11: b"<</Title(Not shown)/Parent 8 0 R/Prev 9 0 R/Dest[4 0 R/Fit]>>",
+    }
+    for index, texts in enumerate(lines):
+        shown = " ".join(f"1 0 0 1 72 {700 - 40 * n} Tm({t})Tj" for n, t in enumerate(texts))
+        stream = f"BT /F1 12 Tf {shown} ET".encode()
+        objects[3 + index] = (
+            f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents {5 + index} 0 R"
+            "/Resources<</Font<</F1 7 0 R>>>>>>"
+        ).encode()
+        objects[5 + index] = b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream)
+    made = b"%PDF-1.7\n"
+    for number in sorted(objects):
+        made += b"%d 0 obj%s\nendobj\n" % (number, objects[number])
+    return made + b"trailer<</Root 1 0 R/Size 12>>\n%%EOF"
+
+
+def test_the_outline_of_a_pdf_gives_its_headings_where_the_lines_stand(parse: Parse) -> None:
+    parsed = parse(pdf_with_outline(), "a.pdf")
+    assert [(block.kind, block.level, block.page, block.text) for block in parsed.blocks] == [
+        ("heading", 1, 1, "Ropes"),
+        ("text", 0, 1, "Grease them."),
+        ("heading", 2, 1, "Wire care"),
+        ("text", 0, 1, "Wipe it."),
+        ("heading", 1, 2, "Not shown"),
+        ("text", 0, 2, "Look at the clamps.\nTowers"),
+    ]

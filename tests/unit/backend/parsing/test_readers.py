@@ -96,7 +96,9 @@ def test_a_zip_is_judged_before_anything_is_unpacked(tmp_path: Path) -> None:
         detect(large, "a.docx", replace(LIMITS, expanded_bytes=1000))
     assert detect(large, "a.docx", LIMITS) == DOCX
     other = archive(tmp_path, {"notes.txt": b"words"})
-    assert detect(other, "a.docx", LIMITS) == ZIP
+    assert detect(other, "a.zip", LIMITS) == ZIP
+    with pytest.raises(DocumentError, match=r"named \.docx but its content is not"):
+        detect(other, "a.docx", LIMITS)
 
 
 def test_an_encrypted_zip_member_is_told(tmp_path: Path) -> None:

@@ -72,14 +72,30 @@ def detect(stream: BinaryIO, filename: str, budget: Budget) -> str:
     if head.startswith(_OLE_MAGIC):
         return _detect_ole(stream)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _detect_zip(stream, budget)
+        found = _detect_zip(stream, budget)
+        if found == ZIP and _suffix(filename) != ".zip":
+            _refuse_misnamed(filename)
+        return found
     if head.startswith(b"{\\rtf"):
         raise DocumentError("Rich Text is not read: save the file as DOCX or PDF.")
     return _detect_text(head, filename)
 
 
+def _suffix(filename: str) -> str:
+    return PurePosixPath(filename).suffix.lower()
+
+
+def _refuse_misnamed(filename: str) -> None:
+    """Refuse a file whose name promises a format that was not found in it."""
+    if _suffix(filename) in _NEVER_TEXT:
+        raise DocumentError(
+            f"The file is named {_suffix(filename)} but its content is not: "
+            "it may be damaged or misnamed."
+        )
+
+
 def _detect_text(head: bytes, filename: str) -> str:
-    suffix = PurePosixPath(filename).suffix.lower()
+    suffix = _suffix(filename)
     by_suffix = _BY_SUFFIX.get(suffix)
     wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
     # Some programs export tables with NULs between the rows; a table's name is trusted.
@@ -91,10 +107,7 @@ def _detect_text(head: bytes, filename: str) -> str:
         return HTML
     if by_suffix is not None:
         return by_suffix
-    if suffix in _NEVER_TEXT:
-        raise DocumentError(
-            f"The file is named {suffix} but its content is not: it may be damaged or misnamed."
-        )
+    _refuse_misnamed(filename)
     headers = _HEADER_LINE.match(head.removeprefix(b"\xef\xbb\xbf"))
     if suffix == ".eml" and not headers:
         raise DocumentError("The file is named .eml but does not start with an e-mail's headers.")
