@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -193,17 +194,16 @@ async def test_every_error_is_of_the_class_that_the_client_has_for_it(
         [chunk async for chunk in stream]
 
 
-async def test_a_client_that_stops_reading_stops_the_model(
-    client: openai.AsyncOpenAI, scripted_llm: ScriptedLLM
+async def test_a_client_that_stops_reading_stops_the_model_and_is_no_error(
+    client: openai.AsyncOpenAI, scripted_llm: ScriptedLLM, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from threading import Event
-
-    scripted_llm.reply("At seven [1]. ", "Then ", "no more.", hold=Event(), hold_after=2)
+    scripted_llm.reply("At seven [1]. ", "Then ", "no more.", hold=threading.Event(), hold_after=2)
     async with await client.chat.completions.create(
         model="slipway", messages=QUESTION, stream=True
     ) as stream:
         assert (await anext(aiter(stream))).choices[0].delta.role == "assistant"
     assert await asyncio.to_thread(scripted_llm.client_gone.wait, 20)
+    assert "error" not in capsys.readouterr().out
 
 
 async def test_a_collection_that_one_may_not_read_is_no_model(

@@ -16,6 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from slipway_backend.logs import get_logger
+
 HEARTBEAT_SECONDS = 15.0
 HEARTBEAT = b": still here\n\n"
 MEDIA_TYPE = "text/event-stream"
@@ -47,15 +49,21 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._events = events
         self._tell = tell
+        self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Send it; raise ClientDisconnect when nobody listens any more."""
-        await _until_gone(receive, lambda: self._send(send))
+        """Send it; raise ClientDisconnect when nobody listened long enough for its beginning."""
+        try:
+            await _until_gone(receive, lambda: self._send(send))
+        except ClientDisconnect:
+            # Who leaves in the middle has been answered as far as they cared.
+            if not self._begun:
+                raise
+            get_logger().info("stream_left")
 
     async def _send(self, send: Send) -> None:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
         producer = asyncio.create_task(self._produce(queue))
-        begun = False
         try:
             while True:
                 piece = await _next_or_heartbeat(queue)
@@ -64,11 +72,11 @@ class EventStream(Response):
                     try:
                         await producer
                     except Exception as error:
-                        if not begun:
+                        if not self._begun:
                             raise
                         piece = self._tell(error)
-                if not begun:
-                    begun = True
+                if not self._begun:
+                    self._begun = True
                     start = {"status": self.status_code, "headers": self.raw_headers}
                     await send({"type": "http.response.start", **start})
                 body = {"body": piece or b"", "more_body": not last}
