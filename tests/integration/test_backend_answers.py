@@ -66,6 +66,35 @@ async def test_an_answer_tells_where_each_of_its_numbers_stands(answering: Any) 
         "Ferry",
     )
     assert "quay four" in citation["passage"]
+    assert (citation["collection"], citation["source"], citation["version"]) == (
+        "default",
+        "ferry.md",
+        1,
+    )
+
+
+async def test_a_question_may_be_narrowed_to_some_documents(plain: Any) -> None:
+    narrowed = {
+        "07:15": {"collections": ["default"], "sources": ["ferry*"], "dated_from": "2020-01-01"},
+        NOTHING_FOUND: {"sources": ["other.md"]},
+        "Nothing": {"collections": ["no-such"]},
+        "in the documents": {"metadata": {"site": "north"}},
+    }
+    for expected, filters in narrowed.items():
+        body = {"question": QUESTION, "filters": filters}
+        assert expected in (await plain.client.post("/v1/query", json=body)).json()["answer"]
+
+
+async def test_the_audit_log_tells_what_answers_rested_on_and_not_what_was_asked(
+    answering: Any,
+) -> None:
+    for body in ({"question": QUESTION}, {"question": QUESTION, "stream": True}):
+        await answering.client.post("/v1/query", json=body)
+    await answering.state.audit.flush()
+    entries = (await answering.client.get("/v1/audit", params={"action": "query"})).json()
+    assert [entry["collections"] for entry in entries["entries"]] == [["default"]] * 2
+    assert entries["entries"][0]["details"] == {"mode": "generated", "citations": 1}
+    assert "Utvik" not in str(entries)
 
 
 @pytest.mark.parametrize(

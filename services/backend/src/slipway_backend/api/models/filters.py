@@ -11,9 +11,8 @@ from slipway_backend.filters import Filters
 
 # PostgreSQL's text holds no NUL.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
-Value = (
-    Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")] | bool | int | float
-)
+Text = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
+Value = Text | bool | int | Annotated[float, Field(allow_inf_nan=False)]
 
 
 class FiltersIn(BaseModel):

@@ -46,6 +46,9 @@ class CitationOut(BaseModel):
     number: int
     document_id: UUID
     filename: str
+    collection: str
+    source: str | None = Field(description="the document's name in its collection")
+    version: int | None = Field(description="of the document, that the passage is from")
     page: int | None
     heading: str
     passage: str
@@ -59,6 +62,9 @@ class CitationOut(BaseModel):
             number=citation.number,
             document_id=passage.document_id,
             filename=passage.filename,
+            collection=passage.collection,
+            source=passage.source,
+            version=passage.version,
             page=passage.page,
             heading=passage.heading,
             passage=passage.text,

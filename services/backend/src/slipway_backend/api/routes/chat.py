@@ -23,6 +23,7 @@ from slipway_backend.api.models.chat import (
 from slipway_backend.api.models.query import CitationOut
 from slipway_backend.api.problems import as_problem, describe, problem_content
 from slipway_backend.api.routes.models import filters_of
+from slipway_backend.api.routes.query import note_answer
 from slipway_backend.api.state import StateDependency
 from slipway_backend.api.streams import EventStream, event, while_connected
 from slipway_backend.errors import Problem
@@ -60,6 +61,7 @@ async def complete_chat(
         chunks = _chunks(stream, body.model, with_usage=with_usage)
         return EventStream(chunks, lambda error: _failed(request, error))
     answer = await while_connected(request, lambda: state.answerer.answer(question, **arguments))
+    note_answer(answer)
     return _completion(answer, body.model)
 
 
@@ -142,6 +144,7 @@ async def _chunks(
             elif isinstance(told, Delta):
                 yield chunk({"content": told.text})
             else:
+                note_answer(told)
                 citations = [
                     CitationOut.of(citation).model_dump(mode="json") for citation in told.citations
                 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from slipway_backend import audit
 from slipway_backend.answers import Answer, Delta, Sources, Turn
 from slipway_backend.api.identity import Reader
 from slipway_backend.api.models.query import CitationOut, QueryAnswer, QueryRequest
@@ -52,7 +53,14 @@ async def query(
     answer = await while_connected(
         request, lambda: state.answerer.answer(body.question, **arguments)
     )
+    note_answer(answer)
     return QueryAnswer.of(answer)
+
+
+def note_answer(answer: Answer) -> None:
+    """Tell the audit log what an answer rests on."""
+    collections = sorted({citation.passage.collection for citation in answer.citations})
+    audit.note(collections=collections, mode=answer.mode, citations=len(answer.citations))
 
 
 async def _events(
@@ -68,6 +76,7 @@ async def _events(
                 ]
                 yield event({"citations": citations}, name="citations")
             else:
+                note_answer(told)
                 yield event(QueryAnswer.of(told).model_dump(mode="json"), name="done")
 
 
