@@ -38,6 +38,10 @@ class Process:
         """Resident bytes of the process and what it started."""
         return sum(_resident(pid) for pid in _family(self.popen.pid))
 
+    def cpu_seconds(self) -> float:
+        """Processor seconds of the process and what it started, so far."""
+        return sum(_cpu_seconds(pid) for pid in _family(self.popen.pid))
+
     def stop(self) -> None:
         """End it in order, and by force when that takes too long."""
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -79,6 +83,11 @@ class Site:
             "release": "measured",
         }
         return Settings.model_validate(values | changed)
+
+    def database_cpu_seconds(self) -> float:
+        """Processor seconds of PostgreSQL and its processes, those that ended included."""
+        postmaster = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        return sum(_cpu_seconds(pid, ended=True) for pid in _family(postmaster))
 
     def migrate(self) -> None:
         """Bring the database to this release."""
@@ -160,6 +169,16 @@ def _family(pid: int) -> list[int]:
             for child in task.read_text().split():
                 found.extend(_family(int(child)))
     return found
+
+
+def _cpu_seconds(pid: int, *, ended: bool = False) -> float:
+    """User and system time of a process; with `ended`, of its children that are gone too."""
+    with contextlib.suppress(OSError):
+        # The name in parentheses may hold spaces.
+        values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks = values[11:15] if ended else values[11:13]
+        return sum(int(value) for value in ticks) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _resident(pid: int) -> int:

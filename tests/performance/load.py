@@ -19,11 +19,29 @@ TIMEOUT_SECONDS = 120.0
 
 @dataclass
 class Outcome:
-    """What one step of the load saw. Latencies in seconds, of answers with status 200 only."""
+    """What one step of the load saw. Latencies in seconds, of answers with status 200 only.
+
+    ``cpu_seconds`` are those of the servers and of PostgreSQL, not of the driver.
+    """
 
     latencies: list[float] = field(default_factory=list)
     failures: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def __add__(self, other: Outcome) -> Outcome:
+        """Both together."""
+        return Outcome(
+            self.latencies + other.latencies,
+            self.failures + other.failures,
+            self.seconds + other.seconds,
+            self.cpu_seconds + other.cpu_seconds,
+        )
+
+    @property
+    def cpu_milliseconds(self) -> float:
+        """Processor milliseconds per answer."""
+        return 1000 * self.cpu_seconds / len(self.latencies) if self.latencies else 0.0
 
     @property
     def per_second(self) -> float:

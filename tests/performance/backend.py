@@ -1,0 +1,449 @@
+"""Measure the backend against its peers and its floors; run by `nox -s performance -- backend`.
+
+One PostgreSQL, one machine, the same chunks and vectors for everybody. Writes reports/backend.json
+and its twin. docs/reference/performance.md says how each figure comes about.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib.util
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy
+import psycopg
+from numpy.typing import NDArray
+from performance import corpus, liveness, tables
+from performance.corpus import Chunk
+from performance.floors import BareSession, batches, openvino, record, search_floor
+from performance.floors import texts_per_second as rate
+from performance.load import Outcome
+from performance.store import store_given
+from performance.systems import System, given, ingest, peer, slipway, stopping
+from performance.vectors import vectors as corpus_vectors
+from served import Site, site
+
+from slipway import report
+from slipway.report import Result
+from slipway_backend.embedding.builtin import BuiltinEmbedder
+from slipway_backend.embedding.model import build_model
+from slipway_backend.embedding.precision import Precision
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".nox" / "performance-cache"
+PEERS = ("langchain", "llamaindex")
+CLIENTS = (1, 10, 20, 50)
+ROUNDS = 3
+MEBIBYTE = 1024 * 1024
+CPU_NOTE = "of server and PostgreSQL, per query"
+PARTS = ("queries", "floors", "recall", "embedding", "ingest", "monitoring", "liveness")
+
+
+@dataclass
+class Run:
+    """One run: what it works on and what it found so far."""
+
+    site: Site
+    chunks: list[Chunk]
+    vectors: NDArray[numpy.float32]
+    questions: list[str]
+    embedding: str
+    seconds: float
+    ingest_documents: int
+    megabytes: int
+    results: list[Result] = field(default_factory=list)
+    queries: dict[tuple[str, str, int], Outcome] = field(default_factory=dict)
+
+    def add(self, name: str, value: float | None, unit: str, **more: str) -> None:
+        """Note one figure and show it."""
+        rounded = None if value is None else float(f"{value:.4g}")
+        result = Result(name, rounded, unit, **more)
+        self.results.append(result)
+        met = {True: "met", False: "NOT MET", None: ""}[result.ok]
+        goal = f" (goal {result.goal}: {met})" if result.goal else ""
+        print(f"  {name}: {rounded} {unit}{goal}", flush=True)
+
+
+def say(text: str) -> None:
+    """Show what is going on."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def main() -> int:
+    """Run what is asked for; 0 when every goal that was measured is met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("topic", choices=("backend",))
+    parser.add_argument("--chunks", type=int, default=100_000)
+    parser.add_argument("--quick", action="store_true", help="shorter loads, smaller files")
+    parser.add_argument("--only", action="append", choices=PARTS, help="only these parts")
+    chosen = parser.parse_args()
+    model = Path(os.environ["SLIPWAY_MODEL_CACHE"])
+    chunks = list(corpus.chunks(chosen.chunks))
+    rows = corpus_vectors(chunks, model=model, cache=CACHE)
+    parts = tuple(chosen.only or PARTS)
+    minutes = 4 if chosen.quick else 25
+    say(f"{len(chunks)} chunks; about {minutes} minutes: {', '.join(parts)}")
+    with site(model) as made:
+        run = Run(
+            site=made,
+            chunks=chunks,
+            vectors=rows,
+            questions=corpus.questions(1000),
+            embedding=_peers_embedding(),
+            seconds=4.0 if chosen.quick else 20.0,
+            ingest_documents=4 if chosen.quick else 20,
+            megabytes=30 if chosen.quick else 300,
+        )
+        try:
+            asyncio.run(_measure(run, parts))
+        finally:
+            path = report.write(ROOT / "reports", "backend", run.results, commit=_commit())
+            print(path.with_suffix(".md").read_text())
+    return 1 if any(result.ok is False for result in run.results) else 0
+
+
+async def _measure(run: Run, parts: Sequence[str]) -> None:
+    _describe(run)
+    await _fill(run)
+    if "queries" in parts:
+        await _queries(run)
+    if "floors" in parts:
+        await _floors(run)
+    if "recall" in parts:
+        _recall(run)
+    if "embedding" in parts:
+        _embedding(run)
+    if "ingest" in parts:
+        await _ingest(run)
+    if "monitoring" in parts:
+        await _monitoring(run)
+    if "liveness" in parts:
+        await _liveness(run)
+
+
+def _describe(run: Run) -> None:
+    kind = "sentence-transformers on torch, CPU" if run.embedding == "torch" else "ONNX fp32"
+    lengths = statistics.mean(len(chunk.passage) for chunk in run.chunks[:1000])
+    run.add("chunks", len(run.chunks), "chunks", note=f"{lengths:.0f} characters on average")
+    print(f"  the frameworks embed with: {kind}")
+
+
+def _peers_embedding() -> str:
+    if importlib.util.find_spec("torch") and importlib.util.find_spec("sentence_transformers"):
+        return "torch"
+    folder = CACHE / "model-fp32"
+    build_model(folder, precision=Precision.FP32)
+    return f"onnx:{folder}"
+
+
+async def _fill(run: Run) -> None:
+    say("tables: staging")
+    run.site.migrate()
+    # The API's first start tells the database which model its vectors are of.
+    (await slipway(run.site)).stop()
+    with psycopg.connect(run.site.database_url, autocommit=True) as connection:
+        tables.stage(connection, run.chunks, run.vectors)
+        say("tables: slipway")
+        tables.fill(connection, "chunks", tables.SLIPWAY)
+        for name in PEERS:
+            say(f"tables: {name}")
+            peer(run.site, name, run.embedding, setup=True).stop()
+        tables.fill(connection, "langchain_chunks", tables.LANGCHAIN)
+        tables.fill(connection, "data_llamaindex_chunks", [tables.llamaindex_statement()])
+        connection.execute("CHECKPOINT")
+
+
+async def _queries(run: Run) -> None:
+    """Rounds in which every system takes its turn, so that a busy moment hits all alike."""
+    async with contextlib.AsyncExitStack() as stack:
+        systems = [
+            await stack.enter_async_context(stopping(await _start(run, name)))
+            for name in ("slipway", *PEERS)
+        ]
+        modes = {
+            (system, mode)
+            for system in systems
+            for mode in ("hybrid", "vector")
+            if await system.works(run.questions[0], mode)
+        }
+        for clients in (4, *CLIENTS):  # the first of them warms everything up
+            for mode in ("hybrid", "vector"):
+                say(f"queries: {mode}, {clients} clients")
+                for _ in range(ROUNDS):
+                    for system in systems:
+                        if (system, mode) in modes:
+                            await _turn(run, system, mode, clients)
+        for (name, mode, clients), outcome in run.queries.items():
+            if clients in CLIENTS:
+                _add_load(run, name, mode, clients, outcome)
+        for system in systems:
+            goal = "<= 450" if system.name == "slipway" else ""
+            memory = system.memory() / MEBIBYTE
+            run.add(f"{system.name}: resident memory after the load", memory, "MiB", goal=goal)
+    _compare_queries(run)
+
+
+async def _turn(run: Run, system: System, mode: str, clients: int) -> None:
+    outcome = await system.load(run.questions, mode, clients=clients, seconds=run.seconds / ROUNDS)
+    key = (system.name, mode, clients)
+    run.queries[key] = run.queries.get(key, Outcome()) + outcome
+
+
+async def _start(run: Run, name: str) -> System:
+    return await slipway(run.site) if name == "slipway" else peer(run.site, name, run.embedding)
+
+
+def _add_load(run: Run, name: str, mode: str, clients: int, outcome: Outcome) -> None:
+    run.queries[name, mode, clients] = outcome
+    title = f"{name} {mode}, {clients} clients"
+    note = f"{outcome.failures} answers were no success" if outcome.failures else ""
+    run.add(f"{title}: queries", outcome.per_second, "1/s", note=note)
+    run.add(f"{title}: processor time", outcome.cpu_milliseconds, "ms", note=CPU_NOTE)
+    for part in (50, 95, 99):
+        strict = (name, mode, clients, part) == ("slipway", "hybrid", 20, 95)
+        value = outcome.milliseconds(part / 100)
+        run.add(f"{title}: p{part}", value, "ms", goal="< 500" if strict else "")
+
+
+def _compare_queries(run: Run) -> None:
+    for name in PEERS:
+        for mode in ("hybrid", "vector"):
+            for clients in (1, 10, 50):
+                theirs = run.queries.get((name, mode, clients))
+                ours = run.queries.get(("slipway", mode, clients))
+                if theirs and ours and theirs.per_second:
+                    cpu = theirs.cpu_milliseconds / ours.cpu_milliseconds
+                    run.add(
+                        f"queries/s of slipway {mode} / {name} {mode}, {clients} clients",
+                        ours.per_second / theirs.per_second,
+                        "times",
+                        goal=">= 2",
+                        against=name,
+                        note=f"by processor time per query: {cpu:.2f} times",
+                    )
+
+
+async def _floors(run: Run) -> None:
+    say("floors: the bare statement, and the bare model before it")
+    embedder = BuiltinEmbedder(run.site.model)
+    with psycopg.connect(run.site.database_url) as connection:
+        (user,) = connection.execute("SELECT id FROM users WHERE role = 'admin'").fetchone() or ()
+    statements = await record(run.site.database_url, embedder, run.questions[:300], user)
+    bare = BareSession(run.site.model)
+
+    def embed(place: int) -> object:
+        return bare.run(bare.tokens([run.questions[place % len(run.questions)]]))
+
+    for clients in (1, 10):
+        sql = await search_floor(
+            run.site.database_url, statements, clients=clients, seconds=run.seconds
+        )
+        both = await search_floor(
+            run.site.database_url, statements, clients=clients, seconds=run.seconds, embed=embed
+        )
+        run.add(f"bare statement, {clients} clients: queries", sql.per_second, "1/s")
+        run.add(f"bare statement, {clients} clients: p50", sql.milliseconds(0.5), "ms")
+        run.add(f"bare statement and model, {clients} clients: queries", both.per_second, "1/s")
+        run.add(f"bare statement and model, {clients} clients: p50", both.milliseconds(0.5), "ms")
+        ours = run.queries.get(("slipway", "hybrid", clients))
+        if not ours:
+            continue
+        ratio = (
+            ours.milliseconds(0.5) / both.milliseconds(0.5)
+            if clients == 1
+            else both.per_second / ours.per_second
+        )
+        what = "median latency" if clients == 1 else "queries/s of the floor / slipway"
+        run.add(
+            f"overhead over the bare statement and model, {clients} clients",
+            ratio,
+            "times",
+            goal="<= 1.25",
+            against="psycopg and ONNX Runtime",
+            note=f"{what}; over HTTP, with access checked, the driver on the same cores",
+        )
+
+
+def _recall(run: Run) -> None:
+    say("recall of the index against exact search")
+    embedder = BuiltinEmbedder(run.site.model)
+    asked = embedder.embed(run.questions[:300])
+    exact_rows = run.vectors.astype(numpy.float16).astype(numpy.float32)
+    shares, worst = [], 1.0
+    with psycopg.connect(run.site.database_url, autocommit=True) as connection:
+        connection.execute("SELECT '[1]'::vector")
+        connection.execute("SET hnsw.ef_search = 100")
+        connection.execute("SET hnsw.iterative_scan = relaxed_order")
+        for query in asked:
+            literal = "[" + ",".join(f"{value:.7g}" for value in query) + "]"
+            found = connection.execute(
+                "SELECT embedding::halfvec(384) <=> %(v)s::halfvec(384) FROM chunks"
+                " WHERE embedding_set_id = 1"
+                " ORDER BY embedding::halfvec(384) <=> %(v)s::halfvec(384) LIMIT 10",
+                {"v": literal},
+            ).fetchall()
+            exact = numpy.sort(1 - exact_rows @ query)[:10]
+            # Equal distances are equally right; half precision moves the last digits.
+            share = sum(distance <= exact[-1] + 1e-3 for (distance,) in found) / 10
+            shares.append(share)
+            worst = min(worst, share)
+    run.add(
+        "recall@10 of the HNSW index",
+        statistics.mean(shares),
+        "",
+        goal=">= 0.97",
+        against="exact search",
+        note=f"{len(shares)} questions, ef_search 100, worst {worst:g}; every vector computed",
+    )
+
+
+def _embedding(run: Run) -> None:
+    say("embedding: ours and bare runtimes, two threads each")
+    fp32 = CACHE / "model-fp32"
+    build_model(fp32, precision=Precision.FP32)
+    count = 160 if run.seconds < 10 else 800
+    texts = [chunk.passage for chunk in run.chunks[:count]]
+    embedder = BuiltinEmbedder(run.site.model)
+    in_32s = [texts[start : start + 32] for start in range(0, len(texts), 32)]
+    ours = rate(embedder.embed, in_32s)
+    run.add("slipway embedder, int8", ours, "chunks/s", note="tokenizer included")
+    bare = BareSession(run.site.model)
+    tokens = batches(bare.tokens(texts))
+    floor = rate(bare.run, tokens)
+    run.add("bare ONNX Runtime, the same int8 graph", floor, "chunks/s", note="tokens given")
+    runtimes = {"ONNX Runtime int8": floor}
+    exact = BareSession(fp32)
+    runtimes["ONNX Runtime fp32"] = rate(exact.run, tokens)
+    run.add("bare ONNX Runtime fp32", runtimes["ONNX Runtime fp32"], "chunks/s")
+    reference = exact.run(tokens[0])
+    for precision in ("f32", "bf16"):
+        work = openvino(fp32, precision)
+        if work is None:
+            run.add(f"bare OpenVINO {precision}", None, "chunks/s", note="not installed")
+            continue
+        likeness = float(numpy.min(numpy.sum(numpy.asarray(work(tokens[0])) * reference, axis=1)))
+        runtimes[f"OpenVINO {precision}"] = rate(work, tokens)
+        run.add(
+            f"bare OpenVINO {precision}",
+            runtimes[f"OpenVINO {precision}"],
+            "chunks/s",
+            note=f"least cosine to fp32 {likeness:.5f}",
+        )
+    best = max(runtimes, key=lambda name: runtimes[name])
+    run.add(
+        "embedding: slipway / the best bare runtime",
+        ours / runtimes[best],
+        "times",
+        goal=">= 0.9",
+        against=best,
+    )
+
+
+async def _ingest(run: Run) -> None:
+    size = corpus.CHUNKS_PER_DOCUMENT
+    chunks = list(corpus.chunks(len(run.chunks) + run.ingest_documents * size))
+    fresh = chunks[len(run.chunks) :]
+    documents = [fresh[start : start + size] for start in range(0, len(fresh), size)]
+    file = run.site.folder / "given.npy"
+    numpy.save(file, run.vectors[: len(fresh)])
+    embedded: dict[str, float] = {}
+    stored: dict[str, float] = {}
+    for name in ("slipway", *PEERS):
+        say(f"ingest: {name}")
+        workers = os.cpu_count() or 1
+        system = (
+            await slipway(run.site, workers=workers)
+            if name == "slipway"
+            else peer(run.site, name, run.embedding)
+        )
+        async with stopping(system):
+            await ingest(system, documents[:1])
+            count, seconds = await ingest(system, documents[1:])
+            embedded[name] = count / seconds
+            note = f"{count} chunks onto {len(run.chunks)}"
+            if name == "slipway":
+                note += f", {workers} workers"
+            run.add(f"{name}: ingest with embedding", embedded[name], "chunks/s", note=note)
+            run.add(f"{name}: resident memory after ingest", system.memory() / MEBIBYTE, "MiB")
+            if name != "slipway":
+                count, seconds = await given(system, run.site, fresh, file)
+        if name == "slipway":
+            count, seconds = await store_given(run.site, fresh, run.vectors[: len(fresh)])
+        stored[name] = count / seconds
+        run.add(f"{name}: storing given vectors", stored[name], "chunks/s")
+    for name in PEERS:
+        for what, figures in (("ingest", embedded), ("storing given vectors", stored)):
+            run.add(
+                f"{what}: slipway / {name}",
+                figures["slipway"] / figures[name],
+                "times",
+                goal=">= 2",
+                against=name,
+            )
+
+
+async def _monitoring(run: Run) -> None:
+    rates: dict[str, float] = {}
+    for level in ("minimal", "standard", "full"):
+        say(f"monitoring level {level}")
+        system = await slipway(run.site, monitoring=level)
+        async with stopping(system):
+            await system.load(run.questions, "hybrid", clients=10, seconds=run.seconds / 4)
+            outcome = await system.load(run.questions, "hybrid", clients=10, seconds=run.seconds)
+            rates[level] = outcome.per_second
+            run.add(f"monitoring {level}: queries at 10 clients", outcome.per_second, "1/s")
+            run.add(f"monitoring {level}: p50", outcome.milliseconds(0.5), "ms")
+            run.add(f"monitoring {level}: resident memory", system.memory() / MEBIBYTE, "MiB")
+    for level in ("standard", "full"):
+        ratio = rates["minimal"] / rates[level]
+        run.add(f"cost of monitoring {level} over minimal", ratio, "times")
+
+
+async def _liveness(run: Run) -> None:
+    say(f"liveness while {run.megabytes} MB are uploaded and parsed")
+    gibibyte = 1024 * MEBIBYTE
+    size = run.megabytes * liveness.MEGABYTE
+    system = await slipway(
+        run.site,
+        workers=1,
+        max_upload_bytes=2 * size,
+        max_text_characters=2 * size,
+        max_expanded_bytes=2 * size,
+        parser_memory_bytes=16 * gibibyte,
+        parser_seconds=liveness.LONGEST_SECONDS,
+    )
+    async with stopping(system):
+        outcome, note = await liveness.while_parsing(system, size)
+        run.add(
+            f"/health/live p99 while a {run.megabytes} MB file is uploaded and parsed",
+            outcome.milliseconds(0.99),
+            "ms",
+            goal="<= 100",
+            note=f"{len(outcome.latencies)} probes, {outcome.failures} failed, slowest "
+            f"{outcome.milliseconds(1):.0f} ms; {note}",
+        )
+        run.add(
+            "slipway: resident memory of the API afterwards",
+            system.processes[0].memory() / MEBIBYTE,
+            "MiB",
+            goal="<= 450",
+        )
+
+
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

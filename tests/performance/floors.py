@@ -1,0 +1,208 @@
+"""The floors: what the same work costs with nothing around it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy
+import onnxruntime
+from numpy.typing import NDArray
+from performance.load import Outcome
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+from tokenizers import Tokenizer
+
+from slipway_backend.access import Identity
+from slipway_backend.database import VECTOR_SETTINGS, make_pool
+from slipway_backend.embedding.builtin import BuiltinEmbedder
+from slipway_backend.embedding.folder import MODEL_FILE, TOKENIZER_FILE
+from slipway_backend.metrics import Metrics
+from slipway_backend.search import Searcher
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One question's search statement, as Slipway sends it."""
+
+    text: str
+    values: dict[str, Any]
+
+
+class _Recording:
+    """A pool whose connections remember what is executed on them."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self.seen: list[Statement] = []
+
+    @asynccontextmanager
+    async def connection(self, *given: Any, **named: Any) -> AsyncIterator[Any]:
+        async with self._pool.connection(*given, **named) as connection:
+            execute = connection.execute
+
+            async def remember(text: Any, values: Any = None, **options: Any) -> Any:
+                if isinstance(values, dict) and "vector" in values:
+                    self.seen.append(Statement(str(text), dict(values)))
+                return await execute(text, values, **options)
+
+            connection.execute = remember
+            try:
+                yield connection
+            finally:
+                del connection.execute
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+
+def make_searcher(pool: Any, embedder: BuiltinEmbedder) -> Any:
+    """A Searcher as the app makes it."""
+    try:
+        from slipway_backend.search import FixedServing
+    except ImportError:
+        return Searcher(pool, embedder, Metrics())
+    return Searcher(pool, FixedServing(embedder), Metrics())
+
+
+async def record(
+    url: str, embedder: BuiltinEmbedder, questions: Sequence[str], user_id: UUID
+) -> list[Statement]:
+    """Run Slipway's own search for each question; return the search statements that it sent."""
+    identity = Identity(user_id, "admin", "admin")
+    async with make_pool(url, size=1) as pool:
+        recording = _Recording(pool)
+        searcher = make_searcher(recording, embedder)
+        for question in questions:
+            await searcher.search(question, identity=identity)
+    return recording.seen
+
+
+async def search_floor(
+    url: str,
+    statements: Sequence[Statement],
+    *,
+    clients: int,
+    seconds: float,
+    embed: Callable[[int], object] | None = None,
+) -> Outcome:
+    """The bare statement (with `embed`: after a bare embedding in a thread), as `clients` tasks."""
+    options = " ".join(f"-c {name}={value}" for name, value in VECTOR_SETTINGS.items())
+    outcome = Outcome()
+    loop = asyncio.get_running_loop()
+    pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(
+        url, min_size=8, max_size=8, kwargs={"options": options, "autocommit": True}, open=False
+    )
+    async with pool:
+        with ThreadPoolExecutor(2) as threads:
+            for statement in statements[:20]:
+                async with pool.connection() as connection:
+                    await connection.execute(statement.text, statement.values)
+            started = time.perf_counter()
+            until = started + seconds
+
+            async def one(number: int) -> None:
+                place = number * 97
+                while time.perf_counter() < until:
+                    sent = time.perf_counter()
+                    if embed is not None:
+                        await loop.run_in_executor(threads, embed, place)
+                    statement = statements[place % len(statements)]
+                    async with pool.connection() as connection:
+                        cursor = await connection.execute(statement.text, statement.values)
+                        await cursor.fetchall()
+                    outcome.latencies.append(time.perf_counter() - sent)
+                    place += clients
+
+            await asyncio.gather(*(one(number) for number in range(clients)))
+            outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+class BareSession:
+    """The ONNX session and the tokenizer, with no code of Slipway's around them."""
+
+    def __init__(self, model: Path, threads: int = 1) -> None:
+        self._tokenizer = Tokenizer.from_file(str(model / TOKENIZER_FILE))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(256)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            str(model / MODEL_FILE), options, providers=["CPUExecutionProvider"]
+        )
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text."""
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+
+    def run(self, batch: Sequence[Sequence[int]]) -> NDArray[numpy.float32]:
+        """The vectors of one batch, padded to its longest text."""
+        identifiers, mask = padded(batch)
+        outputs = self._session.run(None, {"input_ids": identifiers, "attention_mask": mask})
+        vectors: NDArray[numpy.float32] = outputs[0]
+        return vectors
+
+
+def padded(
+    batch: Sequence[Sequence[int]],
+) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
+    """Token numbers and mask of a batch, as the model takes them."""
+    longest = max(len(tokens) for tokens in batch)
+    identifiers = numpy.zeros((len(batch), longest), dtype=numpy.int64)
+    mask = numpy.zeros_like(identifiers)
+    for row, tokens in enumerate(batch):
+        identifiers[row, : len(tokens)] = tokens
+        mask[row, : len(tokens)] = 1
+    return identifiers, mask
+
+
+def batches(tokens: Sequence[Sequence[int]], size: int = 8) -> list[list[Sequence[int]]]:
+    """Batches of texts of like length."""
+    ordered = sorted(tokens, key=len)
+    return [list(ordered[start : start + size]) for start in range(0, len(ordered), size)]
+
+
+def texts_per_second(work: Callable[[list[Any]], object], given: list[list[Any]]) -> float:
+    """How many texts a second two threads get through, each taking one batch after another."""
+    work(given[0])
+    with ThreadPoolExecutor(2) as threads:
+        started = time.perf_counter()
+        list(threads.map(work, given))
+        return sum(len(batch) for batch in given) / (time.perf_counter() - started)
+
+
+def openvino(model: Path, precision: str) -> Callable[[Sequence[Sequence[int]]], object] | None:
+    """The same graph on OpenVINO, two streams of one thread, not pinned; None without it."""
+    try:
+        import openvino as runtime
+    except ImportError:
+        return None
+    compiled = runtime.Core().compile_model(
+        str(model / MODEL_FILE),
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": precision,
+            "ENABLE_CPU_PINNING": False,
+            "NUM_STREAMS": 2,
+            "INFERENCE_NUM_THREADS": 2,
+        },
+    )
+    local = threading.local()
+
+    def run(batch: Sequence[Sequence[int]]) -> object:
+        if not hasattr(local, "request"):
+            local.request = compiled.create_infer_request()
+        identifiers, mask = padded(batch)
+        return local.request.infer({"input_ids": identifiers, "attention_mask": mask})[0].copy()
+
+    return run
