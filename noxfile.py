@@ -138,6 +138,47 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def performance(session: nox.Session) -> None:
+    """Measure a part against its peers and floors: `-- backend [--quick] [--torch VERSION]`."""
+    arguments = list(session.posargs)
+    torch = ""
+    if "--torch" in arguments:
+        place = arguments.index("--torch")
+        _, torch = arguments[place : place + 2]
+        del arguments[place : place + 2]
+    sync(session, "performance", "toolkit", "backend")
+    env = {"SLIPWAY_MODEL_CACHE": model(session), "PYTHONPATH": str(ROOT / "tests")}
+    script = ("python", "-m", "performance.backend", *arguments)
+    peers = ("--peers", str(peers_python(session, torch)))
+    session.run(*script, *peers, env=env, interrupt_timeout=PATIENCE)
+
+
+def peers_python(session: nox.Session, torch: str) -> Path:
+    """Return the Python of the environment that the backend's peers have to themselves."""
+    folder = CACHE / "peers"
+    python = folder / "bin" / "python"
+    pip = (uv.binary(), "pip")
+    if not python.exists():
+        session.run_install(uv.binary(), "venv", "--quiet", str(folder), external=True)
+    session.run_install(
+        *(*pip, "sync", "--quiet", f"--python={python}", "--require-hashes"),
+        "requirements/peers.txt",
+        env=uv.ENVIRONMENT,
+        external=True,
+    )
+    if torch:
+        # Beside the lock, whose rules keep torch out. Builds for processors alone are on no index
+        # that every site has, hence an exact version, found where UV_FIND_LINKS says.
+        session.run_install(
+            *(*pip, "install", "--quiet", f"--python={python}", "--no-config"),
+            *(f"torch=={torch}", "sentence-transformers"),
+            env=uv.ENVIRONMENT,
+            external=True,
+        )
+    return python
+
+
+@nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Speak nonsense to a real server as every role; every answer must be as its OpenAPI says."""
     sync(session, "integration", *SOURCES)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib.util
 import os
 import statistics
 import subprocess
@@ -28,7 +27,7 @@ from performance.floors import BareSession, batches, openvino, record, search_fl
 from performance.floors import texts_per_second as rate
 from performance.load import Outcome
 from performance.store import store_given
-from performance.systems import System, given, ingest, peer, slipway, stopping
+from performance.systems import Peers, System, given, ingest, peer, slipway, stopping
 from performance.vectors import vectors as corpus_vectors
 from served import Site, site
 
@@ -56,7 +55,7 @@ class Run:
     chunks: list[Chunk]
     vectors: NDArray[numpy.float32]
     questions: list[str]
-    embedding: str
+    peers: Peers
     seconds: float
     ingest_documents: int
     megabytes: int
@@ -85,6 +84,7 @@ def main() -> int:
     parser.add_argument("--chunks", type=int, default=100_000)
     parser.add_argument("--quick", action="store_true", help="shorter loads, smaller files")
     parser.add_argument("--only", action="append", choices=PARTS, help="only these parts")
+    parser.add_argument("--peers", type=Path, required=True, help="Python of their environment")
     chosen = parser.parse_args()
     model = Path(os.environ["SLIPWAY_MODEL_CACHE"])
     chunks = list(corpus.chunks(chosen.chunks))
@@ -98,7 +98,7 @@ def main() -> int:
             chunks=chunks,
             vectors=rows,
             questions=corpus.questions(1000),
-            embedding=_peers_embedding(),
+            peers=_peers(chosen.peers),
             seconds=4.0 if chosen.quick else 20.0,
             ingest_documents=4 if chosen.quick else 20,
             megabytes=30 if chosen.quick else 300,
@@ -131,18 +131,19 @@ async def _measure(run: Run, parts: Sequence[str]) -> None:
 
 
 def _describe(run: Run) -> None:
-    kind = "sentence-transformers on torch, CPU" if run.embedding == "torch" else "ONNX fp32"
+    kind = "sentence-transformers on torch, CPU" if run.peers.embedding == "torch" else "ONNX fp32"
     lengths = statistics.mean(len(chunk.passage) for chunk in run.chunks[:1000])
     run.add("chunks", len(run.chunks), "chunks", note=f"{lengths:.0f} characters on average")
     print(f"  the frameworks embed with: {kind}")
 
 
-def _peers_embedding() -> str:
-    if importlib.util.find_spec("torch") and importlib.util.find_spec("sentence_transformers"):
-        return "torch"
+def _peers(python: Path) -> Peers:
+    test = "import torch, sentence_transformers"
+    if subprocess.run([python, "-c", test], capture_output=True, check=False).returncode == 0:
+        return Peers(python, "torch")
     folder = CACHE / "model-fp32"
     build_model(folder, precision=Precision.FP32)
-    return f"onnx:{folder}"
+    return Peers(python, f"onnx:{folder}")
 
 
 async def _fill(run: Run) -> None:
@@ -150,15 +151,18 @@ async def _fill(run: Run) -> None:
     run.site.migrate()
     # The API's first start tells the database which model its vectors are of.
     (await slipway(run.site)).stop()
+    template: dict[str, str] = {}
     with psycopg.connect(run.site.database_url, autocommit=True) as connection:
         tables.stage(connection, run.chunks, run.vectors)
         say("tables: slipway")
         tables.fill(connection, "chunks", tables.SLIPWAY)
         for name in PEERS:
             say(f"tables: {name}")
-            peer(run.site, name, run.embedding, setup=True).stop()
+            async with stopping(peer(run.site, name, run.peers, setup=True)) as system:
+                if name == "llamaindex":
+                    template = await system.client().get("/template")
         tables.fill(connection, "langchain_chunks", tables.LANGCHAIN)
-        tables.fill(connection, "data_llamaindex_chunks", [tables.llamaindex_statement()])
+        tables.fill(connection, "data_llamaindex_chunks", [tables.llamaindex_statement(template)])
         connection.execute("CHECKPOINT")
 
 
@@ -199,7 +203,7 @@ async def _turn(run: Run, system: System, mode: str, clients: int) -> None:
 
 
 async def _start(run: Run, name: str) -> System:
-    return await slipway(run.site) if name == "slipway" else peer(run.site, name, run.embedding)
+    return await slipway(run.site) if name == "slipway" else peer(run.site, name, run.peers)
 
 
 def _add_load(run: Run, name: str, mode: str, clients: int, outcome: Outcome) -> None:
@@ -363,7 +367,7 @@ async def _ingest(run: Run) -> None:
         system = (
             await slipway(run.site, workers=workers)
             if name == "slipway"
-            else peer(run.site, name, run.embedding)
+            else peer(run.site, name, run.peers)
         )
         async with stopping(system):
             await ingest(system, documents[:1])

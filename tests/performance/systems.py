@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +15,7 @@ from performance.corpus import Chunk
 from performance.load import Client, Outcome, drive
 from served import Process, Site, free_port, wait_until_up
 
+ROOT = Path(__file__).parents[2]
 LIMIT = 10
 WARM_SECONDS = 3.0
 INGEST_SECONDS = 900.0
@@ -96,22 +95,30 @@ async def slipway(site: Site, *, workers: int = 0, **changed: object) -> System:
     return System("slipway", site, processes, base, "/v1/search", headers)
 
 
-def peer(site: Site, name: str, embedding: str, *, setup: bool = False) -> System:
+@dataclass(frozen=True)
+class Peers:
+    """The frameworks' own environment, and what they embed with."""
+
+    python: Path
+    embedding: str
+
+
+def peer(site: Site, name: str, peers: Peers, *, setup: bool = False) -> System:
     """A framework's app as one uvicorn process."""
     port = free_port()
     command = [
-        *(sys.executable, "-m", "uvicorn", f"performance.peers.{name}_app:app"),
+        *(str(peers.python), "-m", "uvicorn", f"performance.peers.{name}_app:app"),
         *("--port", str(port), "--log-level", "warning", "--no-access-log"),
     ]
     environment = {
         "DATABASE_URL": site.database_url,
-        "PEER_EMBEDDING": embedding,
+        "PEER_EMBEDDING": peers.embedding,
         "PEER_SETUP": "1" if setup else "",
         # Nothing of a run asks a public host, and nothing is reported to one.
         "HF_HUB_OFFLINE": "1",
         "LANGSMITH_TRACING": "false",
         "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'services/backend/src'}",
     }
     process = site.start(name, command, environment)
     base = f"http://127.0.0.1:{port}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from uuid import uuid4
 
 import numpy
 import psycopg
@@ -79,17 +77,9 @@ def fill(connection: psycopg.Connection, table: str, statements: Sequence[object
     connection.execute(f'VACUUM (ANALYZE) "{table}"')
 
 
-def llamaindex_statement() -> tuple[str, dict[str, str]]:
-    """How LlamaIndex's own code writes a node's metadata, with a name for SQL to replace."""
-    from llama_index.core.schema import TextNode
-    from llama_index.core.vector_stores.utils import node_to_metadata_dict
-
-    name = str(uuid4())
-    node = TextNode(id_=name, text="", metadata={"source": "manual"})
-    return LLAMAINDEX, {
-        "template": json.dumps(node_to_metadata_dict(node, remove_text=True)),
-        "name": name,
-    }
+def llamaindex_statement(template: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """The statement for their table; `template` is a node's metadata as their code writes it."""
+    return LLAMAINDEX, template
 
 
 def _binary(chunks: Sequence[Chunk], vectors: NDArray[numpy.float32]) -> Iterator[bytes]:

@@ -26,11 +26,14 @@ class Environment:
     """What one lock is compiled from: members' dependencies, their extras, and root groups.
 
     `members` lists members whose own dependencies are in it, `extras` are (member, extra) pairs.
+    One that is `apart` shares no versions with the others, so that what it holds for comparison
+    never holds the product back; nothing of ours may be in it.
     """
 
     members: tuple[str, ...] = ()
     extras: tuple[tuple[str, str], ...] = ()
     groups: tuple[str, ...] = ()
+    apart: bool = False
 
 
 _EMBEDDED = (("slipway-backend", "embedded"), ("slipway-backend", "model"))
@@ -58,11 +61,15 @@ ENVIRONMENTS: Mapping[str, Environment] = {
         members=_ALL, extras=_EMBEDDED, groups=("test", "clients", "security")
     ),
     "coverage": Environment(groups=("coverage",)),
+    "performance": Environment(
+        members=("slipway-backend",), extras=_EMBEDDED, groups=("performance",)
+    ),
     # a language model's runtime: in its image, and under test
     "llm": Environment(groups=("llm",)),
     "llm-test": Environment(
         members=("slipway-backend",), extras=_EMBEDDED, groups=("test", "clients", "llm", "gguf")
     ),
+    "peers": Environment(groups=("peers",), apart=True),
 }
 
 
@@ -95,8 +102,9 @@ def _member(name: str, projects: Mapping[str, Project]) -> Project:
 
 
 def everything(projects: Mapping[str, Project]) -> tuple[str, ...]:
-    """Return the requirements of all environments together."""
-    sets = (wanted(environment, projects) for environment in ENVIRONMENTS.values())
+    """Return the requirements of all environments that share their versions."""
+    shared = (environment for environment in ENVIRONMENTS.values() if not environment.apart)
+    sets = (wanted(environment, projects) for environment in shared)
     return tuple(sorted({text for found in sets for text in found}))
 
 
@@ -170,6 +178,7 @@ def _disagreements(locks: Mapping[str, Lock | None]) -> tuple[str, ...]:
     return tuple(
         f"{facts.FOLDER}/{name}.txt pins {package} {version}, and {CONSTRAINTS}.txt does not"
         for name, lock in sorted(locks.items())
+        if name not in ENVIRONMENTS or not ENVIRONMENTS[name].apart
         for package, version in sorted((lock.pins if lock else frozenset()) - agreed)
     )
 

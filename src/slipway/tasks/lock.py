@@ -54,8 +54,11 @@ def compile_all(root: Path, *, upgrade: bool, upgrade_packages: tuple[str, ...])
             run(command, input="\n".join(everything), cwd=root, env=uv.ENVIRONMENT)
         for name, wanted in requirements.items():
             output = Path(scratch) / f"{name}.txt"
+            apart = plans.ENVIRONMENTS[name].apart
             with phase(name):
-                command = uv.pip_compile(output, python=plans.PYTHON, constraints=constraints)
+                command = uv.pip_compile(
+                    output, python=plans.PYTHON, constraints=None if apart else constraints
+                )
                 run(command, input="\n".join(wanted), cwd=root, env=uv.ENVIRONMENT)
         folder.mkdir(exist_ok=True)
         for old in folder.glob("*.txt"):

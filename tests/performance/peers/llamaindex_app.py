@@ -5,13 +5,16 @@ Environment: DATABASE_URL, PEER_EMBEDDING (`torch`, or `onnx:<folder of an fp32 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from llama_index.core import VectorStoreIndex
 from llama_index.core.schema import TextNode
+from llama_index.core.vector_stores.utils import node_to_metadata_dict
 from llama_index.vector_stores.postgres import PGVectorStore
 from performance.peers.embedding import llamaindex_embedding
 from performance.peers.wire import Given, Passages, Search, Texts, given_rows, seconds_of
@@ -51,6 +54,14 @@ app = FastAPI(lifespan=lifespan)
 @app.get("/health/live")
 async def live() -> dict[str, str]:
     return {"status": "live"}
+
+
+@app.get("/template")
+async def template() -> dict[str, str]:
+    """How a node's metadata is written, for tables that are filled by SQL."""
+    name = str(uuid4())
+    node = TextNode(id_=name, text="", metadata={"source": "manual"})
+    return {"template": json.dumps(node_to_metadata_dict(node, remove_text=True)), "name": name}
 
 
 @app.post("/search")

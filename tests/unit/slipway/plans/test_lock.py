@@ -137,3 +137,14 @@ def test_every_pin_of_this_checkout_that_is_installed_has_a_hash() -> None:
         pins = re.findall(r"^\S+==\S+.*$", lock.body, re.MULTILINE)
         if name != plans.CONSTRAINTS:
             assert all(pin.endswith("\\") for pin in pins), name
+
+
+def test_an_environment_apart_neither_holds_the_others_back_nor_is_held_by_them() -> None:
+    apart = [name for name, environment in plans.ENVIRONMENTS.items() if environment.apart]
+    assert apart == ["peers"]
+    assert "peers-tool>=1" not in plans.everything(PROJECTS)
+    locks = compiled(pins="invoke==2.2\n")
+    theirs = locks["peers"]
+    assert theirs is not None
+    locks["peers"] = locked(theirs.inputs, "invoke==1.0\n")
+    assert plans.complaints(PROJECTS, locks) == ()
