@@ -15,6 +15,7 @@ from slipway.config.layout import checkout
 # Waits for INT as a test run does that takes its server down; the server has left the group.
 SERVING = """
 setsid --fork sh -c 'echo $$ > server; exec sleep 300'
+until [ -s server ]; do :; done
 trap 'kill "$(cat server)"; echo taken down > end; exit 130' INT
 echo $$ > ready.new; mv ready.new ready
 while :; do sleep 0.05; done
