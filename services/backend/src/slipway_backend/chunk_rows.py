@@ -19,9 +19,9 @@ from slipway_backend.database import Connection
 
 COPY = (
     "COPY chunks (document_id, embedding_set_id, collection_id, version, position, page,"
-    " ends_on_page, heading, text, tokens, language, embedding) FROM STDIN (FORMAT binary)"
+    " heading, text, tokens, language, embedding) FROM STDIN (FORMAT binary)"
 )
-FIELDS = 12
+FIELDS = 11
 # Rows per message: about 100 KB, so that neither side holds a whole document twice.
 ROWS = 64
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
@@ -85,7 +85,6 @@ def binary_rows(
                 head,
                 _integer(chunk.position),
                 _integer(chunk.page),
-                _integer(getattr(chunk, "ends_on_page", None)),
                 _field(chunk.heading.encode()),
                 _field(chunk.text.encode()),
                 _integer(chunk.tokens),

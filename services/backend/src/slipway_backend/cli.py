@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slipway_backend import __version__, probe
+from slipway_backend.bulk.options import add_options
 from slipway_backend.errors import StartRefused
 from slipway_backend.logs import configure_logging
 from slipway_backend.settings import Settings, debug_wanted, load_settings
@@ -39,6 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands.add_parser("worker", help="ingest queued documents")
     commands.add_parser("migrate", help="bring the database to this release")
     _add_embeddings(commands.add_parser("embeddings", help="list, build, switch embedding sets"))
+    add_options(commands.add_parser("ingest", help="upload a folder to a server, resumably"))
     health = commands.add_parser("health", help="exit 0 when the process of this container lives")
     health.add_argument("process", choices=("serve", "worker"))
     return parser
@@ -74,6 +76,11 @@ def _run(chosen: argparse.Namespace) -> int:
 
         run_embedded(chosen.data, chosen.port)
         return 0
+    if chosen.command == "ingest":
+        # For another machine than the service's: none of its settings count.
+        from slipway_backend.bulk.command import run as run_ingest  # noqa: PLC0415
+
+        return run_ingest(chosen)
     settings = load_settings()
     if chosen.command == "health":
         return _health(settings, chosen.process)

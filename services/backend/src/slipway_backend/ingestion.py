@@ -89,12 +89,12 @@ class Ingestion:
             parsed = await self._parse(version, small=small)
         async with progress.stage("chunk"):
             chunks = await anyio.to_thread.run_sync(self._chunk, parsed, targets[0].embedder)
-        progress.found(pages=parsed.pages, chunks=len(chunks) * len(targets))
+        progress.found(
+            pages=parsed.pages, chunks=len(chunks) * len(targets), skipped=parsed.skipped
+        )
         async with progress.stage("embed"):
             vectors = {each.id: await self._embed(each, chunks, progress) for each in targets}
-        passages = Passages(
-            parsed.media_type, parsed.pages, getattr(parsed, "language", None), chunks, vectors
-        )
+        passages = Passages(parsed.media_type, parsed.pages, parsed.language, chunks, vectors)
         async with progress.stage("store"):
             replaced = await self._serve(version, passages, targets, progress)
         self.metrics.ingested.labels("ready").inc()

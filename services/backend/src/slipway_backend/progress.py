@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from slipway_backend.versions import Version
 
 Stage = Literal["parse", "chunk", "embed", "store"]
 WRITE_SECONDS = 0.5
+MOST_SKIPPED = 50
 
 
 class Progress:
@@ -26,11 +27,13 @@ class Progress:
         self._stage: Stage = "parse"
         self._seconds: dict[str, float] = {}
         self._figures: dict[str, int] = {}
+        self._skipped: list[str] = []
         self._written = time.monotonic()
 
     def figures(self) -> dict[str, Any]:
         """What is known so far: pages, chunks done and in total, seconds per stage."""
-        return {**self._figures, "seconds": dict(self._seconds)}
+        skipped = {"skipped": self._skipped} if self._skipped else {}
+        return {**self._figures, **skipped, "seconds": dict(self._seconds)}
 
     @asynccontextmanager
     async def stage(self, stage: Stage) -> AsyncIterator[None]:
@@ -42,9 +45,10 @@ class Progress:
             yield
         self._seconds[stage] = round(time.monotonic() - started, 4)
 
-    def found(self, *, pages: int | None, chunks: int) -> None:
-        """Remember what parsing and chunking made."""
+    def found(self, *, pages: int | None, chunks: int, skipped: Sequence[str] = ()) -> None:
+        """Remember what parsing and chunking made, and what of an archive they could not read."""
         self._figures = {"chunks_done": 0, "chunks_total": chunks}
+        self._skipped = list(skipped[:MOST_SKIPPED])
         if pages is not None:
             self._figures["pages"] = pages
 

@@ -70,6 +70,7 @@ class ProgressOut(BaseModel):
     pages: int | None = Field(None, description="for formats that have pages, after parsing")
     chunks_done: int = Field(0, description="passages embedded")
     chunks_total: int = Field(0, description="passages to embed, 0 before they are known")
+    skipped: list[str] = Field([], description="what of an archive could not be read, with reasons")
     seconds: dict[str, float] = Field({}, description="time of each stage that ended")
 
 

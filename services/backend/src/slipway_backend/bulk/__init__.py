@@ -1,0 +1,1 @@
+"""Bulk upload: a folder into a collection, resumable, by `slipway-backend ingest`."""
