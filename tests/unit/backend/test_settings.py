@@ -41,3 +41,29 @@ def test_what_is_missing_or_too_short_is_refused(
 ) -> None:
     with pytest.raises(StartRefused, match=sentence):
         getattr(settings, require)()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (Settings(llm_base_url="http://llm/v1"), "LLM_BASE_URL is set but LLM_MODEL is not"),
+        (Settings(ollama_base_url="http://llm"), "OLLAMA_BASE_URL is set but LLM_MODEL is not"),
+        (Settings(llm_base_url="llm:8000", llm_model="m"), "begins with http"),
+        (
+            Settings(llm_base_url="http://a/v1", ollama_base_url="http://b", llm_model="m"),
+            "both set",
+        ),
+    ],
+)
+def test_half_a_language_model_is_refused(settings: Settings, sentence: str) -> None:
+    with pytest.raises(StartRefused, match=sentence) as caught:
+        settings.require_language_model()
+    assert str(caught.value).count(". ") == 0
+
+
+def test_a_language_model_has_one_address_or_none() -> None:
+    assert Settings(llm_model="m").require_language_model() == ""
+    plain = Settings(llm_base_url="http://llm/v1/", llm_model="m")
+    assert plain.require_language_model() == "http://llm/v1"
+    ollama = Settings(ollama_base_url="http://ollama:11434/", llm_model="m")
+    assert ollama.require_language_model() == "http://ollama:11434/v1"
