@@ -9,7 +9,7 @@ from slipway.config.secrets import CONSUMERS
 CONFIG_LABEL = "slipway.config-hash"
 ENVIRONMENT_LABEL = "slipway.environment"
 RELEASE_LABEL = "slipway.release"
-NETWORKS = ("public", "edge-app", "app-data")
+NETWORKS = ("public", "edge-app", "app-data", "models")
 INTERNAL_NETWORKS = ("edge-app", "app-data")
 DATA_VOLUMES = ("postgres", "files", "edge")
 

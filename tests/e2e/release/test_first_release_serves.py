@@ -92,6 +92,7 @@ def test_the_database_has_no_way_out(released: Site) -> None:
         f"slipway-{NAME}-public": False,
         f"slipway-{NAME}-edge-app": True,
         f"slipway-{NAME}-app-data": True,
+        f"slipway-{NAME}-models": False,
     }
 
 
