@@ -163,7 +163,10 @@ class Instance:
 
 
 @pytest.fixture
-async def make_instance(embedder: Embedder) -> AsyncIterator[Callable[[], Instance]]:
+async def make_instance(
+    embedder: Embedder,
+    settings: Settings,
+) -> AsyncIterator[Callable[[], Instance]]:
     async with AsyncExitStack() as stack:
         yield lambda: Instance(stack, embedder)
 

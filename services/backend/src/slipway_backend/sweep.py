@@ -1,4 +1,4 @@
-"""Removing files that a crash left behind: uploads cut off, and deleted documents' files."""
+"""Removing what nobody needs any more: files that a crash left behind, and rows past their time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 import anyio.to_thread
 
-from slipway_backend import contents
+from slipway_backend import audit, contents, sessions, throttle
 from slipway_backend.database import Pool
 from slipway_backend.files import FileStore
 from slipway_backend.logs import get_logger
@@ -31,3 +31,13 @@ async def sweep(pool: Pool, files: FileStore, *, age_seconds: float = ORPHAN_SEC
     if removed:
         get_logger().warning("orphaned_files_removed", files=removed)
     return removed
+
+
+async def forget(pool: Pool, *, audit_days: int) -> None:
+    """Remove audit entries older than ``audit_days``, sessions that ended and failed logins."""
+    async with pool.connection() as connection:
+        entries = await audit.forget_before(connection, days=audit_days)
+        ended = await sessions.forget_ended(connection)
+        failures = await throttle.forget_old(connection)
+    if entries or ended or failures:
+        get_logger().info("forgotten", audit=entries, sessions=ended, login_failures=failures)

@@ -34,7 +34,7 @@ from slipway_backend.queue import (
     requeue_stalled,
 )
 from slipway_backend.settings import Settings
-from slipway_backend.sweep import sweep
+from slipway_backend.sweep import forget, sweep
 
 HEARTBEAT_SECONDS = 5.0
 SHUTDOWN_SECONDS = 20.0
@@ -127,6 +127,7 @@ async def _sweep(ingestion: Ingestion) -> None:
     while True:
         try:
             await sweep(ingestion.pool, ingestion.files)
+            await forget(ingestion.pool, audit_days=ingestion.settings.audit_days)
         except OSError as error:
             get_logger().warning("sweep_failed", cause=type(error).__name__)
         await asyncio.sleep(SWEEP_SECONDS)

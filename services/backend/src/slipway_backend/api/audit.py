@@ -73,6 +73,8 @@ def action_of(method: str, template: str) -> str:
     parts = template.removeprefix("/v1/").split("/")
     nouns = [part for part in parts if not part.startswith("{")] or ["unknown"]
     noun = nouns[-1].removesuffix("s")
+    if method == "POST" and noun == nouns[-1]:
+        return noun
     listing = not parts[-1].startswith("{")
     verb = _VERBS.get(method) or ("list" if listing else "read")
     return f"{noun}.{verb}"
