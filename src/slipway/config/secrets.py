@@ -27,6 +27,9 @@ SECRETS = (
     Secret("tls.key", "private key of the edge, in PEM"),
 )
 
+# The `jwt_secret` that was replaced last; tokens signed with it stay good until they expire.
+PREVIOUS_JWT = "jwt_secret_previous"
+
 # Kept beside the others where Slipway made the certificate itself.
 AUTHORITY = ("ca.crt", "ca.key")
 
@@ -63,7 +66,17 @@ def files(consumer: str, values: Mapping[str, str]) -> dict[str, str]:
     if consumer in {"backend", "migrate"}:
         password = quote(own.pop("slipway_password"), safe="")
         own["database_url"] = f"postgresql://slipway:{password}@postgres:5432/slipway"
+    if consumer == "backend" and values.get(PREVIOUS_JWT):
+        own[PREVIOUS_JWT] = values[PREVIOUS_JWT]
     return own
+
+
+def replacing(name: str, value: str, before: Mapping[str, str]) -> dict[str, str]:
+    """What to keep when a secret is replaced: for the key that signs tokens the earlier one too."""
+    earlier = before.get(name)
+    if name != "jwt_secret" or earlier in (None, value):
+        return {name: value}
+    return {name: value, PREVIOUS_JWT: str(earlier)}
 
 
 def fingerprint(service: str, fingerprints: Mapping[str, str]) -> str:

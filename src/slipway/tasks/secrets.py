@@ -69,7 +69,8 @@ def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-"
     with engine_facts.client() as engine:
         image = _toolbox(layout, environment, engine)
     with state.opened(env, image, purpose=f"secrets.put {name}") as held:
-        written = held.put_secrets({name: value}, replace=True)
+        values = known.replacing(name, value, held.secrets((name,)))
+        written = held.put_secrets(values, replace=True)
     console.say(
         f"{name} of {env} is {'kept' if written else 'as it was'}; "
         f"invoke release --env {env} hands it out."

@@ -48,6 +48,20 @@ def test_the_next_release_hands_it_out(released: World) -> None:
     assert (volume / "jwt_secret").read_text() == LONG
 
 
+def test_the_key_that_signed_tokens_before_is_handed_out_beside_the_new_one(
+    released: World,
+) -> None:
+    before = released.secret("jwt_secret")
+    volume = released.standin.volume("slipway-dev-secrets-backend")
+    assert not (volume / "jwt_secret_previous").exists()
+    put(released, "jwt_secret", typed=LONG)
+    assert released.release().exit_code == 0
+    assert (volume / "jwt_secret").read_text() == LONG
+    assert (volume / "jwt_secret_previous").read_text() == before
+    put(released, "jwt_secret", typed=LONG)
+    assert "Nothing to do" in released.release().output
+
+
 def test_a_new_admin_password_reaches_the_database_without_a_new_generation(
     released: World,
 ) -> None:
