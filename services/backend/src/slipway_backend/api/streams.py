@@ -43,9 +43,16 @@ class EventStream(Response):
     media_type = MEDIA_TYPE
 
     def __init__(
-        self, events: AsyncGenerator[bytes, None], tell: Callable[[Exception], bytes]
+        self,
+        events: AsyncGenerator[bytes, None],
+        tell: Callable[[Exception], bytes],
+        # FastAPI reads the default to describe a route that answers with this class.
+        status_code: int = 200,
     ) -> None:
-        super().__init__(headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"})
+        super().__init__(
+            status_code=status_code,
+            headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"},
+        )
         del self.headers["content-length"]
         self._events = events
         self._tell = tell

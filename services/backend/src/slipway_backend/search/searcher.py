@@ -13,6 +13,7 @@ import anyio.to_thread
 import numpy
 from numpy.typing import NDArray
 
+from slipway_backend import audit
 from slipway_backend.access import Identity
 from slipway_backend.database import Pool
 from slipway_backend.documents import vector_literal
@@ -97,6 +98,10 @@ class Searcher:
                 cursor = await connection.execute(statement, values)
                 passages = [Passage(**row) for row in await cursor.fetchall()]
         self._metrics.searches.labels(plan.shape.route).inc()
+        audit.note(
+            collections=sorted({passage.collection for passage in passages}),
+            documents=sorted({str(passage.document_id) for passage in passages}),
+        )
         return Found(passages, seconds)
 
     async def _plan(

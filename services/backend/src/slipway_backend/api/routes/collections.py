@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from slipway_backend import collections, contents
+from slipway_backend import audit, collections, contents
 from slipway_backend.api.identity import Reader, Writer
 from slipway_backend.api.models.collections import (
     CollectionChanges,
@@ -38,6 +38,7 @@ async def create_collection(
     async with state.pool.connection() as connection, connection.transaction():
         await collections.create(connection, body.name, body.description, body.language, identity)
         made = await collections.get(connection, body.name, identity)
+        await audit.write(connection, "collection.create", collections=[made.name])
     response.headers["location"] = f"{router.prefix}/{made.name}"
     get_logger().info("collection_created", collection=made.name, user_id=str(identity.user_id))
     return CollectionOut.model_validate(made)
@@ -61,6 +62,7 @@ async def change_collection(
     async with state.pool.connection() as connection, connection.transaction():
         await collections.change(connection, name, changes, identity)
         changed = await collections.get(connection, changes.get("name", name), identity)
+        await audit.write(connection, "collection.update", collections=sorted({name, changed.name}))
     return CollectionOut.model_validate(changed)
 
 
@@ -75,5 +77,6 @@ async def delete_collection(
     async with state.pool.connection() as connection:
         async with connection.transaction():
             gone = await collections.delete(connection, name, identity, force=force)
+            await audit.write(connection, "collection.delete", collections=[name], force=force)
         await contents.remove_unused(connection, state.files, gone)
     get_logger().info("collection_deleted", collection=name, user_id=str(identity.user_id))

@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import ValidationError
 
-from slipway_backend import contents, documents, uploading
+from slipway_backend import audit, contents, documents, uploading
 from slipway_backend.access import Identity
 from slipway_backend.api.identity import Reader, Writer
 from slipway_backend.api.models.documents import (
@@ -198,6 +198,13 @@ async def _store(
                     request_id=structlog.contextvars.get_contextvars().get("request_id", ""),
                 )
                 await uploading.set_job(connection, stored.document_id, job)
+                await audit.write(
+                    connection,
+                    "document.create",
+                    collections=[new.collection],
+                    object=stored.document_id,
+                    version=stored.version,
+                )
             document = await get_visible(connection, stored.document_id, identity)
         if stored.superseded_sha256 is not None:
             await contents.remove_unused(connection, state.files, [stored.superseded_sha256])
@@ -240,6 +247,8 @@ async def delete_document(document_id: UUID, state: StateDependency, identity: W
     async with state.pool.connection() as connection:
         async with connection.transaction():
             gone = await documents.delete(connection, document_id, identity)
+            if gone is not None:
+                await audit.write(connection, "document.delete", object=document_id)
         if gone is None:
             document = await get_visible(connection, document_id, identity)
             raise read_only(document.collection)
