@@ -49,6 +49,14 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_embeddings(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="embeddings", metavar="command", required=True)
     commands.add_parser("list", help="every set: model, state, how complete, last comparison")
+    build = commands.add_parser("build", help="build the set of the wanted model, and switch to it")
+    switch = commands.add_parser("switch", help="complete a set and serve it, or go back to one")
+    switch.add_argument("--to", type=int, metavar="ID", help="default: the set in the building")
+    switch.add_argument("--force", action="store_true", help="also when it finds worse")
+    for command in (build, switch):
+        command.add_argument("--questions", type=Path, help="labelled questions, JSON lines")
+    discard = commands.add_parser("discard", help="remove a set that is not served")
+    discard.add_argument("id", type=int)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -18,6 +18,7 @@ from slipway_backend.database import (
 )
 from slipway_backend.embedding import Embedder
 from slipway_backend.embedding.provider import load_embedder
+from slipway_backend.embedding_sets.build import Builder
 from slipway_backend.embedding_sets.process import EmbeddingSets
 from slipway_backend.errors import StartRefused
 from slipway_backend.files import FileStore
@@ -95,8 +96,10 @@ async def _work(ingestion: Ingestion, pool: Pool, settings: Settings, stop: asyn
     lanes = [asyncio.create_task(_run_lane(queue, lane, settings)) for lane in LANES]
     beat = asyncio.create_task(_beat(queue, ingestion))
     sweeping = asyncio.create_task(_sweep(ingestion))
+    builder = Builder(settings, pool, ingestion.sets, ingestion.metrics)
+    building = asyncio.create_task(builder.run())
     stopping = asyncio.create_task(stop.wait())
-    tasks = (*lanes, beat, sweeping, stopping)
+    tasks = (*lanes, beat, sweeping, building, stopping)
     get_logger().info("worker_ready")
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,6 +57,7 @@ class OpenAIEmbedder:
         self._asking = threading.Lock()
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = httpx.Client(headers=headers, timeout=seconds)
+        weakref.finalize(self, self._client.close)
 
     @property
     def name(self) -> str:
@@ -98,10 +100,6 @@ class OpenAIEmbedder:
     def count_tokens_many(self, texts: Sequence[str]) -> list[int]:
         """`count_tokens` of every text."""
         return self._tokens.count(texts)
-
-    def close(self) -> None:
-        """Close the connections to the server."""
-        self._client.close()
 
     def _fitting(self, text: str) -> str:
         # No token is shorter than one character. Some servers refuse an empty text.

@@ -59,12 +59,15 @@ class EmbeddingSets:
     async def writing(self) -> list[EmbeddingSet]:
         """Return the sets that a new document's vectors go into now, the served one first.
 
-        Raises a 503 problem when this process cannot embed for the served set.
+        A process that cannot embed for the served set waits here until it can: another one may
+        switch, and no document fails for it.
         """
         await self.refresh()
-        if self._obstacle:
-            raise Problem(503, "No embedding set", self._obstacle, headers={"Retry-After": "30"})
-        return [await self.serving(), *([self._building] if self._building else [])]
+        while self._serving is None or self._obstacle:
+            get_logger().warning("embedding_set_not_usable", cause=self._obstacle)
+            await asyncio.sleep(POLL_SECONDS)
+            await self.refresh()
+        return [self._serving, *([self._building] if self._building else [])]
 
     async def obstacle(self, pool: Pool) -> str | None:
         """Why this process cannot work on the set that is served, in one sentence; or None."""
@@ -73,7 +76,7 @@ class EmbeddingSets:
             served = await stored.is_served(connection, *current)
         if not served:
             await self._look()
-        return self._obstacle or None
+        return None if self._serving else self._obstacle
 
     async def refresh(self) -> None:
         """Look at the database's sets again; an empty database serves the wanted one from now on.
@@ -150,8 +153,10 @@ class EmbeddingSets:
             self._serving, self._obstacle = found, ""
         else:
             self._obstacle = _obstacle(served)
-            usable = {row.id for row in sets if row.state != "discarding"}
-            if self._serving is not None and self._serving.id not in usable:
+            # Rows that are kept can be searched until another process can serve the new set.
+            kept = {(row.id, row.fingerprint.model) for row in sets if row.state != "discarding"}
+            current = self._serving
+            if current is not None and (current.id, current.embedder.name) not in kept:
                 self._serving = None
         building = by_state.get("building")
         self._building = await self.usable(building) if building else None

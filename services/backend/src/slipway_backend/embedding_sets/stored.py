@@ -100,7 +100,8 @@ async def add_building(connection: Connection, fingerprint: Fingerprint) -> int:
         )
         if found is not None:
             await connection.execute(
-                "UPDATE embedding_sets SET state = 'building' WHERE id = %s", [found.id]
+                "UPDATE embedding_sets SET state = 'building', report = NULL WHERE id = %s",
+                [found.id],
             )
             return found.id
         # Never 1 again: the release before takes that number for its own.
@@ -113,7 +114,8 @@ async def sign(connection: Connection, number: int, fingerprint: Fingerprint) ->
     """Write what the release before left out about its set."""
     await connection.execute(
         "UPDATE embedding_sets SET fingerprint = %s, provider = %s, runtime = %s, precision = %s,"
-        " weights_sha256 = %s WHERE id = %s AND fingerprint IS NULL",
+        " weights_sha256 = %s,"
+        " switched_at = coalesce(switched_at, created_at) WHERE id = %s AND fingerprint IS NULL",
         [
             str(fingerprint),
             fingerprint.provider,
@@ -145,7 +147,8 @@ async def _insert(
 ) -> None:
     await connection.execute(
         "INSERT INTO embedding_sets (id, provider, runtime, model, precision, dimension,"
-        " weights_sha256, fingerprint, state) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        " weights_sha256, fingerprint, state, switched_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, CASE WHEN %s THEN now() END)",
         [
             number,
             fingerprint.provider,
@@ -156,6 +159,7 @@ async def _insert(
             fingerprint.weights_sha256,
             str(fingerprint),
             state,
+            state == "serving",
         ],
     )
 

@@ -1,0 +1,184 @@
+"""Building a set beside the one that is served, and switching to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from psycopg.types.json import Jsonb
+
+from slipway_backend.database import TRANSIENT, Connection, Pool
+from slipway_backend.embedding_sets import EmbeddingSet, stored
+from slipway_backend.embedding_sets.comparison import Question, Report, compare, sample
+from slipway_backend.embedding_sets.filling import NOBODY, ensure_index, fill, missing
+from slipway_backend.embedding_sets.process import EmbeddingSets
+from slipway_backend.embedding_sets.progress import index_state
+from slipway_backend.errors import Problem, StartRefused
+from slipway_backend.logs import get_logger
+from slipway_backend.metrics import Metrics
+from slipway_backend.settings import Settings
+
+# Any fixed number does; whoever builds holds it.
+BUILD_LOCK = 7_301_954_002
+PAUSE_SECONDS = 5.0
+# While uploads wait, building takes a quarter of one core's time.
+GIVE_WAY = 3.0
+# HNSW over halfvec holds no more (pgvector's documentation).
+MAXIMUM_DIMENSION = 4000
+
+
+class NotComplete(Exception):
+    """The set lacks documents or a valid index."""
+
+
+@dataclass(frozen=True)
+class Builder:
+    """What building needs, put together once per process."""
+
+    settings: Settings
+    pool: Pool
+    sets: EmbeddingSets
+    metrics: Metrics
+
+    async def run(self) -> None:
+        """Build what the settings want, in the background, until cancelled."""
+        while True:
+            try:
+                await self.step()
+            except StartRefused as refusal:
+                get_logger().warning("embedding_set_not_built", cause=str(refusal))
+            except (*TRANSIENT, Problem) as error:
+                get_logger().warning("embedding_set_interrupted", cause=type(error).__name__)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def step(self) -> None:
+        """Repair the served set, then bring the wanted one as far as it comes and switch."""
+        await self.sets.refresh()
+        async with self.locked() as connection:
+            if connection is None:
+                return
+            await self.complete(connection, await self.sets.serving(), give_way=True)
+            target = await self.wanted(connection)
+            if target is None:
+                return
+            await self.complete(connection, target, give_way=True)
+            row = await self._row(connection, target.id)
+            if row.report is None:
+                passed = (await self.judge(connection, target)).passed
+            else:
+                passed = bool(row.report["passed"])
+            if passed:
+                # A document may have come meanwhile: then the next step completes the set.
+                with contextlib.suppress(NotComplete):
+                    await switch(connection, target.id)
+                await self.sets.refresh()
+
+    async def wanted(self, connection: Connection) -> EmbeddingSet | None:
+        """Return the wanted set if it is to be built now; a kept one waits for a command."""
+        fingerprint = await self.sets.wanted_fingerprint()
+        row = next(
+            (each for each in await stored.all_sets(connection) if each.is_of(fingerprint)), None
+        )
+        if row is None:
+            if fingerprint.dimension > MAXIMUM_DIMENSION:
+                raise StartRefused(
+                    f"{fingerprint.model} has {fingerprint.dimension} dimensions; an index holds "
+                    f"at most {MAXIMUM_DIMENSION}: choose another model."
+                )
+            number = await stored.add_building(connection, fingerprint)
+            get_logger().info("embedding_set_building", set=number, model=fingerprint.model)
+            return EmbeddingSet(number, self.sets.wanted)
+        return EmbeddingSet(row.id, self.sets.wanted) if row.state == "building" else None
+
+    async def complete(
+        self,
+        connection: Connection,
+        target: EmbeddingSet,
+        *,
+        give_way: bool = False,
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Give a set all that is served, and its index; ``tell`` is called after each document."""
+        started = time.monotonic()
+        async for _ in fill(connection, target):
+            tell()
+            if give_way and await _uploads_wait(connection):
+                await asyncio.sleep((time.monotonic() - started) * GIVE_WAY)
+            started = time.monotonic()
+        await ensure_index(connection, target, megabytes=self.settings.index_memory_megabytes)
+
+    async def judge(
+        self, connection: Connection, target: EmbeddingSet, labelled: list[Question] | None = None
+    ) -> Report:
+        """Compare a set with the served one, store and log the report."""
+        served = await self.sets.serving()
+        questions = [*await sample(connection, served.id), *(labelled or [])]
+        report = await compare(self.pool, self.metrics, served, target, questions)
+        await connection.execute(
+            "UPDATE embedding_sets SET report = %s WHERE id = %s",
+            [Jsonb(report.stored()), target.id],
+        )
+        log = get_logger()
+        if report.passed:
+            log.info("embedding_set_compared", set=target.id, report=report.summary)
+        else:
+            log.warning(
+                "embedding_set_not_switched",
+                set=target.id,
+                report=report.summary,
+                command=f"slipway-backend embeddings switch --to {target.id} --force",
+            )
+        return report
+
+    @contextlib.asynccontextmanager
+    async def locked(self) -> AsyncIterator[Connection | None]:
+        """Hold the only right to build, over a connection of its own; None: another builds."""
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT pg_try_advisory_lock(%s) AS held", [BUILD_LOCK]
+            )
+            row = await cursor.fetchone()
+            if row is None or not row["held"]:
+                yield None
+                return
+            try:
+                yield connection
+            finally:
+                if not connection.broken:
+                    await connection.execute("SELECT pg_advisory_unlock(%s)", [BUILD_LOCK])
+
+    async def _row(self, connection: Connection, number: int) -> stored.StoredSet:
+        return next(row for row in await stored.all_sets(connection) if row.id == number)
+
+
+async def switch(connection: Connection, number: int) -> None:
+    """Serve a complete set from now on, in one transaction; the earlier one is kept.
+
+    Raises NotComplete when a served document or the index is missing.
+    """
+    async with connection.transaction():
+        # Ingestions hold these rows while they store, so none is half in when this goes on.
+        await connection.execute("SELECT FROM embedding_sets ORDER BY id FOR NO KEY UPDATE")
+        if await missing(connection, number, NOBODY, 1):
+            raise NotComplete
+        if await index_state(connection, number) != "valid":
+            raise NotComplete
+        await connection.execute(
+            "UPDATE embedding_sets SET state = 'kept' WHERE state = 'serving' AND id <> %s",
+            [number],
+        )
+        await connection.execute(
+            "UPDATE embedding_sets SET state = 'serving', switched_at = now() WHERE id = %s",
+            [number],
+        )
+    get_logger().info("embedding_set_switched", set=number)
+
+
+async def _uploads_wait(connection: Connection) -> bool:
+    cursor = await connection.execute(
+        "SELECT FROM documents WHERE status IN ('queued', 'processing') LIMIT 1"
+    )
+    return await cursor.fetchone() is not None

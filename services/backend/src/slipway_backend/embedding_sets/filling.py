@@ -1,0 +1,136 @@
+"""Bringing a set to what is served: vectors of every document's passages, then the index."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import anyio.to_thread
+
+from slipway_backend.database import Connection
+from slipway_backend.documents import vector_literal
+from slipway_backend.embedding_sets import EmbeddingSet
+from slipway_backend.embedding_sets.progress import index_state
+from slipway_backend.embedding_sets.stored import index_name, index_statement
+from slipway_backend.logs import get_logger
+
+NOBODY = UUID(int=0)
+EMBEDDING_BATCH = 32
+
+# Documents that search finds in some set and not in this one.
+MISSING = """
+SELECT documents.id FROM documents
+WHERE documents.id > %(after)s AND served_version IS NOT NULL
+    AND EXISTS (SELECT FROM chunks WHERE document_id = documents.id)
+    AND NOT EXISTS (
+        SELECT FROM chunks WHERE document_id = documents.id AND embedding_set_id = %(set)s)
+ORDER BY documents.id LIMIT %(limit)s
+"""
+PASSAGES = """
+SELECT id, position, heading, text, tokens, page FROM chunks
+WHERE document_id = %(document)s AND embedding_set_id = (
+    SELECT embedding_set_id FROM chunks WHERE document_id = %(document)s
+    ORDER BY embedding_set_id LIMIT 1)
+ORDER BY position
+"""
+COPY_PASSAGES = """
+INSERT INTO chunks (document_id, embedding_set_id, collection_id, version, position, page,
+    ends_on_page, heading, text, tokens, language, embedding)
+SELECT document_id, %(set)s, collection_id, version, position, page, ends_on_page, heading, text,
+    tokens, language, made.vector::halfvec
+FROM unnest(%(ids)s::bigint[], %(vectors)s::text[]) AS made (id, vector)
+JOIN chunks USING (id)
+"""
+
+
+class _Changed(Exception):
+    """The document changed while its passages were embedded."""
+
+
+async def missing(connection: Connection, number: int, after: UUID, limit: int) -> list[UUID]:
+    """Return served documents that a set has nothing of, in the order of their ids."""
+    cursor = await connection.execute(MISSING, {"set": number, "after": after, "limit": limit})
+    return [row["id"] for row in await cursor.fetchall()]
+
+
+async def fill(connection: Connection, target: EmbeddingSet) -> AsyncIterator[UUID]:
+    """Give the set every served document that it lacks, one transaction each; yield after each.
+
+    Passages are taken from another set and embedded anew; nothing is parsed again. What was done
+    stays done, so this goes on where it was interrupted.
+    """
+    after = NOBODY
+    while documents := await missing(connection, target.id, after, 100):
+        for document in documents:
+            await fill_document(connection, target, document)
+            yield document
+        after = documents[-1]
+
+
+async def fill_document(connection: Connection, target: EmbeddingSet, document: UUID) -> bool:
+    """Give the set one document; False when it changed meanwhile, with nothing stored."""
+    cursor = await connection.execute(PASSAGES, {"document": document})
+    rows = await cursor.fetchall()
+    literals: list[str] = []
+    for start in range(0, len(rows), EMBEDDING_BATCH):
+        texts = [
+            f"{row['heading']}\n{row['text']}" if row["heading"] else row["text"]
+            for row in rows[start : start + EMBEDDING_BATCH]
+        ]
+        vectors = await anyio.to_thread.run_sync(target.embedder.embed, texts)
+        literals += [vector_literal(vector) for vector in vectors]
+    ids = [row["id"] for row in rows]
+    try:
+        async with connection.transaction():
+            # In the order of an ingestion, which replaces the passages of all sets.
+            await connection.execute("SELECT FROM documents WHERE id = %s FOR UPDATE", [document])
+            if await _has(connection, target.id, document):
+                return False
+            cursor = await connection.execute(
+                COPY_PASSAGES, {"set": target.id, "ids": ids, "vectors": literals}
+            )
+            if cursor.rowcount != len(ids):
+                raise _Changed
+    except _Changed:
+        return False
+    return True
+
+
+async def ensure_index(connection: Connection, target: EmbeddingSet, *, megabytes: int) -> bool:
+    """Make the set's index unless there is a valid one; return whether it was made.
+
+    What an interrupted run left is removed first. The connection must not be in a transaction.
+    """
+    state = await index_state(connection, target.id)
+    if state == "valid":
+        return False
+    name = index_name(target.id)
+    get_logger().info("embedding_index_building", set=target.id, was=state)
+    await connection.execute("SET statement_timeout = 0")
+    # CVE-2026-3172: parallel HNSW builds overflow a buffer in pgvector before 0.8.2.
+    await connection.execute("SET max_parallel_maintenance_workers = 0")
+    await connection.execute(f"SET maintenance_work_mem = '{megabytes:d}MB'".encode())
+    try:
+        if state == "invalid":
+            await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}".encode())
+        statement = index_statement(target.id, target.dimension, concurrently=True)
+        await connection.execute(statement.encode())
+    finally:
+        if not connection.broken:
+            for setting in (
+                "statement_timeout",
+                "max_parallel_maintenance_workers",
+                "maintenance_work_mem",
+            ):
+                await connection.execute(f"RESET {setting}".encode())
+    # Searches choose their route by what the planner knows of the set.
+    await connection.execute("ANALYZE chunks")
+    return True
+
+
+async def _has(connection: Connection, number: int, document: UUID) -> bool:
+    cursor = await connection.execute(
+        "SELECT FROM chunks WHERE document_id = %s AND embedding_set_id = %s LIMIT 1",
+        [document, number],
+    )
+    return await cursor.fetchone() is not None

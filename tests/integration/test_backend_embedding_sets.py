@@ -1,0 +1,228 @@
+"""Changing the embedding model while searches and uploads go on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import threading
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import psycopg
+import pytest
+
+from slipway_backend.cli import make_parser
+from slipway_backend.embedding.provider import load_embedder
+from slipway_backend.embedding_sets import stored
+from slipway_backend.embedding_sets.build import Builder
+from slipway_backend.embedding_sets.commands import run
+from slipway_backend.embedding_sets.process import EmbeddingSets
+from slipway_backend.metrics import Metrics
+from slipway_backend.settings import Settings
+
+DIMENSION = 768
+PLACES = ("Utvik", "Merrowick", "Tarn", "Osel", "Brandvoll", "Kleppe", "Nordby", "Saltholm")
+
+
+class EmbeddingServer:
+    """OpenAI's interface over vectors of words; a poor one gives every text any vector."""
+
+    def __init__(self) -> None:
+        self.poor = False
+        self.requests = 0
+        self.stop_after: int | None = None
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                server.requests += 1
+                stopped = server.stop_after is not None and server.requests > server.stop_after
+                rows = [
+                    {"index": index, "embedding": server.vector(text)}
+                    for index, text in enumerate(body["input"])
+                ]
+                answer = json.dumps({} if stopped else {"data": rows[::-1]}).encode()
+                self.send_response(503 if stopped else 200)
+                self.send_header("content-length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: object) -> None:
+                """Stay silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self._server.server_port}/v1"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def vector(self, text: str) -> list[float]:
+        if self.poor:
+            return [random.gauss(0, 1) for _ in range(DIMENSION)]
+        row = [0.0] * DIMENSION
+        for word in text.lower().split():
+            row[zlib.crc32(word.strip(".,?!#").encode()) % DIMENSION] += 1
+        return row
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddingServer]:
+    made = EmbeddingServer()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def changed(settings: Settings, server: EmbeddingServer) -> Settings:
+    """The settings after somebody asked for the server's model."""
+    return settings.model_copy(
+        update={"embedding_base_url": server.address, "embedding_model": "words"}
+    )
+
+
+@pytest.fixture
+async def filled(make_instance: Any, changed: Settings) -> Any:
+    """An instance that serves the builtin model's set and knows the server's address."""
+    instance = make_instance()
+    await instance.start(changed)
+    for number, place in enumerate(PLACES):
+        await instance.upload(f"{place}.md", text_of(place, number))
+    await instance.work()
+    return instance
+
+
+def text_of(place: str, number: int) -> bytes:
+    return f"# Ferry to {place} island\n\nThe ferry to {place} leaves at {number}:15.\n".encode()
+
+
+def builder_of(instance: Any, settings: Settings) -> Builder:
+    pool = instance.state.pool
+    sets = EmbeddingSets(settings, pool, load_embedder(settings))
+    return Builder(settings, pool, sets, Metrics(settings.monitoring))
+
+
+async def states(instance: Any) -> dict[int, str]:
+    async with instance.state.pool.connection() as connection:
+        return {row.id: row.state for row in await stored.all_sets(connection)}
+
+
+async def counts(instance: Any) -> dict[int, int]:
+    async with instance.state.pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT embedding_set_id AS id, count(DISTINCT document_id) AS documents"
+            " FROM chunks GROUP BY 1"
+        )
+        return {row["id"]: row["documents"] for row in await cursor.fetchall()}
+
+
+@asynccontextmanager
+async def searching(instance: Any) -> AsyncIterator[list[str]]:
+    """Search all the time; gives the names of the first results, and fails with a search."""
+    found: list[str] = []
+
+    async def search() -> None:
+        while True:
+            for place in PLACES:
+                response = await instance.client.post(
+                    "/v1/search", json={"query": f"ferry to {place}"}
+                )
+                assert response.status_code == 200, response.text
+                found.append(response.json()["results"][0]["filename"].removesuffix(".md"))
+                assert found[-1] == place
+
+    task = asyncio.create_task(search())
+    try:
+        yield found
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_another_model_is_built_beside_switched_to_and_left_again_without_a_failed_search(
+    filled: Any, changed: Settings
+) -> None:
+    builder = builder_of(filled, changed)
+    async with searching(filled) as found:
+        await builder.step()
+        assert await states(filled) == {1: "kept", 2: "serving"}
+        assert await counts(filled) == {1: len(PLACES), 2: len(PLACES)}
+        await filled.state.sets.refresh()
+        assert (await filled.state.sets.serving()).dimension == DIMENSION
+        searches = len(found)
+        await filled.upload("late.md", b"# Late ferry\n\nThe last ferry leaves at midnight.\n")
+        await filled.work()
+        assert await counts(filled) == {1: len(PLACES), 2: len(PLACES) + 1}
+        assert await asyncio.to_thread(command, changed, "switch", "--to", "1") == 0
+        assert await states(filled) == {1: "serving", 2: "kept"}
+        assert await counts(filled) == {1: len(PLACES) + 1, 2: len(PLACES) + 1}
+        assert len(found) > searches
+    await builder.step()
+    assert (await states(filled))[1] == "serving", "a kept set waits for a command"
+    assert await asyncio.to_thread(command, changed, "discard", "2") == 0
+    assert await counts(filled) == {1: len(PLACES) + 1}
+
+
+def command(settings: Settings, *arguments: str) -> int:
+    return run(settings, make_parser().parse_args(["embeddings", *arguments]))
+
+
+async def test_a_model_that_finds_worse_is_not_switched_to_unless_it_is_forced(
+    filled: Any, changed: Settings, server: EmbeddingServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.poor = True
+    builder = builder_of(filled, changed)
+    await builder.step()
+    assert await states(filled) == {1: "serving", 2: "building"}
+    capsys.readouterr()
+    assert await asyncio.to_thread(command, changed, "list") == 0
+    listed = capsys.readouterr().out
+    assert "finds worse" in listed
+    assert f"{len(PLACES)} of {len(PLACES)} documents" in listed
+    assert await asyncio.to_thread(command, changed, "switch") == 1
+    assert "embeddings switch --to 2 --force" in capsys.readouterr().out
+    assert await asyncio.to_thread(command, changed, "switch", "--to", "2", "--force") == 0
+    assert await states(filled) == {1: "kept", 2: "serving"}
+
+
+async def test_a_build_that_was_interrupted_goes_on_and_an_upload_goes_into_both_sets(
+    filled: Any, changed: Settings, server: EmbeddingServer
+) -> None:
+    server.stop_after = 4
+    builder = builder_of(filled, changed)
+    with pytest.raises(Exception, match="status 503"):
+        await builder.step()
+    done = (await counts(filled))[2]
+    assert 0 < done < len(PLACES)
+    server.stop_after = None
+    await filled.upload("late.md", b"# Late ferry\n\nThe last ferry leaves at midnight.\n")
+    await filled.work()
+    assert await counts(filled) == {1: len(PLACES) + 1, 2: done + 1}
+    await builder_of(filled, changed).step()
+    assert await states(filled) == {1: "kept", 2: "serving"}
+    assert await counts(filled) == {1: len(PLACES) + 1, 2: len(PLACES) + 1}
+
+
+async def test_an_index_that_a_crash_left_invalid_is_built_again(
+    filled: Any, changed: Settings
+) -> None:
+    with psycopg.connect(changed.database_url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE pg_index SET indisvalid = false"
+            " WHERE indexrelid = 'chunks_embedding_1'::regclass"
+        )
+    await builder_of(filled, changed.model_copy(update={"embedding_base_url": ""})).step()
+    with psycopg.connect(changed.database_url) as connection:
+        row = connection.execute(
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = 'chunks_embedding_1'::regclass"
+        ).fetchone()
+    assert row == (True,)
