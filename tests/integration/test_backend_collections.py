@@ -252,3 +252,16 @@ async def test_too_many_unfinished_documents_are_refused_with_the_time_to_wait(
     assert (every.status_code, int(every.headers["retry-after"]) > 0) == (503, True)
     await instance.work()
     assert (await upload(instance, FERRY, "more.md", collection="mine")).status_code == 202
+
+
+async def test_a_small_document_that_is_slow_to_parse_moves_to_the_large_lane(
+    make_instance: Any, settings: Any
+) -> None:
+    instance = make_instance()
+    await instance.start(settings.model_copy(update={"small_parser_seconds": 0.001}))
+    document = (await upload(instance, FERRY)).json()
+    async with instance.state.pool.connection() as connection:
+        cursor = await connection.execute("SELECT queue_name FROM procrastinate_jobs")
+        assert await cursor.fetchall() == [{"queue_name": "ingestion-small"}]
+    await instance.work()
+    assert (await instance.document(document["id"]))["status"] == "ready"
