@@ -64,7 +64,9 @@ CALLS: dict[str, tuple[Call, ...]] = {
         for model in ("slipway", f"slipway/{PRIVATE}")
         for stream in (False, True)
     ),
-    "POST /v1/embeddings": (Call(json={"input": MARKER, "model": "builtin"}, reads=True),),
+    "POST /v1/embeddings": (
+        Call(json={"input": MARKER, "model": "all-MiniLM-L6-v2-int8"}, reads=True),
+    ),
     "GET /v1/documents": (
         Call(reads=True),
         Call(params={"collection": PRIVATE}, reads=True),

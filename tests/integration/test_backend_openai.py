@@ -20,6 +20,7 @@ from slipway_backend.answers import NOTHING_FOUND
 from slipway_backend.api.app import make_app
 from slipway_backend.settings import Settings
 
+EMBEDDER = "all-MiniLM-L6-v2-int8"
 FERRY = b"# Ferry\n\nThe ferry to Utvik leaves at 07:15 from quay four.\n"
 QUESTION: list[ChatCompletionMessageParam] = [
     {"role": "user", "content": "When does the ferry to Utvik leave?"}
@@ -117,7 +118,8 @@ async def test_the_synchronous_client_works_without_a_model_as_well(
             ) as stream:
                 parts = [chunk.choices[0].delta.content or "" for chunk in stream]
             assert "".join(parts) == text
-            assert {model.id for model in client.models.list()} == {"slipway", "slipway/default"}
+            listed = {model.id for model in client.models.list()}
+            assert listed == {"slipway", "slipway/default", EMBEDDER}
             assert client.models.retrieve("slipway/default").owned_by == "slipway"
 
     await asyncio.to_thread(use)
@@ -215,9 +217,10 @@ async def test_a_collection_that_one_may_not_read_is_no_model(
             "slipway",
             "slipway/default",
             "slipway/secret",
+            EMBEDDER,
         }
         connection.execute("UPDATE users SET role = 'reader'")
-    assert [model.id async for model in client.models.list()] == ["slipway"]
+    assert [model.id async for model in client.models.list()] == ["slipway", EMBEDDER]
     with pytest.raises(openai.NotFoundError) as missing:
         await client.chat.completions.create(model="slipway/secret", messages=QUESTION)
     with pytest.raises(openai.NotFoundError) as unknown:
@@ -227,3 +230,31 @@ async def test_a_collection_that_one_may_not_read_is_no_model(
     )
     answer = await client.chat.completions.create(model="slipway", messages=QUESTION)
     assert answer.choices[0].message.content == NOTHING_FOUND
+
+
+async def test_embeddings_come_as_floats_and_as_base64_from_the_model_that_is_listed(
+    client: openai.AsyncOpenAI,
+) -> None:
+    name = EMBEDDER
+    assert name in [model.id async for model in client.models.list()]
+    texts = ["When does the ferry go?", "Which grease belongs in the bearings?"]
+    # Without an encoding the client asks for base64 and decodes it.
+    packed = await client.embeddings.create(model=name, input=texts)
+    plain = await client.embeddings.create(model=name, input=texts, encoding_format="float")
+    assert [item.index for item in packed.data] == [0, 1]
+    assert [len(item.embedding) for item in packed.data] == [384, 384]
+    assert packed.data[1].embedding == pytest.approx(plain.data[1].embedding)
+    assert packed.usage.prompt_tokens == packed.usage.total_tokens > 0
+    alone = await client.embeddings.create(model=name, input=texts[0])
+    assert alone.data[0].embedding == pytest.approx(packed.data[0].embedding, abs=0.01)
+
+
+async def test_embeddings_of_tokens_or_of_another_model_are_refused_clearly(
+    client: openai.AsyncOpenAI,
+) -> None:
+    with pytest.raises(openai.NotFoundError):
+        await client.embeddings.create(model="text-embedding-3-small", input="ferry")
+    with pytest.raises(openai.UnprocessableEntityError, match="input"):
+        await client.embeddings.create(model=EMBEDDER, input=[1, 2, 3])
+    with pytest.raises(openai.BadRequestError, match="384 dimensions"):
+        await client.embeddings.create(model=EMBEDDER, input="ferry", dimensions=64)

@@ -54,6 +54,7 @@ class State:
     token_keys: TokenKeys
     changes: Changes
     password_checks: anyio.CapacityLimiter = field(default_factory=_one_per_core)
+    embedding_requests: anyio.CapacityLimiter = field(default_factory=_one_per_core)
 
 
 def get_state(request: Request) -> State:

@@ -114,15 +114,15 @@ class ChatCompletion(BaseModel):
 
 
 class ModelOut(BaseModel):
-    """A model: everything one may read, or one collection."""
+    """A model: everything one may read, one collection, or the embedding model."""
 
     id: str
     object: Literal["model"] = "model"
     created: int = Field(description="seconds since 1970")
     owned_by: str = "slipway"
-    mode: Literal["extractive", "generated"]
+    mode: Literal["extractive", "generated", "embedding"]
     status: Literal["ready", "loading", "unreachable"] = Field(
-        description="of the language model; without one always ready"
+        description="of the language model; without one, and of the embedding model, always ready"
     )
 
 

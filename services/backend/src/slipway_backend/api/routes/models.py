@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fastapi import APIRouter
@@ -32,16 +33,16 @@ class _Model:
 
 @router.get("", responses=describe(401, 403, 503))
 async def list_models(state: StateDependency, identity: Reader) -> ModelList:
-    """List the models: `slipway`, and `slipway/NAME` for each collection that one may read."""
-    return ModelList(data=[_out(state, model) for model in await _models(state, identity)])
+    """List the models: `slipway`, `slipway/NAME` for each readable collection, the embedder."""
+    return ModelList(data=await _all(state, identity))
 
 
 @router.get("/{model:path}", responses=describe(401, 403, 404, 503))
 async def get_model(model: str, state: StateDependency, identity: Reader) -> ModelOut:
     """Tell of one model."""
-    for known in await _models(state, identity):
+    for known in await _all(state, identity):
         if known.id == model:
-            return _out(state, known)
+            return known
     raise unknown_model(model)
 
 
@@ -62,6 +63,15 @@ def unknown_model(model: str) -> Problem:
         f"There is no model {model[:200]!r}: GET /v1/models lists yours.",
         extensions={"cause": "model_not_found", "param": "model"},
     )
+
+
+async def _all(state: State, identity: Identity) -> list[ModelOut]:
+    models = [_out(state, model) for model in await _models(state, identity)]
+    # A process without a usable set answers the rest.
+    with suppress(Problem):
+        name = (await state.sets.serving()).embedder.name
+        models.append(ModelOut(id=name, created=0, mode="embedding", status="ready"))
+    return models
 
 
 async def _models(state: State, identity: Identity) -> list[_Model]:
