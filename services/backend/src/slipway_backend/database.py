@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, TypeAlias
 
 import psycopg
@@ -13,6 +14,9 @@ from slipway_backend.errors import StartRefused
 
 Connection: TypeAlias = AsyncConnection[DictRow]
 Pool: TypeAlias = AsyncConnectionPool[Connection]
+
+# How long a request waits in line while others are being served.
+BUSY_SECONDS = 5.0
 
 # A misspelt vector setting only warns and falls back to "off", hence the start-up options are
 # given once here and read back by `check_connection_settings`.
@@ -28,8 +32,38 @@ START_UP_SETTINGS = VECTOR_SETTINGS | PLANNER_SETTINGS
 TRANSIENT = (psycopg.OperationalError, PoolTimeout, psycopg.errors.ReadOnlySqlTransaction)
 
 
+class PatientPool(AsyncConnectionPool[Connection]):
+    """A pool that knows busy from gone.
+
+    Its time-out is for a database that gives no connection at all. While connections are given out
+    and come back, a caller waits in line up to BUSY_SECONDS.
+    """
+
+    _alive_at = 0.0
+
+    async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109
+        """Return a connection; raise PoolTimeout when there is none in time."""
+        until = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                connection = await super().getconn(timeout)
+            except PoolTimeout:
+                now = time.monotonic()
+                if now >= until or now - self._alive_at > self.timeout:
+                    raise
+            else:
+                self._alive_at = time.monotonic()
+                return connection
+
+    async def putconn(self, conn: Connection) -> None:
+        """Take a connection back."""
+        if not conn.closed:
+            self._alive_at = time.monotonic()
+        await super().putconn(conn)
+
+
 def make_pool(conninfo: str, *, size: int, timeout: float = 0.8, for_reading: bool = False) -> Pool:
-    """Return a closed pool; a caller waits at most ``timeout`` seconds for a connection.
+    """Return a closed pool; ``timeout`` is how many seconds a database may give none.
 
     One that is ``for_reading`` may have connections to replicas, and can write nowhere.
     """
@@ -50,7 +84,7 @@ def make_pool(conninfo: str, *, size: int, timeout: float = 0.8, for_reading: bo
         "application_name": "slipway-backend",
         "options": options,
     }
-    return AsyncConnectionPool(
+    return PatientPool(
         conninfo,
         connection_class=AsyncConnection[DictRow],
         kwargs=keywords,

@@ -25,9 +25,10 @@ from slipway_backend.settings import Settings
 
 @dataclass
 class Lifecycle:
-    """Whether this process still wants new work."""
+    """Whether this process still wants new work, and when it last reached the database."""
 
     draining: bool = False
+    reached_at: float = 0.0
 
 
 def _one_per_core() -> anyio.CapacityLimiter:

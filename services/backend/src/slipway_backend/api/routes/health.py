@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import anyio.to_thread
 from fastapi import APIRouter, Response
@@ -14,6 +15,8 @@ from slipway_backend.database import TRANSIENT
 
 router = APIRouter(tags=["health"])
 
+# On a busy machine one check may come late; without a ready instance the edge serves nobody.
+PATIENCE_SECONDS = 2.5
 POOL_STATES = {"open": "pool_size", "idle": "pool_available", "waiting": "requests_waiting"}
 DOCUMENT_STATUSES = ("queued", "processing", "ready", "failed")
 
@@ -32,7 +35,10 @@ async def ready(response: Response, state: StateDependency) -> Health:
         return _health(state, "draining", "This instance is about to stop.")
     try:
         obstacle = await state.sets.obstacle(state.health_pool)
+        state.lifecycle.reached_at = time.monotonic()
     except TRANSIENT:
+        if time.monotonic() - state.lifecycle.reached_at < PATIENCE_SECONDS:
+            return _health(state, "ready")
         response.status_code = 503
         response.headers["retry-after"] = "5"
         return _health(state, "not ready", "The database cannot be reached.")
@@ -57,7 +63,7 @@ async def _collect(state: State) -> None:
     counts = state.pool.get_stats()
     for name, key in POOL_STATES.items():
         figures.pool.labels("primary", name).set(counts.get(key, 0))
-    async with state.health_pool.connection() as connection:
+    async with state.pool.connection() as connection:
         cursor = await connection.execute(
             "SELECT status, count(*) AS number FROM documents GROUP BY status"
         )
