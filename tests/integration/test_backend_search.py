@@ -11,18 +11,29 @@ from uuid import UUID, uuid4
 import numpy
 import psycopg
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
 
 from slipway_backend.access import Identity
 from slipway_backend.database import Connection, Pool, make_pool
 from slipway_backend.documents import vector_literal
+from slipway_backend.embedding import Fingerprint
+from slipway_backend.embedding_sets import EmbeddingSet, FixedServing
 from slipway_backend.filters import EVERYTHING, Filters
 from slipway_backend.metrics import Metrics
 from slipway_backend.migrate import migrate
-from slipway_backend.search import FixedServing, Searcher, ServingSet
+from slipway_backend.search import Searcher
+from slipway_backend.search.index_health import measure_recall
 from slipway_backend.search.plan import make_plan
-from slipway_backend.search.statement import Route, Shape, search_statement
+from slipway_backend.search.statement import (
+    FUSED,
+    RANK_CONSTANT,
+    Route,
+    Shape,
+    search_statement,
+)
 from slipway_backend.search.statistics import Statistics, read_statistics
 from slipway_backend.settings import Settings
 
@@ -47,8 +58,15 @@ class GivenVectors:
     def embed(self, texts: Sequence[str]) -> NDArray[numpy.float32]:
         return numpy.stack([self.vector] * len(texts))
 
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint("given", "builtin", "none", "none", DIMENSION)
+
     def count_tokens(self, text: str) -> int:
         return len(text.split())
+
+    def count_tokens_many(self, texts: Sequence[str]) -> list[int]:
+        return [self.count_tokens(text) for text in texts]
 
 
 @dataclass(frozen=True)
@@ -225,7 +243,7 @@ async def test_whatever_narrows_a_search_it_finds_ten_and_nearly_always_the_near
     allowed = allowed_by(corpus, who, filters)
     identity = identity_of(corpus, who)
     embedder = GivenVectors()
-    searcher = Searcher(pool, FixedServing(embedder), Metrics())
+    searcher = Searcher(pool, FixedServing(EmbeddingSet(1, embedder)), Metrics())
     await route_is(corpus, pool, identity, filters, route)
     generator = numpy.random.default_rng(2)
     hits = 0
@@ -261,7 +279,7 @@ async def route_is(
             "word1",
             identity=identity,
             filters=filters,
-            serving=ServingSet(1, DIMENSION, GivenVectors()),
+            serving=EmbeddingSet(1, GivenVectors()),
             statistics=await read_statistics(connection),
             mode="hybrid",
             limit=10,
@@ -281,7 +299,7 @@ async def test_the_index_route_finds_all_there_is_even_where_the_index_gives_up(
             "word1",
             identity=identity_of(corpus, "admin"),
             filters=filters,
-            serving=ServingSet(1, DIMENSION, GivenVectors()),
+            serving=EmbeddingSet(1, GivenVectors()),
             statistics=Statistics(),
             mode="vector",
             limit=10,
@@ -311,6 +329,9 @@ async def explained(
         "usual_weights": [1.0],
         "common": [""],
         "common_weights": [0.0],
+        "word_languages": ["english", "english"],
+        "words": ["'word800'", "'word900'"],
+        "shares": [0.6, 0.4],
         "most_matches": 1000,
         "vector": f"[{'1,' * 383}1]",
         "candidates": 60,
@@ -351,3 +372,54 @@ async def test_a_search_over_little_reads_only_what_is_allowed(pool: Pool, plan:
         assert "chunks_document_set_position" in lines
         assert "documents_metadata" in lines
         assert "Seq Scan on chunks" not in lines
+
+
+async def test_a_healthy_index_finds_what_exact_search_finds_and_can_be_made_anew(
+    pool: Pool,
+) -> None:
+    async with pool.connection() as connection:
+        health = await measure_recall(connection, 1, DIMENSION, samples=8)
+        assert health.healthy
+        assert health.samples > 0
+        # One candidate at a time finds little: the figure must tell.
+        await connection.execute("SET hnsw.ef_search = 1")
+        await connection.execute("SET hnsw.iterative_scan = off")
+        assert (await measure_recall(connection, 1, DIMENSION, samples=8)).recall <= 0.2
+        await connection.execute("RESET ALL")
+
+
+@given(st.permutations(range(1, 13)), st.permutations(range(1, 13)), st.integers(0, 12))
+@example(list(range(1, 13)), list(range(1, 13)), 0)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_fusion_is_that_of_its_definition_whatever_the_orders(
+    corpus: Corpus, texts: list[int], vectors: list[int], missing: int
+) -> None:
+    """The statement's own fusion, over made halves: a missing place counts nothing."""
+    by_text = dict(zip(texts[missing:], range(1, 13), strict=False))
+    by_vector = dict(zip(vectors, range(1, 13 - missing), strict=False))
+    halves = """
+        WITH by_text AS (SELECT id, place, 0.5::float8 AS coverage FROM
+            unnest(%(text_ids)s::bigint[], %(text_places)s::bigint[]) AS given (id, place)),
+        by_vector AS (SELECT id, place FROM
+            unnest(%(vector_ids)s::bigint[], %(vector_places)s::bigint[]) AS given (id, place)),
+        fused AS (
+    """
+    statement = halves + FUSED.split("fused AS (", 1)[1].split("SELECT documents.id", 1)[0]
+    values = {
+        "text_ids": list(by_text), "text_places": list(by_text.values()),
+        "vector_ids": list(by_vector), "vector_places": list(by_vector.values()),
+        "constant": RANK_CONSTANT, "limit": 24,
+    }  # fmt: skip
+    with psycopg.connect(corpus.conninfo, autocommit=True) as connection:
+        rows = connection.execute(statement + "SELECT id, score FROM fused", values).fetchall()
+    expected = {
+        number: (0.5 / (RANK_CONSTANT + by_text[number]) if number in by_text else 0.0)
+        + (1.0 / (RANK_CONSTANT + by_vector[number]) if number in by_vector else 0.0)
+        for number in {*by_text, *by_vector}
+    }
+    assert dict(rows) == pytest.approx(expected)
+    assert [number for number, _ in rows] == sorted(
+        expected, key=lambda number: (-dict(rows)[number], number)
+    )

@@ -41,6 +41,11 @@ def make_parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the database to this release")
     _add_embeddings(commands.add_parser("embeddings", help="list, build, switch embedding sets"))
     add_options(commands.add_parser("ingest", help="upload a folder to a server, resumably"))
+    evaluate = commands.add_parser("evaluate", help="measure search quality on a labelled set")
+    evaluate.add_argument("folder", type=Path, help="questions.jsonl and documents/")
+    index = commands.add_parser("index", help="check the vector index against exact search")
+    index.add_argument("action", choices=("check",))
+    index.add_argument("--repair", action="store_true", help="make it anew, and check again")
     health = commands.add_parser("health", help="exit 0 when the process of this container lives")
     health.add_argument("process", choices=("serve", "worker"))
     return parser
@@ -94,6 +99,7 @@ def _run(chosen: argparse.Namespace) -> int:
         return _health(settings, chosen.process)
     service = "backend" if chosen.command == "serve" else str(chosen.command)
     configure_logging(service, settings.generation, settings.log_level)
+    code = 0
     if chosen.command == "serve":
         from slipway_backend.server import serve  # noqa: PLC0415
 
@@ -106,11 +112,19 @@ def _run(chosen: argparse.Namespace) -> int:
         from slipway_backend.migrate import migrate  # noqa: PLC0415
 
         migrate(settings)
+    elif chosen.command == "index":
+        from slipway_backend.search.commands import run_index_check  # noqa: PLC0415
+
+        code = run_index_check(settings, repair=chosen.repair)
+    elif chosen.command == "evaluate":
+        from slipway_backend.evaluate import run_evaluation  # noqa: PLC0415
+
+        code = run_evaluation(settings, chosen.folder)
     else:
         from slipway_backend.embedding_sets.commands import run  # noqa: PLC0415
 
-        return run(settings, chosen)
-    return 0
+        code = run(settings, chosen)
+    return code
 
 
 def _health(settings: Settings, process: str) -> int:

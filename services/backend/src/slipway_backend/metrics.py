@@ -130,7 +130,18 @@ class Metrics:
             "slipway_searches",
             "Searches, by route to the vectors: exact over few passages, or the index.",
             ["route"],
-            registry=self.registry,
+            registry=registry,
+        )
+        self.reranks = Counter(
+            "slipway_reranks",
+            "Searches given to the reranker, by outcome; without one there are none.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.index_recall = Gauge(
+            "slipway_index_recall",
+            "Recall@10 of the serving set's vector index against exact search, sampled; 0 to 1.",
+            registry=registry,
         )
         self.answers = Counter(
             "slipway_answers", "Questions answered, by outcome.", ["outcome"], registry=registry

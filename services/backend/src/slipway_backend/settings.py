@@ -113,6 +113,11 @@ class Settings(BaseSettings):
     chunk_overlap_tokens: int = Field(40, ge=0)
     relevance_floor: float = Field(0.3, ge=-1, le=1, description="least cosine of a useful passage")
 
+    rerank_base_url: str = Field("", description="a server with /rerank, with its /v1")
+    rerank_model: str = Field("", description="the reranker's name on that server")
+    rerank_api_key: str = ""
+    rerank_seconds: float = Field(1.0, gt=0, le=60, description="then the fused order is used")
+
     llm_base_url: str = Field("", description="an OpenAI-compatible server, with its /v1")
     llm_model: str = Field("", description="the model's name on that server")
     llm_api_key: str = ""
@@ -162,6 +167,20 @@ class Settings(BaseSettings):
                 "make one with `openssl rand -base64 18`."
             )
         return self.admin_password
+
+    def require_reranker(self) -> str:
+        """Return the base URL of the reranker, empty without one.
+
+        Raises StartRefused when address and model do not come together.
+        """
+        given = self.rerank_base_url.rstrip("/")
+        if given and not self.rerank_model:
+            raise StartRefused(
+                "RERANK_BASE_URL is set but RERANK_MODEL is not: name the model that shall rerank."
+            )
+        if given and not given.startswith(("http://", "https://")):
+            raise StartRefused("RERANK_BASE_URL is no address: it begins with http:// or https://.")
+        return given
 
     def require_language_model(self) -> str:
         """Return the base URL of the language model, empty without one.

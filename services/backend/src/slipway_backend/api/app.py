@@ -55,7 +55,7 @@ from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
 from slipway_backend.queue import make_queue, open_queue
 from slipway_backend.replicas import Reads
-from slipway_backend.search import Searcher
+from slipway_backend.search import Reranker, Searcher
 from slipway_backend.security import TokenKeys
 from slipway_backend.settings import Settings
 
@@ -127,6 +127,7 @@ async def started(
     """
     settings.require_jwt_secret()
     with_model = bool(settings.require_language_model())
+    settings.require_reranker()
     conninfo = settings.require_database()
     metrics = Metrics(settings.monitoring)
     metrics.build.labels(
@@ -160,7 +161,8 @@ async def started(
         await stack.enter_async_context(sets.followed())
         queue = make_queue()
         await open_queue(queue, pool)
-        searcher = Searcher(pool, sets, metrics)
+        reranker = Reranker(settings, metrics, client)
+        searcher = Searcher(pool, sets, metrics, reads=reads, reranker=reranker)
         model = LanguageModel(settings, metrics, client) if with_model else None
         if model is not None and settings.ollama_base_url:
             await stack.enter_async_context(kept_loaded(model, settings, client))

@@ -27,13 +27,7 @@ MATCH_BUDGET = 2_000
 MOST_MATCHES = 8_000
 
 # Documents tell which languages are in use: the index on them is walked from value to value.
-LOOK = """
-WITH RECURSIVE scope AS MATERIALIZED (
-    SELECT coalesce(array_agg(collections.id), '{{}}') AS ids
-    FROM collections
-    WHERE collections.id = {readable}
-        AND (%(names)s::text[] IS NULL OR collections.name = ANY (%(names)s::text[]))
-),
+LANGUAGES_IN_USE = """
 languages AS (
     (SELECT language FROM documents WHERE language IS NOT NULL ORDER BY language LIMIT 1)
     UNION ALL
@@ -47,6 +41,15 @@ in_use AS (
     UNION SELECT language FROM collections
     UNION SELECT 'english'::regconfig
 )
+"""
+LOOK = """
+WITH RECURSIVE scope AS MATERIALIZED (
+    SELECT coalesce(array_agg(collections.id), '{}') AS ids
+    FROM collections
+    WHERE collections.id = {readable}
+        AND (%(names)s::text[] IS NULL OR collections.name = ANY (%(names)s::text[]))
+),
+{languages}
 SELECT scope.ids,
     {allowed} AS allowed,
     asked.languages, asked.queries
@@ -91,7 +94,7 @@ def look_statement(set_id: int, conditions: str, *, certainly_many: bool) -> str
     allowed = COUNTED.replace("{passages}", passages)
     if certainly_many and not conditions:
         allowed = f"CASE WHEN {EVERY_COLLECTION} THEN NULL ELSE {allowed} END"
-    text = LOOK.replace("{{}}", "{}").replace("{readable}", READABLE)
+    text = LOOK.replace("{languages}", LANGUAGES_IN_USE).replace("{readable}", READABLE)
     return text.replace("{allowed}", allowed)
 
 
@@ -155,6 +158,13 @@ def _words(
         "wanted": [in_language.query for in_language in wanted],
         "every_word": list(queries),
     }
+    words = [
+        (language, word, share)
+        for language, in_language in zip(languages, wanted, strict=True)
+        for word, share in in_language.words
+    ]
+    for name, column in zip(("word_languages", "words", "shares"), range(3), strict=True):
+        values[name] = [row[column] for row in words]
     for number, name in enumerate(("rare", "usual", "common")):
         groups = [in_language.groups[number] for in_language in wanted]
         values[name] = [group.query for group in groups]

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 import anyio
@@ -15,36 +16,59 @@ from numpy.typing import NDArray
 
 from slipway_backend import audit
 from slipway_backend.access import Identity
-from slipway_backend.database import Pool
+from slipway_backend.database import Connection, Pool
 from slipway_backend.documents import vector_literal
 from slipway_backend.embedding_sets import EmbeddingSet, Serving
 from slipway_backend.filters import EVERYTHING, Filters
 from slipway_backend.metrics import Metrics
+from slipway_backend.replicas import Reads
 from slipway_backend.search.passage import Passage
-from slipway_backend.search.plan import Plan, make_plan
+from slipway_backend.search.plan import LANGUAGES_IN_USE, Plan, make_plan
+from slipway_backend.search.rerank import MOST_PASSAGES, Reranker
 from slipway_backend.search.statement import RANK_CONSTANT, Mode, search_statement
 from slipway_backend.search.statistics import CachedStatistics
 
-STEMS = """
-SELECT tsvector_to_array(to_tsvector('english', text)) AS stems
+# What language a text is in is not asked: a word counts as any language in use would stem it.
+STEMS = f"""
+WITH RECURSIVE {LANGUAGES_IN_USE}
+SELECT array_agg(DISTINCT stem) FILTER (WHERE stem IS NOT NULL) AS stems
 FROM unnest(%s::text[]) WITH ORDINALITY AS given (text, place)
+CROSS JOIN in_use
+LEFT JOIN LATERAL unnest(to_tsvector(in_use.language, text)) AS stemmed (stem, positions, weights)
+    ON true
+GROUP BY place
 ORDER BY place
 """
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found, best first, and the seconds that each stage took."""
+    """What a search found, best first, and the seconds that each stage took.
+
+    ``reranked`` tells whether a reranker ordered it; otherwise it is the fused order.
+    """
 
     passages: list[Passage]
     seconds: dict[str, float] = field(default_factory=dict)
+    reranked: bool = False
 
 
 class Searcher:
     """Finds passages for a query."""
 
-    def __init__(self, pool: Pool, sets: Serving, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        sets: Serving,
+        metrics: Metrics,
+        *,
+        reads: Reads | None = None,
+        reranker: Reranker | None = None,
+    ) -> None:
+        """``reads`` gives connections that may be to replicas; ``reranker`` has the last word."""
         self._pool = pool
+        self._reads = reads
+        self._reranker = reranker if reranker is not None and reranker.configured else None
         self._sets = sets
         self._metrics = metrics
         self._statistics = CachedStatistics(pool)
@@ -78,9 +102,11 @@ class Searcher:
         seconds: dict[str, float] = {}
         # Asked for once: another set may be served before this search has ended.
         serving = await self._sets.serving()
+        reranker = self._reranker if mode == "hybrid" else None
+        wanted = max(limit, MOST_PASSAGES) if reranker else limit
         embedding = asyncio.create_task(self._embed(serving, query, seconds))
         try:
-            plan = await self._plan(query, identity, filters, serving, mode, limit, seconds)
+            plan = await self._plan(query, identity, filters, serving, mode, wanted, seconds)
             vector = await embedding
         finally:
             embedding.cancel()
@@ -90,19 +116,28 @@ class Searcher:
             **plan.values,
             "vector": vector_literal(vector),
             "constant": RANK_CONSTANT,
-            "limit": limit,
+            "limit": wanted,
         }
         statement = search_statement(plan.shape)
         with _Timed(self._metrics, "search", seconds):
-            async with self._pool.connection() as connection:
+            async with self._connection(identity) as connection:
                 cursor = await connection.execute(statement, values)
                 passages = [Passage(**row) for row in await cursor.fetchall()]
         self._metrics.searches.labels(plan.shape.route).inc()
+        reranked = False
+        if reranker is not None:
+            with _Timed(self._metrics, "rerank", seconds):
+                ordered = await reranker.rerank(query, passages, limit=limit)
+            reranked = ordered is not None
+            passages = passages[:limit] if ordered is None else ordered
         audit.note(
             collections=sorted({passage.collection for passage in passages}),
             documents=sorted({str(passage.document_id) for passage in passages}),
         )
-        return Found(passages, seconds)
+        return Found(passages, seconds, reranked=reranked)
+
+    def _connection(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:
+        return self._reads.connection(identity) if self._reads else self._pool.connection()
 
     async def _plan(
         self,
@@ -116,7 +151,7 @@ class Searcher:
     ) -> Plan:
         with _Timed(self._metrics, "plan_search", seconds):
             statistics = await self._statistics.get()
-            async with self._pool.connection() as connection:
+            async with self._connection(identity) as connection:
                 return await make_plan(
                     connection,
                     query,
@@ -134,7 +169,7 @@ class Searcher:
         with self._metrics.stage_seconds.labels("stems").time():
             async with self._pool.connection() as connection:
                 cursor = await connection.execute(STEMS, values)
-                return [frozenset(row["stems"]) for row in await cursor.fetchall()]
+                return [frozenset(row["stems"] or ()) for row in await cursor.fetchall()]
 
     async def _embed(
         self, serving: EmbeddingSet, query: str, seconds: dict[str, float]

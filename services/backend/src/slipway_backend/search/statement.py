@@ -13,8 +13,9 @@ Route = Literal["exact", "index"]
 
 # What each half gives to the fusion.
 CANDIDATES = 60
-# The constant of reciprocal rank fusion as published; larger values flatten the ranks.
-RANK_CONSTANT = 60
+# The constant of reciprocal rank fusion: larger values flatten the ranks. As published it is 60;
+# docs/decisions/0012-search-fusion.md tells what was better here.
+RANK_CONSTANT = 10
 
 # One row per language: what to match there, and its words in three groups by rarity.
 ASKED = """
@@ -27,6 +28,11 @@ asked AS MATERIALIZED (
         %(common)s::tsquery[], %(common_weights)s::float8[]
     ) AS given (language, wanted, every_word,
         rare, rare_weight, usual, usual_weight, common, common_weight)
+),
+words AS MATERIALIZED (
+    SELECT *
+    FROM unnest(%(word_languages)s::regconfig[], %(words)s::tsquery[], %(shares)s::float8[])
+        AS given (language, word, share)
 )
 """
 
@@ -66,9 +72,16 @@ RELEVANCE = """
             + asked.usual_weight * ts_rank_cd(lexemes, asked.usual, 1)
             + asked.common_weight * ts_rank_cd(lexemes, asked.common, 1)
 """
+# What a passage covers of the query, 0 to 1, is how much its place counts: the best of those that
+# hold one common word of a question says little.
 BY_TEXT = """
 by_text AS (
-    SELECT id, row_number() OVER (ORDER BY relevance DESC, id) AS place
+    SELECT id, row_number() OVER (ORDER BY relevance DESC, id) AS place, (
+        SELECT coalesce(sum(words.share), 0)
+        FROM chunks JOIN words ON words.language = chunks.language
+            AND chunks.lexemes @@ words.word
+        WHERE chunks.id = ranked.id
+    ) AS coverage
     FROM (
         SELECT id, relevance FROM ({matching}) AS matched
         ORDER BY relevance DESC, id
@@ -127,19 +140,22 @@ by_vector AS (
     LIMIT %(candidates)s
 )
 """
-NOT_ASKED = "{half} AS (SELECT NULL::bigint AS id, NULL::bigint AS place WHERE false)"
+NOT_ASKED = (
+    "{half} AS (SELECT NULL::bigint AS id, NULL::bigint AS place, NULL::float8 AS coverage"
+    " WHERE false)"
+)
 
 FUSED = """
 fused AS (
     SELECT id, by_text.place AS text_rank, by_vector.place AS vector_rank,
-        coalesce(1.0 / (%(constant)s + by_text.place), 0)
+        coalesce(by_text.coverage / (%(constant)s + by_text.place), 0)
         + coalesce(1.0 / (%(constant)s + by_vector.place), 0) AS score
     FROM by_text FULL JOIN by_vector USING (id)
     ORDER BY score DESC, id
     LIMIT %(limit)s
 )
 SELECT documents.id AS document_id, documents.filename, collections.name AS collection,
-    documents.source, documents.served_version AS version, chunks.id AS chunk_id,
+    documents.source, chunks.version, chunks.id AS chunk_id,
     chunks.position, chunks.page, chunks.ends_on_page, chunks.heading, chunks.text,
     fused.score::float8 AS score,
     1 - (chunks.embedding <=> %(vector)s::halfvec) AS similarity,

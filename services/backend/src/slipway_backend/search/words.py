@@ -39,10 +39,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to look for in one language, and the words that rank what is found, rarest first."""
+    """What to look for in one language, and the words that rank what is found, rarest first.
+
+    ``words`` are everything that was asked for, as tsqueries, each with its share: rare words are
+    a larger part of a question than common ones. The shares sum to 1.
+    """
 
     query: str
     groups: tuple[Group, Group, Group]
+    words: tuple[tuple[str, float], ...]
 
 
 def split_query(query: str) -> list[Operand] | None:
@@ -112,13 +117,18 @@ def want(query: str, frequency: Frequency, *, total: float, budget: float, enoug
     operands = split_query(query)
     if operands is None:
         found = tuple(Operand(f"'{escape(word)}'", (word,)) for word in lexemes_of(query))
-        return Wanted(query, group_words(found, frequency))
+        return Wanted(query, group_words(found, frequency), ((query, 1.0),))
     if not operands:
-        return Wanted("", group_words((), frequency))
+        return Wanted("", group_words((), frequency), ())
     expected = {operand: operand.frequency(frequency) * total for operand in operands}
     chosen = _choose(expected, total=total, budget=budget, enough=enough)
     text = " | ".join("( " + " & ".join(part.text for part in group) + " )" for group in chosen)
-    return Wanted(text, group_words(operands, frequency))
+    weights = [rarity(operand.frequency(frequency)) for operand in operands]
+    words = tuple(
+        (operand.text, weight / sum(weights))
+        for operand, weight in zip(operands, weights, strict=True)
+    )
+    return Wanted(text, group_words(operands, frequency), words)
 
 
 def _choose(

@@ -18,5 +18,11 @@ async def search(body: SearchRequest, state: StateDependency, identity: Reader) 
 
     The words accept quotes for phrases and a minus sign for exclusions.
     """
-    found = await state.searcher.search(body.query, identity=identity, limit=body.limit)
-    return SearchResults(results=[SearchResult.model_validate(passage) for passage in found])
+    found = await state.searcher.find(
+        body.query, identity=identity, filters=body.filters.to_filters(), limit=body.limit
+    )
+    return SearchResults(
+        results=[SearchResult.model_validate(passage) for passage in found.passages],
+        reranked=found.reranked,
+        timings=found.seconds if body.timings else None,
+    )
