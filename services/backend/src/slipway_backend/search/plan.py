@@ -16,13 +16,13 @@ from slipway_backend.search.statement import CANDIDATES, Mode, Route, Shape, all
 from slipway_backend.search.statistics import Statistics
 from slipway_backend.search.words import Wanted, want
 
-# docs/decisions/0010-search-routes.md: measured costs of one passage in exact search, and of one
-# step of the index per candidate; the two routes cost the same at sqrt(EVEN * passages) passages.
+# docs/decisions/0011-search-in-two-routes.md: what a passage costs in exact search and a step in
+# the index. Both routes cost the same at sqrt(EVEN * passages) passages.
 EVEN = 170.0
 LEAST_EXACT = 2_000
 MOST_EXACT = 50_000
 # Passages whose words are compared with the query's.
-MATCH_BUDGET = 2_000
+MATCH_BUDGET = 1_000
 # A bound for wrong statistics: no more passages than this are compared.
 MOST_MATCHES = 8_000
 

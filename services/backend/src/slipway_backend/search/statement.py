@@ -98,14 +98,14 @@ MATCHING = """
 """
 MATCHING_ALLOWED = """
             SELECT allowed.id, {relevance} AS relevance
-            FROM asked JOIN allowed ON allowed.lexemes @@ asked.wanted
+            FROM asked JOIN ({allowed} OFFSET 0) AS allowed ON allowed.lexemes @@ asked.wanted
                 AND allowed.language = asked.language
 """
 
 NEAREST_ALLOWED = """
 nearest AS (
-    SELECT id, embedding <=> %(vector)s::halfvec AS distance
-    FROM allowed
+    SELECT id, distance
+    FROM ({allowed}) AS allowed
     ORDER BY distance, id
     LIMIT %(candidates)s
 )
@@ -199,10 +199,11 @@ def search_statement(shape: Shape) -> str:
     by_text = BY_TEXT
     parts = [ASKED]
     if shape.route == "exact":
-        allowed = allowed_passages(shape, "chunks.id, language, lexemes, embedding")
-        parts.append(f"allowed AS MATERIALIZED ({allowed})")
-        by_text = by_text.replace("{matching}", MATCHING_ALLOWED)
-        nearest = NEAREST_ALLOWED
+        # Read twice: keeping words and vectors for the other half costs more than reading them.
+        worded = allowed_passages(shape, "chunks.id, language, lexemes")
+        by_text = by_text.replace("{matching}", MATCHING_ALLOWED).replace("{allowed}", worded)
+        near = allowed_passages(shape, "chunks.id, embedding <=> %(vector)s::halfvec AS distance")
+        nearest = NEAREST_ALLOWED.replace("{allowed}", near)
     else:
         by_text = by_text.replace("{matching}", MATCHING).replace("{within}", f"{WITHIN} {passes}")
         nearest = NEAREST_INDEXED.replace(

@@ -281,7 +281,7 @@ SETS = (
     "DROP INDEX chunks_embedding",
     "ALTER TABLE chunks ALTER COLUMN embedding TYPE halfvec",
     # Ranking reads a passage's words, exact search its vector: both stay in the row, not beside it
-    # (docs/decisions/0010-search-in-two-routes.md).
+    # (docs/decisions/0011-search-in-two-routes.md).
     "ALTER TABLE chunks SET (toast_tuple_target = 4080)",
 )
 
