@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def main() -> int:
     parser.add_argument("topic", choices=("backend",))
     parser.add_argument("--chunks", type=int, default=100_000)
     parser.add_argument("--quick", action="store_true", help="shorter loads, smaller files")
+    parser.add_argument("--seconds", type=float, help="per step of the load")
     parser.add_argument("--only", action="append", choices=PARTS, help="only these parts")
     parser.add_argument("--peers", type=Path, required=True, help="Python of their environment")
     chosen = parser.parse_args()
@@ -99,8 +101,8 @@ def main() -> int:
             vectors=rows,
             questions=corpus.questions(1000),
             peers=_peers(chosen.peers),
-            seconds=4.0 if chosen.quick else 20.0,
-            ingest_documents=4 if chosen.quick else 20,
+            seconds=chosen.seconds or (4.0 if chosen.quick else 20.0),
+            ingest_documents=4 if chosen.quick else 12,
             megabytes=30 if chosen.quick else 300,
         )
         try:
@@ -152,18 +154,26 @@ async def _fill(run: Run) -> None:
     # The API's first start tells the database which model its vectors are of.
     (await slipway(run.site)).stop()
     template: dict[str, str] = {}
+    for name in PEERS:
+        async with stopping(peer(run.site, name, run.peers, setup=True)) as system:
+            if name == "llamaindex":
+                template = await system.client().get("/template")
     with psycopg.connect(run.site.database_url, autocommit=True) as connection:
         tables.stage(connection, run.chunks, run.vectors)
-        say("tables: slipway")
-        tables.fill(connection, "chunks", tables.SLIPWAY)
-        for name in PEERS:
-            say(f"tables: {name}")
-            async with stopping(peer(run.site, name, run.peers, setup=True)) as system:
-                if name == "llamaindex":
-                    template = await system.client().get("/template")
-        tables.fill(connection, "langchain_chunks", tables.LANGCHAIN)
-        tables.fill(connection, "data_llamaindex_chunks", [tables.llamaindex_statement(template)])
-        connection.execute("CHECKPOINT")
+    say("tables: filling, and building their indexes")
+    whole = {
+        "chunks": tables.SLIPWAY,
+        "langchain_chunks": tables.LANGCHAIN,
+        "data_llamaindex_chunks": [tables.llamaindex_statement(template)],
+    }
+    with ThreadPoolExecutor(len(whole)) as threads:
+        list(threads.map(lambda table: _fill_one(run, table, whole[table]), whole))
+
+
+def _fill_one(run: Run, table: str, statements: Sequence[object]) -> None:
+    with psycopg.connect(run.site.database_url, autocommit=True) as connection:
+        tables.fill(connection, table, statements)
+    say(f"tables: {table} is done")
 
 
 async def _queries(run: Run) -> None:
@@ -241,7 +251,7 @@ async def _floors(run: Run) -> None:
     embedder = BuiltinEmbedder(run.site.model)
     with psycopg.connect(run.site.database_url) as connection:
         (user,) = connection.execute("SELECT id FROM users WHERE role = 'admin'").fetchone() or ()
-    statements = await record(run.site.database_url, embedder, run.questions[:300], user)
+    statements = await record(run.site.settings(), embedder, run.questions[:300], user)
     bare = BareSession(run.site.model)
 
     def embed(place: int) -> object:
@@ -314,7 +324,7 @@ def _embedding(run: Run) -> None:
     say("embedding: ours and bare runtimes, two threads each")
     fp32 = CACHE / "model-fp32"
     build_model(fp32, precision=Precision.FP32)
-    count = 160 if run.seconds < 10 else 800
+    count = 160 if run.ingest_documents < 10 else 480
     texts = [chunk.passage for chunk in run.chunks[:count]]
     embedder = BuiltinEmbedder(run.site.model)
     in_32s = [texts[start : start + 32] for start in range(0, len(texts), 32)]

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import numpy
@@ -22,11 +22,13 @@ from psycopg_pool import AsyncConnectionPool
 from tokenizers import Tokenizer
 
 from slipway_backend.access import Identity
-from slipway_backend.database import VECTOR_SETTINGS, make_pool
+from slipway_backend.database import START_UP_SETTINGS, Pool, make_pool
 from slipway_backend.embedding.builtin import BuiltinEmbedder
 from slipway_backend.embedding.folder import MODEL_FILE, TOKENIZER_FILE
+from slipway_backend.embedding_sets.process import EmbeddingSets
 from slipway_backend.metrics import Metrics
 from slipway_backend.search import Searcher
+from slipway_backend.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -64,25 +66,18 @@ class _Recording:
         return getattr(self._pool, name)
 
 
-def make_searcher(pool: Any, embedder: BuiltinEmbedder) -> Any:
-    """A Searcher as the app makes it."""
-    try:
-        from slipway_backend.search import FixedServing
-    except ImportError:
-        return Searcher(pool, embedder, Metrics())
-    return Searcher(pool, FixedServing(embedder), Metrics())
-
-
 async def record(
-    url: str, embedder: BuiltinEmbedder, questions: Sequence[str], user_id: UUID
+    settings: Settings, embedder: BuiltinEmbedder, questions: Sequence[str], user_id: UUID
 ) -> list[Statement]:
     """Run Slipway's own search for each question; return the search statements that it sent."""
     identity = Identity(user_id, "admin", "admin")
-    async with make_pool(url, size=1) as pool:
-        recording = _Recording(pool)
-        searcher = make_searcher(recording, embedder)
-        for question in questions:
-            await searcher.search(question, identity=identity)
+    async with make_pool(settings.database_url, size=2) as pool:
+        sets = EmbeddingSets(settings, pool, embedder)
+        async with sets.followed():
+            recording = _Recording(pool)
+            searcher = Searcher(cast("Pool", recording), sets, Metrics())
+            for question in questions:
+                await searcher.search(question, identity=identity)
     return recording.seen
 
 
@@ -95,7 +90,7 @@ async def search_floor(
     embed: Callable[[int], object] | None = None,
 ) -> Outcome:
     """The bare statement (with `embed`: after a bare embedding in a thread), as `clients` tasks."""
-    options = " ".join(f"-c {name}={value}" for name, value in VECTOR_SETTINGS.items())
+    options = " ".join(f"-c {name}={value}" for name, value in START_UP_SETTINGS.items())
     outcome = Outcome()
     loop = asyncio.get_running_loop()
     pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(

@@ -12,7 +12,7 @@ from performance.corpus import CHUNKS_PER_DOCUMENT
 from performance.corpus import Chunk as CorpusChunk
 from served import Site
 
-from slipway_backend import documents
+from slipway_backend.chunk_rows import Place, insert_chunks
 from slipway_backend.chunking import Chunk
 from slipway_backend.database import Connection, make_pool
 
@@ -40,18 +40,15 @@ async def _store(
     name = f"{uuid4().hex}.md"
     cursor = await connection.execute(
         "INSERT INTO documents (owner_id, idempotency_key, filename, source, media_type, bytes,"
-        " sha256) VALUES (%s, %s, %s, %s, 'text/markdown', 1, %s) RETURNING id",
+        " sha256) VALUES (%s, %s, %s, %s, 'text/markdown', 1, %s) RETURNING id,"
+        " 'english'::regconfig::oid AS language",
         [owner, name, name, name, name],
     )
     row = await cursor.fetchone()
     assert row is not None
-    await documents.replace_chunks(
-        connection,
-        row["id"],
-        media_type="text/markdown",
-        pages=None,
-        chunks=[
-            Chunk(place, None, chunk.heading, chunk.text, 70) for place, chunk in enumerate(chunks)
-        ],
-        vectors=vectors,
-    )
+    place = Place(row["id"], 1, 1, row["language"])
+    passages = [
+        Chunk(position, None, chunk.heading, chunk.text, 70)
+        for position, chunk in enumerate(chunks)
+    ]
+    await insert_chunks(connection, place, 1, passages, vectors)

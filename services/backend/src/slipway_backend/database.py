@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import time
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
@@ -29,7 +31,12 @@ VECTOR_SETTINGS = {
 # Requests take milliseconds: starting workers or compiling a plan costs tens of them.
 PLANNER_SETTINGS = {"max_parallel_workers_per_gather": "0", "jit": "off"}
 START_UP_SETTINGS = VECTOR_SETTINGS | PLANNER_SETTINGS
+# How often a connection in use is asked whether its server takes writes: asking before each of a
+# search's three uses was two fifths of its statements (docs/decisions/0011-query-path.md).
+CHECK_SECONDS = 1.0
 TRANSIENT = (psycopg.OperationalError, PoolTimeout, psycopg.errors.ReadOnlySqlTransaction)
+
+_checked_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
 
 class PatientPool(AsyncConnectionPool[Connection]):
@@ -94,7 +101,7 @@ def make_pool(conninfo: str, *, size: int, timeout: float = 0.8, for_reading: bo
         configure=_configure,
         # Short, because a longer back-off would be waited out after the database is back.
         reconnect_timeout=2.0,
-        check=AsyncConnectionPool.check_connection if for_reading else _check,
+        check=_check_replica if for_reading else _check,
         open=False,
     )
 
@@ -105,6 +112,8 @@ async def _configure(connection: Connection) -> None:
 
 async def _check(connection: Connection) -> None:
     """Raise OperationalError when the connection is of no use; the pool makes another for it."""
+    if _was_checked(connection):
+        return
     # A primary that was demoted keeps its connections, and answers them as a replica.
     cursor = await connection.execute("SHOW transaction_read_only")
     row = await cursor.fetchone()
@@ -112,6 +121,26 @@ async def _check(connection: Connection) -> None:
         # The pool takes a connection back unless it is closed.
         await connection.close()
         raise psycopg.OperationalError("the server takes no writes any more")
+    _checked_at[connection] = time.monotonic()
+
+
+async def _check_replica(connection: Connection) -> None:
+    if not _was_checked(connection):
+        await AsyncConnectionPool.check_connection(connection)
+        _checked_at[connection] = time.monotonic()
+
+
+def _was_checked(connection: Connection) -> bool:
+    """Whether a connection was good a moment ago and its server has said nothing since.
+
+    A server that ends says so, which makes the socket readable: no round trip is needed to notice.
+    """
+    if time.monotonic() - _checked_at.get(connection, 0.0) >= CHECK_SECONDS:
+        return False
+    if connection.closed:
+        return False
+    waiting, _, _ = select.select([connection.fileno()], [], [], 0)
+    return not waiting
 
 
 async def check_connection_settings(pool: Pool) -> None:
