@@ -18,6 +18,7 @@ import httpx
 import psycopg
 import pytest
 
+from slipway_backend import database
 from slipway_backend.api.app import make_app
 from slipway_backend.database import make_pool
 from slipway_backend.embedded import embedded_postgres
@@ -514,8 +515,10 @@ async def test_a_name_is_not_throttled_under_another_spelling(instance: Any) -> 
 
 
 async def test_connections_to_a_server_that_takes_no_writes_any_more_are_replaced(
-    instance: Any,
+    instance: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # As if a second had passed since they were asked last.
+    monkeypatch.setattr(database, "CHECK_SECONDS", 0.0)
     pool = instance.state.pool
     async with pool.connection() as connection:
         before = connection.info.backend_pid
@@ -523,6 +526,21 @@ async def test_connections_to_a_server_that_takes_no_writes_any_more_are_replace
     assert (await instance.upload("ferry.md", GOOD)).status_code == 202
     async with pool.connection() as connection:
         assert connection.info.backend_pid != before
+
+
+async def test_connections_that_their_server_ended_are_replaced_before_their_next_use(
+    instance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if they had been asked just now, so that only what the server said can tell.
+    monkeypatch.setattr(database, "CHECK_SECONDS", 3600.0)
+    pool = instance.state.pool
+    async with pool.connection() as connection:
+        ended = connection.info.backend_pid
+    with psycopg.connect(instance.state.settings.database_url, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [ended])
+    assert (await instance.upload("ferry.md", GOOD)).status_code == 202
+    async with pool.connection() as connection:
+        assert connection.info.backend_pid != ended
 
 
 async def test_an_instance_whose_database_went_to_another_model_is_not_ready_and_stores_nothing(

@@ -32,7 +32,7 @@ VECTOR_SETTINGS = {
 PLANNER_SETTINGS = {"max_parallel_workers_per_gather": "0", "jit": "off"}
 START_UP_SETTINGS = VECTOR_SETTINGS | PLANNER_SETTINGS
 # How often a connection in use is asked whether its server takes writes: asking before each of a
-# search's three uses was two fifths of its statements (docs/decisions/0011-query-path.md).
+# search's three uses was two fifths of its statements (docs/decisions/0013-query-path.md).
 CHECK_SECONDS = 1.0
 TRANSIENT = (psycopg.OperationalError, PoolTimeout, psycopg.errors.ReadOnlySqlTransaction)
 
