@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -62,22 +62,44 @@ def embedder(model_directory: Path) -> Embedder:
     return BuiltinEmbedder(model_directory)
 
 
-@pytest.fixture
-def empty_database(postgres: str) -> Iterator[str]:
-    """The connection string of a new, empty database on the shared server."""
+@contextmanager
+def new_database(postgres: str, template: str = "template1") -> Iterator[str]:
+    """The connection string of a new database on the shared server."""
     name = f"test_{uuid4().hex}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
     yield psycopg.conninfo.make_conninfo(postgres, dbname=name)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 @pytest.fixture
-def settings(empty_database: str, model_directory: Path, tmp_path: Path) -> Settings:
+def empty_database(postgres: str) -> Iterator[str]:
+    """The connection string of an empty database."""
+    with new_database(postgres) as conninfo:
+        yield conninfo
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: str) -> Iterator[str]:
+    """The name of a database that was migrated once, to be copied."""
+    with new_database(postgres) as conninfo:
+        migrate(Settings(database_url=conninfo, admin_password=PASSWORD, release="test"))
+        yield str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"])
+
+
+@pytest.fixture
+def settings(
+    postgres: str, migrated: str, model_directory: Path, tmp_path: Path
+) -> Iterator[Settings]:
     """Settings of an instance on a migrated database of its own."""
-    made = Settings(
-        database_url=empty_database,
+    with new_database(postgres, migrated) as conninfo:
+        yield settings_of(conninfo, model_directory, tmp_path)
+
+
+def settings_of(conninfo: str, model_directory: Path, tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=conninfo,
         jwt_secret="s" * 32,
         admin_password=PASSWORD,
         files_directory=tmp_path / "files",
@@ -88,8 +110,6 @@ def settings(empty_database: str, model_directory: Path, tmp_path: Path) -> Sett
         stalled_seconds=2.0,
         drain_seconds=0.0,
     )
-    migrate(made)
-    return made
 
 
 class Instance:

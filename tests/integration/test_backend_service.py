@@ -265,7 +265,8 @@ def test_two_migrations_at_once_both_succeed(empty_database: str, settings: Sett
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(migrate, settings) for _ in range(2)]:
+        fresh = settings.model_copy(update={"database_url": empty_database})
+        for done in [pool.submit(migrate, fresh) for _ in range(2)]:
             done.result()
 
 
@@ -287,10 +288,9 @@ async def test_an_instance_without_the_stored_vectors_model_is_not_ready_and_say
 async def test_a_database_without_schema_is_refused_with_the_command(
     make_instance: Any, empty_database: str, settings: Settings
 ) -> None:
-    with psycopg.connect(empty_database, autocommit=True) as connection:
-        connection.execute("DROP TABLE upload_keys, chunks, documents")
+    bare = settings.model_copy(update={"database_url": empty_database})
     with pytest.raises(StartRefused, match="slipway-backend migrate"):
-        await make_instance().start(settings)
+        await make_instance().start(bare)
 
 
 @pytest.fixture
