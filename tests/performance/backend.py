@@ -258,33 +258,33 @@ async def _floors(run: Run) -> None:
         return bare.run(bare.tokens([run.questions[place % len(run.questions)]]))
 
     for clients in (1, 10):
-        sql = await search_floor(
-            run.site.database_url, statements, clients=clients, seconds=run.seconds
-        )
-        both = await search_floor(
-            run.site.database_url, statements, clients=clients, seconds=run.seconds, embed=embed
-        )
-        run.add(f"bare statement, {clients} clients: queries", sql.per_second, "1/s")
-        run.add(f"bare statement, {clients} clients: p50", sql.milliseconds(0.5), "ms")
-        run.add(f"bare statement and model, {clients} clients: queries", both.per_second, "1/s")
-        run.add(f"bare statement and model, {clients} clients: p50", both.milliseconds(0.5), "ms")
-        ours = run.queries.get(("slipway", "hybrid", clients))
-        if not ours:
-            continue
-        ratio = (
-            ours.milliseconds(0.5) / both.milliseconds(0.5)
-            if clients == 1
-            else both.per_second / ours.per_second
-        )
-        what = "median latency" if clients == 1 else "queries/s of the floor / slipway"
-        run.add(
-            f"overhead over the bare statement and model, {clients} clients",
-            ratio,
-            "times",
-            goal="<= 1.25",
-            against="psycopg and ONNX Runtime",
-            note=f"{what}; over HTTP, with access checked, the driver on the same cores",
-        )
+        common = {"clients": clients, "database_cpu_seconds": run.site.database_cpu_seconds}
+        url, seconds = run.site.database_url, run.seconds
+        sql = await search_floor(url, statements, seconds=seconds, **common)
+        both = await search_floor(url, statements, seconds=seconds, embed=embed, **common)
+        for name, floor in (("bare statement", sql), ("bare statement and model", both)):
+            run.add(f"{name}, {clients} clients: queries", floor.per_second, "1/s")
+            run.add(f"{name}, {clients} clients: p50", floor.milliseconds(0.5), "ms")
+            run.add(f"{name}, {clients} clients: processor time", floor.cpu_milliseconds, "ms")
+        if ours := run.queries.get(("slipway", "hybrid", clients)):
+            _add_overhead(run, ours, both, clients)
+
+
+def _add_overhead(run: Run, ours: Outcome, floor: Outcome, clients: int) -> None:
+    what = "queries/s of the floor / slipway"
+    ratio = floor.per_second / ours.per_second
+    if clients == 1:
+        what = "median latency"
+        ratio = ours.milliseconds(0.5) / floor.milliseconds(0.5)
+    run.add(
+        f"overhead over the bare statement and model, {clients} clients",
+        ratio,
+        "times",
+        goal="<= 1.25",
+        against="psycopg and ONNX Runtime",
+        note=f"{what}; over HTTP, with access checked, the driver on the same cores; by processor "
+        f"time {ours.cpu_milliseconds / floor.cpu_milliseconds:.2f} times",
+    )
 
 
 def _recall(run: Run) -> None:

@@ -87,9 +87,13 @@ async def search_floor(
     *,
     clients: int,
     seconds: float,
+    database_cpu_seconds: Callable[[], float],
     embed: Callable[[int], object] | None = None,
 ) -> Outcome:
-    """The bare statement (with `embed`: after a bare embedding in a thread), as `clients` tasks."""
+    """The bare statement (with `embed`: after a bare embedding in a thread), as `clients` tasks.
+
+    Its processor time is that of this process and of PostgreSQL.
+    """
     options = " ".join(f"-c {name}={value}" for name, value in START_UP_SETTINGS.items())
     outcome = Outcome()
     loop = asyncio.get_running_loop()
@@ -101,6 +105,7 @@ async def search_floor(
             for statement in statements[:20]:
                 async with pool.connection() as connection:
                     await connection.execute(statement.text, statement.values)
+            before = time.process_time() + database_cpu_seconds()
             started = time.perf_counter()
             until = started + seconds
 
@@ -119,6 +124,7 @@ async def search_floor(
 
             await asyncio.gather(*(one(number) for number in range(clients)))
             outcome.seconds = time.perf_counter() - started
+            outcome.cpu_seconds = time.process_time() + database_cpu_seconds() - before
     return outcome
 
 

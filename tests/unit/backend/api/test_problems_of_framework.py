@@ -36,6 +36,6 @@ async def test_a_refused_method_is_told_all_that_the_path_takes(client: httpx.As
     assert refused.json()["title"] == "Method Not Allowed"
 
 
-def test_whoever_declares_invalid_requests_declares_unreadable_bodies_too() -> None:
-    assert set(describe(422, 503)) == {400, 422, 503}
+def test_whoever_declares_invalid_requests_declares_what_is_refused_before_them_too() -> None:
+    assert set(describe(422)) == {400, 413, 422, 429, 503}
     assert set(describe(404)) == {404}

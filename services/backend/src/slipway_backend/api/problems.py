@@ -184,13 +184,14 @@ def _headers(request: Request, error: HTTPException) -> dict[str, str]:
 def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's description of the problems an operation may answer with."""
     if 422 in statuses:
-        # A body that is no text at all fails before its fields can be looked at.
-        statuses = (400, *statuses)
+        # What is refused before a route looks at it: a body that is no text, one that is too large,
+        # too many requests at once, an instance that is busy.
+        statuses = (400, 413, 429, 503, *statuses)
     schema = ProblemDetails.model_json_schema()
     return {
         status: {
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": schema}},
         }
-        for status in statuses
+        for status in sorted(set(statuses))
     }
