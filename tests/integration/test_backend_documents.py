@@ -65,6 +65,23 @@ async def test_a_pdf_is_cited_with_its_page_and_a_word_file_with_its_heading(
     assert (best["filename"], isinstance(best["page"], int)) == ("maintenance-handbook.pdf", True)
 
 
+async def test_a_member_of_an_archive_that_cannot_be_read_is_told_and_the_others_are_served(
+    instance: Any,
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("ferry.md", GOOD)
+        archive.writestr("scan.pdf", b"%PDF-1.7 and nothing else")
+    response = await instance.upload("harbour.zip", packed.getvalue())
+    await instance.work()
+    document = await instance.document(response.json()["id"])
+    assert (document["status"], document["error"]) == ("ready", None)
+    [skipped] = document["progress"]["skipped"]
+    assert skipped.startswith("scan.pdf: The PDF is damaged")
+    found = await instance.client.post("/v1/search", json={"query": "ferry to Utvik"})
+    assert "quay four" in found.json()["results"][0]["text"]
+
+
 async def test_a_question_about_something_else_gets_no_citation(instance: Any) -> None:
     await upload_samples(instance)
     response = await instance.client.post(

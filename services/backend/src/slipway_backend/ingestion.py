@@ -104,6 +104,7 @@ class Ingestion:
             version=version.version,
             chunks=len(chunks),
             pages=parsed.pages,
+            skipped=len(parsed.skipped),
             seconds=round(time.monotonic() - started, 3),
         )
         if replaced is not None and replaced != version.sha256:

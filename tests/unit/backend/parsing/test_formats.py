@@ -264,3 +264,48 @@ def test_the_outline_of_a_pdf_gives_its_headings_where_the_lines_stand(parse: Pa
         ("heading", 1, 2, "Not shown"),
         ("text", 0, 2, "Look at the clamps.\nTowers"),
     ]
+
+
+def test_two_cells_far_apart_are_two_rows(parse: Parse) -> None:
+    stream = io.BytesIO()
+    with xlsxwriter.Workbook(stream, {"in_memory": True}) as made:
+        sheet = made.add_worksheet("Far")
+        sheet.write(0, 0, "near")
+        sheet.write(99_999, 25, "far")
+    heading, table = parse(stream.getvalue(), "a.xlsx").blocks
+    assert heading.text == "Far"
+    assert [line.strip(" |") for line in table.text.splitlines()] == ["near", "far"]
+
+
+def test_an_opendocument_sheet_is_a_page_with_its_table(parse: Parse) -> None:
+    name = "urn:oasis:names:tc:opendocument:xmlns"
+    cells = "".join(
+        "<table:table-row>"
+        + "".join(
+            f'<table:table-cell office:value-type="string"><text:p>{text}</text:p>'
+            "</table:table-cell>"
+            for text in row
+        )
+        + "</table:table-row>"
+        for row in (("Part", "Hours"), ("Sheave", "500"))
+    )
+    content = (
+        f'<?xml version="1.0"?><office:document-content xmlns:office="{name}:office:1.0"'
+        f' xmlns:table="{name}:table:1.0" xmlns:text="{name}:text:1.0"><office:body>'
+        f'<office:spreadsheet><table:table table:name="Care">{cells}</table:table>'
+        "</office:spreadsheet></office:body></office:document-content>"
+    )
+    manifest = f'<manifest:manifest xmlns:manifest="{name}:manifest:1.0"/>'
+    ods = archive(
+        {
+            "mimetype": formats.ODS.encode(),
+            "content.xml": content.encode(),
+            "META-INF/manifest.xml": manifest.encode(),
+        }
+    )
+    parsed = parse(ods, "a.ods")
+    assert (parsed.media_type, parsed.pages) == (formats.ODS, 1)
+    assert parsed.blocks == [
+        Block("heading", "Care", 1, 1),
+        Block("table", "Part | Hours\nSheave | 500", page=1),
+    ]

@@ -101,6 +101,13 @@ def test_a_zip_is_judged_before_anything_is_unpacked(tmp_path: Path) -> None:
         detect(other, "a.docx", LIMITS)
 
 
+def test_a_zip_that_begins_with_an_unpacked_pdf_is_a_zip(tmp_path: Path) -> None:
+    path = tmp_path / "stored"
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("a.pdf", b"%PDF-1.7")
+    assert detect(path, "a.zip", LIMITS) == ZIP
+
+
 def test_an_encrypted_zip_member_is_told(tmp_path: Path) -> None:
     path = archive(tmp_path, {"word/document.xml": b"words"})
     data = bytearray(path.read_bytes())
@@ -127,6 +134,22 @@ y = 2</pre></body></html>"""
         Block("text", "two"),
         Block("table", "A | B\n1 | 2"),
         Block("code", "x = 1\ny = 2"),
+    ]
+
+
+def test_a_web_page_loses_no_text_to_forgotten_ends_and_tables_in_tables(tmp_path: Path) -> None:
+    page = """<title>T</title><p>one<p>two<pre>a<br>b</pre>
+      <table><caption>Hours</caption><tr><td>x<table><tr><td>in</td><td>side</td></tr></table>
+      <tr><td>1<td>2</table><h1>Big <b>head</b></h1>three &amp; <span>four</span><h3>end"""
+    assert read(write(tmp_path, page), "p.html", LIMITS).blocks == [
+        Block("text", "one"),
+        Block("text", "two"),
+        Block("code", "a\nb"),
+        Block("text", "Hours"),
+        Block("table", "x in side\n1 | 2"),
+        Block("heading", "Big head", level=1),
+        Block("text", "three & four"),
+        Block("heading", "end", level=3),
     ]
 
 

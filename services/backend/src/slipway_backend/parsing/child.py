@@ -18,6 +18,7 @@ from typing import Any
 
 from slipway_backend.errors import DocumentError
 from slipway_backend.parsing import Limits
+from slipway_backend.parsing.confinement import confine
 
 PR_SET_PDEATHSIG = 1
 OPEN_FILES = 64
@@ -67,11 +68,12 @@ def too_much_memory(limits: Limits) -> str:
 
 
 def main() -> None:
-    """Read the request, restrict this process, answer."""
+    """Read the request, restrict and confine this process, answer."""
     request = json.load(sys.stdin)
     limits = Limits(**request["limits"])
     restrict(limits)
-    result = answer(request, limits)
+    unconfined = confine(Path(request["path"]))
+    result = {**answer(request, limits), "unconfined": unconfined}
     # In one piece: `json.dump` writes a large answer in millions of small ones.
     sys.stdout.write(json.dumps(result))
     sys.stdout.flush()

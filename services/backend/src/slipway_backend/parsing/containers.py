@@ -14,7 +14,8 @@ from typing import BinaryIO
 from slipway_backend.errors import DocumentError
 from slipway_backend.parsing import Block, Parsed, formats
 from slipway_backend.parsing.budget import MAX_DEPTH, Budget, LimitReached
-from slipway_backend.parsing.markup import blocks_of_html, blocks_of_text
+from slipway_backend.parsing.markup import blocks_of_html
+from slipway_backend.parsing.text import blocks_of_text
 
 ReadMember = Callable[[BinaryIO, str, Budget], Parsed]
 NAME_CHARACTERS = 200

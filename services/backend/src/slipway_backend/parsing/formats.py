@@ -67,8 +67,6 @@ def detect(stream: BinaryIO, filename: str, budget: Budget) -> str:
     head = stream.read(HEAD_BYTES)
     if not head:
         raise DocumentError("The file is empty (0 bytes).")
-    if b"%PDF-" in head[:1024]:
-        return PDF
     if head.startswith(_OLE_MAGIC):
         return _detect_ole(stream)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -76,6 +74,9 @@ def detect(stream: BinaryIO, filename: str, budget: Budget) -> str:
         if found == ZIP and _suffix(filename) != ".zip":
             _refuse_misnamed(filename)
         return found
+    # After the containers, whose first member may be a PDF that is not packed.
+    if b"%PDF-" in head[:1024]:
+        return PDF
     if head.startswith(b"{\\rtf"):
         raise DocumentError("Rich Text is not read: save the file as DOCX or PDF.")
     return _detect_text(head, filename)

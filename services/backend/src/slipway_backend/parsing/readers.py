@@ -15,10 +15,11 @@ from slipway_backend.errors import DocumentError
 from slipway_backend.parsing import Block, Limits, Parsed, formats
 from slipway_backend.parsing.budget import Budget
 from slipway_backend.parsing.containers import read_email, read_zip
-from slipway_backend.parsing.markup import blocks_of_html, blocks_of_text, read_text
+from slipway_backend.parsing.markup import blocks_of_html
 from slipway_backend.parsing.pdf import read_pdf
 from slipway_backend.parsing.slides import read_pptx
 from slipway_backend.parsing.tables import read_csv, read_workbook
+from slipway_backend.parsing.text import blocks_of_text, read_text
 
 
 def read_docx(stream: BinaryIO, _: Budget) -> Parsed:

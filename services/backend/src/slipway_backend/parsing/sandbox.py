@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 import anyio.to_thread
@@ -29,6 +30,7 @@ async def parse(path: Path, filename: str, limits: Limits) -> Parsed:
     request = {"path": str(path), "filename": filename, "limits": asdict(limits)}
     child = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # or the directory in which the service was started would be readable
         "-m",
         "slipway_backend.parsing.child",
         stdin=asyncio.subprocess.PIPE,
@@ -70,8 +72,16 @@ def _environment() -> dict[str, str]:
     }
 
 
+@cache
+def _tell_unconfined(missing: str) -> None:
+    """Log what this kernel cannot do, once per process."""
+    get_logger().warning("parser_not_confined", missing=missing)
+
+
 def _read(output: bytes) -> Parsed:
     result = json.loads(output)
+    if result.get("unconfined"):
+        _tell_unconfined("; ".join(result["unconfined"]))
     if "error" in result:
         if "cause" in result:
             get_logger().warning("parser_failed", cause=result["cause"])

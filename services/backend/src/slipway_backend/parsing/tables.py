@@ -12,7 +12,7 @@ from typing import IO, BinaryIO
 from slipway_backend.errors import DocumentError
 from slipway_backend.parsing import CELL_SEPARATOR, Block, Parsed, formats
 from slipway_backend.parsing.budget import Budget
-from slipway_backend.parsing.markup import read_text
+from slipway_backend.parsing.text import read_text
 
 _DELIMITERS = ",;\t|"
 _SAMPLE_LINES = 50
