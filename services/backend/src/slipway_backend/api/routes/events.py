@@ -34,7 +34,7 @@ T = TypeVar("T")
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events `document` with the document, and `deleted` with its `id`.",
-        "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+        "content": {MEDIA_TYPE: {}},
     }
 }
 

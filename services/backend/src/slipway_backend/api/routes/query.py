@@ -22,7 +22,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "model": QueryAnswer,
         "description": "The answer; as events `citations`, `delta`..., `done` where asked for.",
-        "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+        "content": {MEDIA_TYPE: {}},
     }
 }
 
