@@ -16,6 +16,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from slipway_backend import export
+from slipway_backend.api.routes import events
 from slipway_backend.embedded import embedded_postgres
 from slipway_backend.migrate import migrate
 from slipway_backend.settings import Settings
@@ -74,6 +76,57 @@ async def test_events_of_a_deleted_document_end_with_that(instance: Any) -> None
     await instance.client.delete(path)
     told = parse((await asyncio.wait_for(following, 30)).text)
     assert told[-1] == ("deleted", {"id": document["id"]})
+
+
+async def test_nothing_is_told_to_a_session_that_ended(
+    instance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "CONFIRM_SECONDS", 3600.0)
+    token = await instance.login()
+    mine = {"Authorization": f"Bearer {token}"}
+    following = asyncio.create_task(instance.client.get("/v1/events", headers=mine, timeout=60))
+    await subscribed(instance)
+    await instance.client.post("/v1/logout", headers=mine)
+    await instance.upload("ferry.md", FERRY)
+    told = parse((await asyncio.wait_for(following, 30)).text)
+    assert [(name, each.get("status")) for name, each in told] == [("error", 401)]
+
+
+async def test_a_silent_stream_ends_with_the_key_it_was_asked_with(
+    instance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "CONFIRM_SECONDS", 0.1)
+    key = (await instance.client.post("/v1/keys", json={"name": "watcher"})).json()
+    program = {"Authorization": f"Bearer {key['key']}"}
+    following = asyncio.create_task(instance.client.get("/v1/events", headers=program, timeout=60))
+    await subscribed(instance)
+    await instance.client.delete(f"/v1/keys/{key['id']}")
+    told = parse((await asyncio.wait_for(following, 30)).text)
+    assert [(name, each.get("status")) for name, each in told] == [("error", 401)]
+    assert "revoked" in told[0][1]["detail"]
+
+
+async def test_an_export_breaks_off_when_the_session_ends(
+    instance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "DOCUMENTS", 1)
+    for number in range(2):
+        await instance.upload(f"{number}.md", FERRY + str(number).encode())
+    await instance.work()
+    token = await instance.login()
+    mine = {"Authorization": f"Bearer {token}"}
+    page = export._page
+
+    async def log_out_after_the_first(*arguments: Any) -> Any:
+        found = await page(*arguments)
+        await instance.client.post("/v1/logout", headers=mine)
+        return found
+
+    monkeypatch.setattr(export, "_page", log_out_after_the_first)
+    exported = await instance.client.get("/v1/collections/default/export", headers=mine)
+    kinds = [json.loads(line)["kind"] for line in exported.text.splitlines()]
+    assert kinds.count("document") == 1
+    assert "end" not in kinds
 
 
 async def test_more_streams_than_allowed_are_refused(make_instance: Any, settings: Any) -> None:

@@ -6,7 +6,7 @@ Read in short statements, so that a client that reads slowly holds no connection
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -15,22 +15,32 @@ from slipway_backend import documents
 from slipway_backend.access import READABLE, Identity
 from slipway_backend.database import Connection, Pool
 from slipway_backend.documents import SELECT, Document
+from slipway_backend.errors import Problem
+from slipway_backend.logs import get_logger
 
 DOCUMENTS = 100
 PASSAGES = 500
 _FIRST = UUID(int=0)
 
 
-async def export_lines(pool: Pool, collection_id: int, identity: Identity) -> AsyncIterator[bytes]:
+async def export_lines(
+    pool: Pool, collection_id: int, identity: Identity, confirm: Callable[[], Awaitable[None]]
+) -> AsyncIterator[bytes]:
     """Yield one JSON object per line; ``kind`` says which.
 
     ``document``, then its ``passage`` lines. ``changed``: the document was replaced or deleted
     while it was read, so what stands before of it is not whole. The last line is ``end`` with the
-    counts; without it the export was cut off.
+    counts; without it the export was cut off, as when ``confirm`` raises a problem because who
+    asked may not have the rest.
     """
     counts = {"documents": 0, "passages": 0}
     after = _FIRST
     while True:
+        try:
+            await confirm()
+        except Problem as problem:
+            get_logger().warning("export_ended", reason=problem.title)
+            return
         async with pool.connection() as connection:
             page = await _page(connection, collection_id, after, identity)
         for document in page:

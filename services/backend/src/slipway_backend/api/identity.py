@@ -54,6 +54,30 @@ async def _identify(state: State, token: str) -> Identity:
         return await sessions.identify(connection, claims)
 
 
+class Standing:
+    """Whether who began a long answer may still have the rest of it."""
+
+    def __init__(self, state: State, token: str) -> None:
+        self._state = state
+        self._token = token
+
+    async def confirm(self) -> None:
+        """Raise a 401 or 403 problem when session, key, user or the right to read has ended."""
+        try:
+            identity = await _identify(self._state, self._token)
+        except TokenRefused as error:
+            raise unauthorized(str(error)) from None
+        if not identity.may("read"):
+            raise forbidden("read")
+
+
+async def _standing(
+    state: StateDependency,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Standing:
+    return Standing(state, credentials.credentials if credentials else "")
+
+
 def _needs(scope: Scope) -> Callable[[Identity], Awaitable[Identity]]:
     async def allowed(identity: Annotated[Identity, Depends(get_identity)]) -> Identity:
         if not identity.may(scope):
@@ -89,5 +113,7 @@ def forbidden(scope: Scope) -> Problem:
 Reader = Annotated[Identity, Depends(_needs("read"))]
 Writer = Annotated[Identity, Depends(_needs("write"))]
 Administrator = Annotated[Identity, Depends(_needs("admin"))]
+# Beside one of these, for answers that go on after it was asked for.
+StandingDependency = Annotated[Standing, Depends(_standing)]
 # Somebody who logged in, not a program with a key.
 Person = Annotated[Identity, Depends(_with_session)]

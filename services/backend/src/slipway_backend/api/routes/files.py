@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from slipway_backend import collections, documents
-from slipway_backend.api.identity import Reader
+from slipway_backend.api.identity import Reader, StandingDependency
 from slipway_backend.api.models.documents import CollectionName, PassageList, PassageOut
 from slipway_backend.api.problems import describe
 from slipway_backend.api.routes.documents import get_visible
@@ -108,13 +108,13 @@ async def list_passages(
     },
 )
 async def export(
-    name: CollectionName, state: StateDependency, identity: Reader
+    name: CollectionName, state: StateDependency, identity: Reader, standing: StandingDependency
 ) -> StreamingResponse:
     """Stream every served document of a collection with its passages, as JSON lines."""
     async with state.pool.connection() as connection:
         collection = await collections.get(connection, name, identity)
     return StreamingResponse(
-        export_lines(state.pool, collection.id, identity),
+        export_lines(state.pool, collection.id, identity, standing.confirm),
         media_type=JSON_LINES,
         headers={"Content-Disposition": attachment(f"{name}.jsonl"), "X-Accel-Buffering": "no"},
     )
