@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from slipway_backend.access import Scope
 
 CollectionName = Annotated[
     str, StringConstraints(min_length=1, max_length=63, pattern=r"^[^\x00]+$")
 ]
+
+
+def _representable(value: AwareDatetime) -> AwareDatetime:
+    # Other years leave what Python can hold as soon as a time zone moves them.
+    if not 1 < value.year < 9999:
+        raise ValueError("must be between the years 2 and 9998")
+    return value
 
 
 class NewKey(BaseModel):
@@ -29,7 +36,9 @@ class NewKey(BaseModel):
     collections: Annotated[list[CollectionName], Field(min_length=1, max_length=1000)] | None = (
         Field(None, description="names; left out: every collection that the user has")
     )
-    expires_at: AwareDatetime | None = Field(None, description="left out: never")
+    expires_at: Annotated[AwareDatetime, AfterValidator(_representable)] | None = Field(
+        None, description="left out: never"
+    )
 
 
 class KeyOut(BaseModel):
