@@ -359,6 +359,29 @@ async def test_somebody_elses_key_is_revoked_by_administrators_only(people: Peop
     assert (await people.admin.delete(path)).status_code == 204
 
 
+async def test_a_key_knows_and_revokes_itself_and_its_own_only(people: People) -> None:
+    _, ada = await people.enter("ada", "editor")
+    leaked, other = [
+        (await ada.post("/v1/keys", json={"name": name})).json() for name in ("leaked", "other")
+    ]
+    program = people.client(leaked["key"])
+    made = (await program.post("/v1/keys", json={"name": "made"})).json()
+    listed = (await program.get("/v1/keys")).json()
+    assert ([key["name"] for key in listed["keys"]], listed["total"]) == (["made", "leaked"], 2)
+    assert (await program.delete(f"/v1/keys/{other['id']}")).status_code == 404
+    assert (await people.client(other["key"]).get("/v1/me")).status_code == 200
+    assert (await program.delete(f"/v1/keys/{made['id']}")).status_code == 204
+    assert (await program.delete(f"/v1/keys/{leaked['id']}")).status_code == 204
+    assert (await ada.get("/v1/keys")).json()["total"] == 3
+
+
+async def test_a_key_cannot_expire_beyond_what_a_time_zone_can_tell(people: People) -> None:
+    until = "9999-12-31T23:59:59-12:00"
+    refused = await people.admin.post("/v1/keys", json={"name": "far", "expires_at": until})
+    assert refused.status_code == 422
+    assert "9998" in refused.json()["detail"]
+
+
 async def test_a_key_tells_when_it_was_last_used(
     instance: Any, people: People, eventually: Callable[..., None]
 ) -> None:

@@ -182,17 +182,18 @@ class Site:
         self, name: str, scope: Scope, *collections: str, revoked: bool = False
     ) -> tuple[UUID, str]:
         user = self.people[name]
+        owner = Identity(user.id, user.username, user.role)
         async with self.state.pool.connection() as connection, connection.transaction():
             made, secret = await keys.make(
                 connection,
-                Identity(user.id, user.username, user.role),
+                owner,
                 name="of the test",
                 scope=scope,
                 collections=collections or None,
                 expires_at=datetime.now(UTC) + timedelta(hours=1),
             )
             if revoked:
-                await keys.revoke(connection, made.id, user_id=None)
+                await keys.revoke(connection, made.id, owner)
         return made.id, secret
 
     async def ask(self, token: str | None, method: str, path: str, call: Call) -> Answer:

@@ -44,6 +44,21 @@ SELECT api_keys.id, user_id, username, api_keys.name, prefix, scopes,
 FROM api_keys JOIN users ON users.id = user_id
 """
 
+# A key that leaks must neither tell of its user's other keys nor revoke them.
+_IN_REACH = """
+(%(everyone)s OR user_id = %(asking)s AND (%(made_with)s::uuid IS NULL OR api_keys.id IN (
+    WITH RECURSIVE family AS (
+        SELECT %(made_with)s::uuid AS id
+        UNION SELECT made.id FROM api_keys AS made JOIN family ON made.made_with = family.id)
+    SELECT id FROM family)))
+"""
+
+
+def _reach(identity: Identity, everyone: bool) -> dict[str, Any]:
+    """Values for the keys of oneself; asked with a key, that one and those made with it."""
+    with_key = None if identity.may("admin") else identity.api_key_id
+    return {"everyone": everyone, "asking": identity.user_id, "made_with": with_key}
+
 
 async def identify(connection: Connection, key: str) -> tuple[Identity, datetime | None]:
     """Return whom an API key speaks for and when it was last used; raise TokenRefused."""
@@ -179,11 +194,11 @@ async def _refuse_too_many(connection: Connection, user_id: UUID) -> None:
 
 
 async def listed(
-    connection: Connection, *, user_id: UUID | None, limit: int, offset: int
+    connection: Connection, identity: Identity, *, everyone: bool, limit: int, offset: int
 ) -> tuple[list[Key], int]:
-    """Return keys, newest first, of one user or of all, and how many there are in all."""
-    parameters: dict[str, Any] = {"user_id": user_id, "limit": limit, "offset": offset}
-    where = "WHERE %(user_id)s::uuid IS NULL OR user_id = %(user_id)s"
+    """Return keys in reach, newest first, or everyone's, and how many there are in all."""
+    parameters: dict[str, Any] = {"limit": limit, "offset": offset, **_reach(identity, everyone)}
+    where = f"WHERE {_IN_REACH}"
     cursor = await connection.execute(
         f"{_SELECT} {where} ORDER BY api_keys.created_at DESC, api_keys.id"  # nosec B608
         " LIMIT %(limit)s OFFSET %(offset)s",
@@ -197,15 +212,14 @@ async def listed(
     return found, int(row["total"]) if row else 0
 
 
-async def revoke(connection: Connection, key_id: UUID, *, user_id: UUID | None) -> str:
+async def revoke(connection: Connection, key_id: UUID, identity: Identity) -> str:
     """Revoke a key and those made with it; return its name.
 
-    With ``user_id`` only a key of that user. Raises a 404 problem when there is none.
+    Raises a 404 problem when there is none in reach; administrators reach everybody's.
     """
     cursor = await connection.execute(
-        "SELECT name FROM api_keys WHERE id = %(id)s"
-        " AND (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)",
-        {"id": key_id, "user_id": user_id},
+        f"SELECT name FROM api_keys WHERE id = %(id)s AND {_IN_REACH}",  # nosec B608
+        {"id": key_id, **_reach(identity, everyone=identity.may("admin"))},
     )
     row = await cursor.fetchone()
     if row is None:

@@ -26,15 +26,15 @@ async def list_keys(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> KeyList:
-    """List API keys, newest first, revoked and expired ones too."""
+    """List API keys, newest first, revoked and expired ones too.
+
+    Asked with an API key without the scope admin: that key and those made with it.
+    """
     if everyone and not identity.may("admin"):
         raise forbidden("admin")
     async with state.pool.connection() as connection:
         found, total = await keys.listed(
-            connection,
-            user_id=None if everyone else identity.user_id,
-            limit=limit,
-            offset=offset,
+            connection, identity, everyone=everyone, limit=limit, offset=offset
         )
     return KeyList(keys=[KeyOut.model_validate(key) for key in found], total=total)
 
@@ -71,8 +71,10 @@ async def create_key(
 
 @router.delete("/{key_id}", status_code=204, responses=describe(401, 403, 404, 422, 503))
 async def revoke_key(key_id: UUID, state: StateDependency, identity: Reader) -> None:
-    """Revoke an API key, and those made with it, at once; administrators revoke anybody's."""
-    own = None if identity.may("admin") else identity.user_id
+    """Revoke an API key, and those made with it, at once; administrators revoke anybody's.
+
+    An API key without the scope admin revokes itself and those made with it.
+    """
     async with state.pool.connection() as connection, connection.transaction():
-        name = await keys.revoke(connection, key_id, user_id=own)
+        name = await keys.revoke(connection, key_id, identity)
         await audit.write(connection, "key.delete", object=key_id, name=name)
