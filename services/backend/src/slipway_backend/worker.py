@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Awaitable
 
 import procrastinate
 from prometheus_client import start_http_server
@@ -126,14 +127,21 @@ async def _run_lane(queue: procrastinate.App, lane: Lane, settings: Settings) ->
 
 
 async def _sweep(ingestion: Ingestion) -> None:
-    """Remove what crashes left in the file store, now and then."""
+    """Remove what crashes left in the file store and rows past their time, now and then."""
     while True:
-        try:
-            await sweep(ingestion.pool, ingestion.files)
-            await forget(ingestion.pool, audit_days=ingestion.settings.audit_days)
-        except OSError as error:
-            get_logger().warning("sweep_failed", cause=type(error).__name__)
+        pool, days = ingestion.pool, ingestion.settings.audit_days
+        await _tidy("sweep_failed", sweep(pool, ingestion.files))
+        await _tidy("forget_failed", forget(pool, audit_days=days))
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def _tidy(event: str, work: Awaitable[object]) -> None:
+    # Whatever is wrong with it, documents are ingested all the same.
+    try:
+        await work
+    except Exception as error:
+        transient = isinstance(error, (OSError, *TRANSIENT))
+        get_logger().warning(event, cause=type(error).__name__, exc_info=not transient)
 
 
 def _pause(settings: Settings) -> float:

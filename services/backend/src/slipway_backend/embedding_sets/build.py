@@ -52,6 +52,9 @@ class Builder:
                 get_logger().warning("embedding_set_not_built", cause=str(refusal))
             except (*TRANSIENT, Problem) as error:
                 get_logger().warning("embedding_set_interrupted", cause=type(error).__name__)
+            except Exception:
+                # The process that builds ingests, too, and goes on with that whatever fails here.
+                get_logger().exception("embedding_set_failed")
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def step(self) -> None:
