@@ -7,7 +7,7 @@ import json
 import random
 import threading
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -21,6 +21,7 @@ from slipway_backend.embedding_sets import stored
 from slipway_backend.embedding_sets.build import Builder
 from slipway_backend.embedding_sets.commands import run
 from slipway_backend.embedding_sets.process import EmbeddingSets
+from slipway_backend.errors import StartRefused
 from slipway_backend.metrics import Metrics
 from slipway_backend.settings import Settings
 
@@ -168,6 +169,12 @@ async def test_another_model_is_built_beside_switched_to_and_left_again_without_
         assert len(found) > searches
     await builder.step()
     assert (await states(filled))[1] == "serving", "a kept set waits for a command"
+    with pytest.raises(StartRefused, match=r"discard it in \d+ seconds"):
+        await asyncio.to_thread(command, changed, "discard", "2")
+    async with filled.state.pool.connection() as connection:
+        await connection.execute(
+            "UPDATE embedding_sets SET switched_at = switched_at - interval '1 minute'"
+        )
     assert await asyncio.to_thread(command, changed, "discard", "2") == 0
     assert await counts(filled) == {1: len(PLACES) + 1}
 
@@ -226,3 +233,49 @@ async def test_an_index_that_a_crash_left_invalid_is_built_again(
             "SELECT indisvalid FROM pg_index WHERE indexrelid = 'chunks_embedding_1'::regclass"
         ).fetchone()
     assert row == (True,)
+
+
+async def test_an_index_waits_for_older_transactions_longer_than_locks_are_waited_for(
+    filled: Any, changed: Settings, eventually: Callable[..., None]
+) -> None:
+    with psycopg.connect(changed.database_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE \"{name}\" SET lock_timeout = '1ms'".encode())
+    with (
+        psycopg.connect(changed.database_url) as older,
+        psycopg.connect(changed.database_url, autocommit=True) as watching,
+    ):
+        older.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        older.execute("SELECT count(*) FROM chunks")
+        building = asyncio.create_task(asyncio.to_thread(command, changed, "build"))
+
+        def waits() -> bool:
+            row = watching.execute(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'virtualxid'"
+            ).fetchone()
+            return building.done() or bool(row and row[0])
+
+        await asyncio.to_thread(eventually, waits, "the index's waiting")
+        older.rollback()
+    assert await building == 0
+    assert await states(filled) == {1: "kept", 2: "serving"}
+
+
+async def test_a_command_waits_for_the_worker_that_builds_and_holds_up_no_index(
+    filled: Any,
+    changed: Settings,
+    capsys: pytest.CaptureFixture[str],
+    eventually: Callable[..., None],
+) -> None:
+    async with builder_of(filled, changed).locked() as connection:
+        assert connection is not None
+        building = asyncio.create_task(asyncio.to_thread(command, changed, "build"))
+        await asyncio.to_thread(
+            eventually,
+            lambda: "Waiting until no worker builds" in capsys.readouterr().out,
+            "the command's waiting",
+        )
+        # Waits for all statements that began before.
+        await connection.execute("REINDEX INDEX CONCURRENTLY chunks_embedding_1")
+    assert await building == 0
+    assert await states(filled) == {1: "kept", 2: "serving"}

@@ -140,11 +140,7 @@ class Builder:
     async def locked(self) -> AsyncIterator[Connection | None]:
         """Hold the only right to build, over a connection of its own; None: another builds."""
         async with self.pool.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT pg_try_advisory_lock(%s) AS held", [BUILD_LOCK]
-            )
-            row = await cursor.fetchone()
-            if row is None or not row["held"]:
+            if not await take_lock(connection):
                 yield None
                 return
             try:
@@ -155,6 +151,13 @@ class Builder:
 
     async def _row(self, connection: Connection, number: int) -> stored.StoredSet:
         return next(row for row in await stored.all_sets(connection) if row.id == number)
+
+
+async def take_lock(connection: Connection) -> bool:
+    """Take the only right to build, for this connection; False: another has it."""
+    cursor = await connection.execute("SELECT pg_try_advisory_lock(%s) AS held", [BUILD_LOCK])
+    row = await cursor.fetchone()
+    return bool(row and row["held"])
 
 
 async def switch(connection: Connection, number: int) -> None:

@@ -10,7 +10,13 @@ from collections.abc import Callable
 from slipway_backend.database import Connection, Pool, check_schema, make_pool
 from slipway_backend.embedding.provider import load_embedder
 from slipway_backend.embedding_sets import EmbeddingSet, progress, stored
-from slipway_backend.embedding_sets.build import BUILD_LOCK, Builder, NotComplete, switch
+from slipway_backend.embedding_sets.build import (
+    BUILD_LOCK,
+    Builder,
+    NotComplete,
+    switch,
+    take_lock,
+)
 from slipway_backend.embedding_sets.comparison import Question, read_questions
 from slipway_backend.embedding_sets.process import EmbeddingSets
 from slipway_backend.errors import Problem, StartRefused
@@ -18,6 +24,9 @@ from slipway_backend.metrics import Metrics
 from slipway_backend.settings import Settings
 
 BATCH = 5000
+LOCK_SECONDS = 1.0
+# Processes follow a switch within their poll of 2 seconds, later when the database is slow.
+GRACE_SECONDS = 30
 
 
 def run(settings: Settings, chosen: argparse.Namespace) -> int:
@@ -40,15 +49,25 @@ async def _run(settings: Settings, chosen: argparse.Namespace) -> int:
         builder = Builder(settings, pool, sets, Metrics(settings.monitoring))
         labelled = read_questions(chosen.questions) if chosen.questions else None
         async with pool.connection() as connection:
-            _say("Waiting until no worker builds.")
+            await _wait_for_lock(connection)
             # Its end, also by a signal, gives the lock back.
-            await connection.execute("SELECT pg_advisory_lock(%s)", [BUILD_LOCK])
             try:
                 if chosen.embeddings == "build":
                     return await _build(builder, connection, labelled)
                 return await _switch(builder, connection, chosen.to, labelled, force=chosen.force)
             finally:
                 await connection.execute("SELECT pg_advisory_unlock(%s)", [BUILD_LOCK])
+
+
+async def _wait_for_lock(connection: Connection) -> None:
+    # Asked again and again: a statement that waits is ended by the server's lock_timeout, and an
+    # index that is made concurrently waits for the end of every such statement.
+    told = False
+    while not await take_lock(connection):
+        if not told:
+            _say("Waiting until no worker builds.")
+            told = True
+        await asyncio.sleep(LOCK_SECONDS)
 
 
 async def _list(pool: Pool) -> int:
@@ -130,6 +149,7 @@ async def _bring(
 
 async def _discard(pool: Pool, number: int) -> int:
     async with pool.connection() as connection:
+        await _refuse_just_served(connection, number)
         cursor = await connection.execute(
             "UPDATE embedding_sets SET state = 'discarding' WHERE id = %s"
             " AND state <> 'serving' RETURNING id",
@@ -138,6 +158,9 @@ async def _discard(pool: Pool, number: int) -> int:
         if await cursor.fetchone() is None:
             raise StartRefused(f"Set {number} is served or not there: nothing was discarded.")
         name = stored.index_name(number)
+        # It waits for every statement that may use the index, a backup's among them.
+        await connection.execute("SET lock_timeout = 0")
+        await connection.execute("SET statement_timeout = 0")
         await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}".encode())
         removed = BATCH
         while removed:
@@ -150,6 +173,22 @@ async def _discard(pool: Pool, number: int) -> int:
         await connection.execute("DELETE FROM embedding_sets WHERE id = %s", [number])
     _say(f"Set {number} is discarded.")
     return 0
+
+
+async def _refuse_just_served(connection: Connection, number: int) -> None:
+    """Raise StartRefused while processes may still search in a set that was served before."""
+    cursor = await connection.execute(
+        "SELECT ceil(%s - extract(epoch FROM now() - serving.switched_at))::integer AS seconds"
+        " FROM embedding_sets AS serving, embedding_sets AS given WHERE serving.state = 'serving'"
+        " AND given.id = %s AND given.id <> serving.id AND given.switched_at IS NOT NULL",
+        [GRACE_SECONDS, number],
+    )
+    row = await cursor.fetchone()
+    if row is not None and (row["seconds"] or 0) > 0:
+        raise StartRefused(
+            f"Set {number} may have been served until a moment ago, and searches may still use "
+            f"it: discard it in {row['seconds']} seconds."
+        )
 
 
 async def _progress_bar(connection: Connection, target: EmbeddingSet) -> Callable[[], None]:

@@ -107,6 +107,9 @@ async def ensure_index(connection: Connection, target: EmbeddingSet, *, megabyte
     name = index_name(target.id)
     get_logger().info("embedding_index_building", set=target.id, was=state)
     await connection.execute("SET statement_timeout = 0")
+    # At its end it waits for every transaction that began before, a backup's among them: given up
+    # there, all of it would be done again.
+    await connection.execute("SET lock_timeout = 0")
     # CVE-2026-3172: parallel HNSW builds overflow a buffer in pgvector before 0.8.2.
     await connection.execute("SET max_parallel_maintenance_workers = 0")
     await connection.execute(f"SET maintenance_work_mem = '{megabytes:d}MB'".encode())
@@ -119,6 +122,7 @@ async def ensure_index(connection: Connection, target: EmbeddingSet, *, megabyte
         if not connection.broken:
             for setting in (
                 "statement_timeout",
+                "lock_timeout",
                 "max_parallel_maintenance_workers",
                 "maintenance_work_mem",
             ):
