@@ -179,6 +179,7 @@ class Instance:
             install_signal_handlers=False,
             listen_notify=False,
             delete_jobs="successful",
+            shutdown_graceful_timeout=1.0,
         )
 
 

@@ -93,10 +93,10 @@ async def test_every_error_is_a_problem_with_the_requests_id(instance: Any) -> N
 async def test_a_failure_inside_keeps_its_id_and_its_cause_to_the_log(
     instance: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a secret path")
 
-    monkeypatch.setattr(instance.state.searcher, "search", broken)
+    monkeypatch.setattr(instance.state.searcher, "find", broken)
     response = await instance.client.post("/v1/search", json={"query": "ferry"})
     assert response.status_code == 500
     assert response.headers["content-type"] == "application/problem+json"

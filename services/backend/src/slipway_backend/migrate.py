@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from slipway_backend.settings import Settings
 # Any fixed number does; every migrating process must use the same.
 ADVISORY_LOCK = 7_301_954_001
 LOCK_TIMEOUT = "10s"
+TURN_SECONDS = 600.0
+TURN_PAUSE_SECONDS = 0.2
 # An index over many chunks takes longer than the server lets an ordinary statement run.
 OPTIONS = f"-c statement_timeout=0 -c lock_timeout={LOCK_TIMEOUT}"
 
@@ -36,7 +39,7 @@ def migrate(settings: Settings) -> None:
         with psycopg.connect(
             conninfo, autocommit=True, connect_timeout=10, options=OPTIONS
         ) as connection:
-            connection.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
+            _take_turn(connection)
             _upgrade_schema(conninfo)
             log.info("schema_current")
             applied = _apply_queue_schema(connection)
@@ -45,9 +48,8 @@ def migrate(settings: Settings) -> None:
             log.info("admin_user", username=settings.admin_username, outcome=outcome)
     except psycopg.errors.LockNotAvailable:
         raise StartRefused(
-            f"A table stayed locked for {LOCK_TIMEOUT}, or another migration ran for as long: "
-            "nothing was changed by the failed step; end the long transaction and run "
-            "`slipway-backend migrate` again."
+            f"A table stayed locked for {LOCK_TIMEOUT}: nothing was changed by the failed step; "
+            "end the long transaction and run `slipway-backend migrate` again."
         ) from None
     except psycopg.OperationalError as error:
         reason = str(error).strip().splitlines()[0]
@@ -55,6 +57,23 @@ def migrate(settings: Settings) -> None:
             f"The database cannot be used ({reason}): check DATABASE_URL and that PostgreSQL "
             "runs, then run `slipway-backend migrate` again."
         ) from None
+
+
+def _take_turn(connection: psycopg.Connection) -> None:
+    """Wait until no other process migrates this database; raise StartRefused when one goes on."""
+    until = time.monotonic() + TURN_SECONDS
+    # Asked again and again instead of waited for: an index built concurrently waits for every
+    # statement that runs, and so would wait for the one that waits for it.
+    while True:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_LOCK]).fetchone()
+        if row is not None and row[0]:
+            return
+        if time.monotonic() > until:
+            raise StartRefused(
+                f"Another process has been migrating this database for {TURN_SECONDS:g} seconds: "
+                "wait for it, then run `slipway-backend migrate` again."
+            )
+        time.sleep(TURN_PAUSE_SECONDS)
 
 
 def _upgrade_schema(conninfo: str) -> None:
