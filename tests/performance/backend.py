@@ -34,6 +34,7 @@ from served import Site, site
 
 from slipway import report
 from slipway.report import Result
+from slipway_backend.database import VECTOR_SETTINGS
 from slipway_backend.embedding.builtin import BuiltinEmbedder
 from slipway_backend.embedding.model import build_model
 from slipway_backend.embedding.precision import Precision
@@ -295,8 +296,8 @@ def _recall(run: Run) -> None:
     shares, worst = [], 1.0
     with psycopg.connect(run.site.database_url, autocommit=True) as connection:
         connection.execute("SELECT '[1]'::vector")
-        connection.execute("SET hnsw.ef_search = 100")
-        connection.execute("SET hnsw.iterative_scan = relaxed_order")
+        for name, value in VECTOR_SETTINGS.items():
+            connection.execute("SELECT set_config(%s, %s, false)", [name, value])
         for query in asked:
             literal = "[" + ",".join(f"{value:.7g}" for value in query) + "]"
             found = connection.execute(

@@ -23,7 +23,7 @@ BUSY_SECONDS = 5.0
 # A misspelt vector setting only warns and falls back to "off", hence the start-up options are
 # given once here and read back by `check_connection_settings`.
 VECTOR_SETTINGS = {
-    "hnsw.ef_search": "100",
+    "hnsw.ef_search": "200",
     "hnsw.iterative_scan": "relaxed_order",
     "hnsw.max_scan_tuples": "40000",
     "hnsw.scan_mem_multiplier": "4",

@@ -11,7 +11,7 @@ from slipway_backend.embedding import Fingerprint
 from slipway_backend.embedding_sets import EmbeddingSet
 
 State = Literal["building", "serving", "kept", "discarding"]
-HNSW = "WITH (m = 16, ef_construction = 64)"
+HNSW = "WITH (m = 16, ef_construction = 128)"
 
 
 @dataclass(frozen=True)

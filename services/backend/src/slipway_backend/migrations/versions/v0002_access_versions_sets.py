@@ -287,7 +287,7 @@ SETS = (
 
 HNSW = """
 CREATE INDEX CONCURRENTLY IF NOT EXISTS chunks_embedding_1 ON chunks
-USING hnsw ((embedding::halfvec(384)) halfvec_cosine_ops) WITH (m = 16, ef_construction = 64)
+USING hnsw ((embedding::halfvec(384)) halfvec_cosine_ops) WITH (m = 16, ef_construction = 128)
 WHERE embedding_set_id = 1
 """
 
