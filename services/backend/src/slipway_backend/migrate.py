@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from importlib import resources
-from pathlib import Path
 
 import psycopg
-import sqlalchemy
-from alembic import command
-from alembic.config import Config
 from procrastinate.schema import SchemaManager
 
+from slipway_backend import schema
 from slipway_backend.errors import StartRefused
 from slipway_backend.logs import get_logger
 from slipway_backend.security import hash_password, verify_password
@@ -40,9 +38,13 @@ def migrate(settings: Settings) -> None:
             conninfo, autocommit=True, connect_timeout=10, options=OPTIONS
         ) as connection:
             _take_turn(connection)
-            _upgrade_schema(conninfo)
-            log.info("schema_current")
-            applied = _apply_queue_schema(connection)
+            now, later = schema.upgrade(conninfo, settings.release, options=OPTIONS)
+            log.info(
+                "schema_current",
+                applied=[change.revision for change in now],
+                left_for_the_next_release=[change.revision for change in later],
+            )
+            applied = _apply_queue_schema(connection, settings.release)
             log.info("queue_schema_current", applied=applied)
             outcome = _refresh_admin(connection, settings.admin_username, password)
             log.info("admin_user", username=settings.admin_username, outcome=outcome)
@@ -76,50 +78,53 @@ def _take_turn(connection: psycopg.Connection) -> None:
         time.sleep(TURN_PAUSE_SECONDS)
 
 
-def _upgrade_schema(conninfo: str) -> None:
-    # libpq reads the address itself, so that strings with several hosts work here too.
-    engine = sqlalchemy.create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(conninfo, options=OPTIONS),
-        poolclass=sqlalchemy.NullPool,
-    )
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    try:
-        with engine.connect() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except sqlalchemy.exc.DBAPIError as error:
-        raise error.orig or error from None
+def _apply_queue_schema(connection: psycopg.Connection, release: str) -> list[str]:
+    """Apply procrastinate's schema once, then its migrations that are new since.
 
-
-def _apply_queue_schema(connection: psycopg.Connection) -> list[str]:
-    """Apply procrastinate's schema once, then only its migrations that are new since."""
-    known = sorted(
-        entry.name
-        for entry in resources.files("procrastinate.sql").joinpath("migrations").iterdir()
-        if entry.name.endswith(".sql")
-    )
+    Its "post" migrations are what `schema` calls contract: they wait for the next release.
+    """
+    folder = resources.files("procrastinate.sql").joinpath("migrations")
+    known = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     with connection.transaction():
         connection.execute(
             "CREATE TABLE IF NOT EXISTS queue_migrations (name text PRIMARY KEY,"
             " applied_at timestamptz NOT NULL DEFAULT now())"
         )
+        connection.execute(
+            "ALTER TABLE queue_migrations"
+            " ADD COLUMN IF NOT EXISTS release text NOT NULL DEFAULT ''"
+        )
         found = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
-        done = {row[0] for row in connection.execute("SELECT name FROM queue_migrations")}
         if found is None or found[0] is None:
             connection.execute(SchemaManager.get_schema())
-            applied = ["schema"]
+            applied, remembered = ["schema"], known
         else:
-            applied = [name for name in known if name not in done]
-            folder = resources.files("procrastinate.sql").joinpath("migrations")
+            done: dict[str, str] = dict(
+                connection.execute("SELECT name, release FROM queue_migrations").fetchall()
+            )
+            applied = remembered = queue_changes_due(known, done, release)
             for name in applied:
                 connection.execute(folder.joinpath(name).read_bytes())
-        for name in known:
+        for name in remembered:
             connection.execute(
-                "INSERT INTO queue_migrations (name) VALUES (%s) ON CONFLICT DO NOTHING", [name]
+                "INSERT INTO queue_migrations (name, release) VALUES (%s, %s)"
+                " ON CONFLICT DO NOTHING",
+                [name, release],
             )
     return applied
+
+
+def queue_changes_due(known: Sequence[str], done: Mapping[str, str], release: str) -> list[str]:
+    """Which of procrastinate's migrations to apply now; ``done`` says which release applied which.
+
+    The last "post" ones wait for another release than the one that applied the "pre" before them.
+    """
+    pending = [name for name in known if name not in done]
+    last = max((place for place, name in enumerate(pending) if "_post_" not in name), default=-1)
+    if last >= 0:
+        return pending[: last + 1]
+    own = any(by == release and "_post_" not in name for name, by in done.items())
+    return [] if own and release not in schema.ALONE else pending
 
 
 def _refresh_admin(connection: psycopg.Connection, username: str, password: str) -> str:

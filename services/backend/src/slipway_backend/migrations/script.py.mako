@@ -8,10 +8,12 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+# "expand" adds and leaves the release before working; "contract" removes what only that one needed.
+phase = "expand"
 
 
 def upgrade() -> None:
-    """Expand the schema; the release before this one must still work on it."""
+    """Change the schema."""
     ${upgrades if upgrades else "pass"}
 
 
