@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from slipway_backend.api.app import make_app
+from slipway_backend.migrate import migrate
 from slipway_backend.settings import Settings
 
 LONG = "a long enough pass phrase"
@@ -134,6 +135,17 @@ async def test_the_password_that_releases_use_is_changed_in_the_settings_only(
     response = await people.admin.put("/v1/me/password", json=change)
     assert response.status_code == 409
     assert "ADMIN_PASSWORD" in response.json()["detail"]
+
+
+async def test_another_admin_password_in_the_settings_ends_the_sessions_of_the_old_one(
+    instance: Any, people: People, settings: Settings
+) -> None:
+    await asyncio.to_thread(migrate, settings)
+    assert (await people.admin.get("/v1/me")).status_code == 200
+    other = settings.model_copy(update={"admin_password": LONG})
+    await asyncio.to_thread(migrate, other)
+    assert (await people.admin.get("/v1/me")).status_code == 401
+    assert (await people.login("admin", LONG)).status_code == 200
 
 
 async def test_disabling_a_user_ends_sessions_and_keys_at_once(people: People) -> None:

@@ -133,10 +133,18 @@ def _refresh_admin(connection: psycopg.Connection, username: str, password: str)
     ).fetchone()
     if row is not None and verify_password(row[0], password):
         return "unchanged"
-    connection.execute(
-        "INSERT INTO users (username, password_hash, role) VALUES (%s, %s, 'admin')"
-        " ON CONFLICT (username) DO UPDATE"
-        " SET password_hash = excluded.password_hash, updated_at = now()",
-        [username, hash_password(password)],
-    )
+    hashed = hash_password(password)
+    with connection.transaction():
+        connection.execute(
+            "INSERT INTO users (username, password_hash, role) VALUES (%s, %s, 'admin')"
+            " ON CONFLICT (username) DO UPDATE SET password_hash = excluded.password_hash,"
+            " sessions_ended_at = now(), updated_at = now()",
+            [username, hashed],
+        )
+        # A password is changed because somebody may know it, and may have logged in with it.
+        connection.execute(
+            "UPDATE sessions SET revoked_at = now() FROM users"
+            " WHERE users.id = sessions.user_id AND username = %s AND revoked_at IS NULL",
+            [username],
+        )
     return "created" if row is None else "password refreshed"
