@@ -97,13 +97,13 @@ async def test_the_level_says_what_is_logged(
 
 
 async def test_what_waits_is_written_when_the_process_stops(
-    make_instance: Any, settings: Settings
+    make_instance: Any, settings: Settings, embedder: Any
 ) -> None:
     from slipway_backend.api.app import started
 
     first = make_instance()
     await first.start(settings)
-    async with started(settings, load=lambda _: first.state.embedder) as state:
+    async with started(settings, load=lambda _: embedder) as state:
         trail = audit.Trail(action="search", identity=None)
         state.audit.add(trail, "ok")
     assert len(await entries(first, action="search")) == 1
