@@ -418,6 +418,22 @@ async def test_a_stranger_who_guesses_from_elsewhere_does_not_lock_a_user_out(
     assert (await people.login("ada")).status_code == 200
 
 
+async def test_guesses_from_many_addresses_wait_and_the_user_does_not_where_they_are_known(
+    people: People,
+) -> None:
+    await people.make("ada")
+    assert (await people.login("ada", address="198.51.100.7")).status_code == 200
+    answers = [
+        (await people.login(name, "wrong", address=f"203.0.113.{number}")).status_code
+        for name in ("ada", "nobody")
+        for number in range(21)
+    ]
+    assert answers == ([401] * 20 + [429]) * 2
+    waiting = await people.login("ada", address="192.0.2.1")
+    assert (waiting.status_code, "retry-after" in waiting.headers) == (429, True)
+    assert (await people.login("ada", address="198.51.100.7")).status_code == 200
+
+
 async def test_failures_count_in_every_process_and_one_network_of_ipv6_is_one_address(
     make_instance: Any, settings: Settings
 ) -> None:
@@ -453,4 +469,4 @@ async def test_an_address_that_tries_many_names_waits_and_old_failures_are_forgo
         )
         await throttle.failed(connection, callers[0])
         cursor = await connection.execute("SELECT count(*) AS n FROM login_failures")
-        assert await cursor.fetchone() == {"n": 2}
+        assert await cursor.fetchone() == {"n": 3}

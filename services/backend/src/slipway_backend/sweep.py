@@ -39,5 +39,6 @@ async def forget(pool: Pool, *, audit_days: int) -> None:
         entries = await audit.forget_before(connection, days=audit_days)
         ended = await sessions.forget_ended(connection)
         failures = await throttle.forget_old(connection)
+        await throttle.forget_addresses(connection)
     if entries or ended or failures:
         get_logger().info("forgotten", audit=entries, sessions=ended, login_failures=failures)

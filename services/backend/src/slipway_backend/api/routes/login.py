@@ -27,7 +27,8 @@ async def login(body: Login, request: Request, state: StateDependency) -> Token:
     """Exchange a user name and password for an access token and a refresh token.
 
     After five failures within a minute further tries for the same user from the same address wait,
-    after fifty every try from the address.
+    after fifty every try from the address, and after twenty for one user those from addresses where
+    that user has not logged in before.
     """
     address = request.client.host if request.client else "unknown"
     caller = Caller.of(address, body.username)
@@ -54,7 +55,7 @@ async def login(body: Login, request: Request, state: StateDependency) -> Token:
         raise unauthorized("The user name or the password is wrong.")
     identity = Identity(user.id, user.username, user.role)
     async with state.pool.connection() as connection, connection.transaction():
-        await throttle.succeeded(connection, caller)
+        await throttle.succeeded(connection, caller, user.id)
         settings = state.settings
         try:
             session_id, refresh_token = await sessions.begin(

@@ -126,6 +126,15 @@ ACCESS = (
     """,
     "CREATE INDEX login_failures_key ON login_failures (key_sha256, failed_at)",
     "CREATE INDEX login_failures_failed_at ON login_failures (failed_at)",
+    # Where a user has logged in: strangers elsewhere make nobody wait there.
+    """
+    CREATE TABLE login_addresses (
+        key_sha256 text PRIMARY KEY,
+        user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        used_at timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    "CREATE INDEX login_addresses_user ON login_addresses (user_id, used_at)",
     # No foreign keys: the log outlives what it tells of.
     """
     CREATE TABLE audit (
