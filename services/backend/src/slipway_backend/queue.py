@@ -27,6 +27,9 @@ TASK = "ingest_version"
 # What the release before puts in. Its own workers must not take jobs that name versions.
 EARLIER_QUEUE = "ingestion"
 EARLIER_TASK = "ingest"
+# 2026: procrastinate's priorities are of 32 bits, and jobs of the release before have 0.
+PRIORITY_EPOCH = 1_767_225_600
+SECONDS_PER_UNFINISHED = 5
 GAVE_UP = (
     "Ingestion was tried {attempts} times and did not finish; "
     "the worker's log of this document says why."
@@ -56,6 +59,15 @@ def choose_lane(settings: Settings, size: int) -> Lane:
     return "small" if size <= settings.small_document_bytes else "large"
 
 
+def choose_priority(now: float, unfinished: int) -> int:
+    """The priority of an upload at ``now`` (seconds since the epoch); higher goes first.
+
+    Each of the user's ``unfinished`` documents puts it a few seconds back, so that a single upload
+    goes before the rest of somebody's thousand, and every job's turn comes all the same.
+    """
+    return PRIORITY_EPOCH - int(now) - unfinished * SECONDS_PER_UNFINISHED
+
+
 def queues_of(lane: Lane) -> list[str]:
     """The queues that a lane's workers empty; small jobs include those of the release before."""
     return [QUEUES[lane], EARLIER_QUEUE] if lane == "small" else [QUEUES[lane]]
@@ -68,11 +80,19 @@ async def defer_ingestion(
     version: int,
     *,
     lane: Lane,
+    priority: int,
     request_id: str,
 ) -> int:
-    """Put an ingestion job in as part of the connection's transaction; return the job's number."""
+    """Put an ingestion job in as part of the connection's transaction; return the job's number.
+
+    ``priority`` is what ``choose_priority`` says.
+    """
     return await queue.configure_task(
-        TASK, queue=QUEUES[lane], lock=f"document:{document_id}:{version}", connection=connection
+        TASK,
+        queue=QUEUES[lane],
+        lock=f"document:{document_id}:{version}",
+        priority=priority,
+        connection=connection,
     ).defer_async(document_id=str(document_id), version=version, request_id=request_id)
 
 
@@ -103,7 +123,7 @@ def add_ingestion(queue: procrastinate.App, ingestion: Ingestion) -> None:
         try:
             await ingestion.run(identity, version, small=job.queue == QUEUES["small"])
         except TooSlowForLane as slow:
-            await _change_lane(queue, ingestion.pool, slow.version, request_id)
+            await _change_lane(queue, ingestion.pool, slow.version, job.priority, request_id)
         except asyncio.CancelledError:
             get_logger().warning("ingestion_interrupted", document_id=document_id)
             raise Interrupted from None
@@ -131,7 +151,11 @@ def add_ingestion(queue: procrastinate.App, ingestion: Ingestion) -> None:
 
 
 async def _change_lane(
-    queue: procrastinate.App, pool: Pool, version: versions.Version, request_id: str
+    queue: procrastinate.App,
+    pool: Pool,
+    version: versions.Version,
+    priority: int,
+    request_id: str,
 ) -> None:
     """Give a document that is slow to parse to the large lane, where others do not wait for it."""
     try:
@@ -142,6 +166,7 @@ async def _change_lane(
                 version.document_id,
                 version.version,
                 lane="large",
+                priority=priority,
                 request_id=request_id,
             )
             await versions.queue_again(connection, version, job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -32,7 +33,7 @@ from slipway_backend.database import Connection
 from slipway_backend.documents import Document, Listing
 from slipway_backend.errors import Problem
 from slipway_backend.logs import get_logger
-from slipway_backend.queue import choose_lane, defer_ingestion
+from slipway_backend.queue import choose_lane, choose_priority, defer_ingestion
 from slipway_backend.uploading import NewUpload, Stored
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
@@ -102,7 +103,7 @@ async def upload(
     The same content under the same source is nothing new (200); other content is a new version,
     and the one before is served until the new one is ready. A failed one is queued again.
     """
-    await _check_room(state, identity)
+    unfinished = await _check_room(state, identity)
     received = await receive_upload(request, state.files, state.settings.max_upload_bytes, FIELDS)
     try:
         query = {
@@ -112,7 +113,8 @@ async def upload(
             "dated_at": dated_at,
         }
         new = _describe(received, query, state.settings.max_metadata_bytes, idempotency_key)
-        document, stored = await _store(state, received, new, identity)
+        priority = choose_priority(time.time(), unfinished)
+        document, stored = await _store(state, received, new, identity, priority)
     finally:
         received.incoming.discard()
     response.status_code = 202 if stored.queued else 200
@@ -128,8 +130,11 @@ async def upload(
     return DocumentOut.model_validate(document)
 
 
-async def _check_room(state: State, identity: Identity) -> None:
-    """Raise a 429 or 503 problem when too many documents wait already."""
+async def _check_room(state: State, identity: Identity) -> int:
+    """Return how many of the user's documents wait or are in work.
+
+    Raises a 429 or 503 problem when that are too many already.
+    """
     async with state.pool.connection() as connection:
         own, every = await documents.count_unfinished(connection, identity.user_id)
     if own >= state.settings.max_unfinished_per_user:
@@ -146,6 +151,7 @@ async def _check_room(state: State, identity: Identity) -> None:
             f"{every} documents wait or are in work: upload more when some are ready.",
             headers={"Retry-After": RETRY_SECONDS},
         )
+    return own
 
 
 def _describe(
@@ -177,7 +183,7 @@ def _describe(
 
 
 async def _store(
-    state: State, received: Upload, new: NewUpload, identity: Identity
+    state: State, received: Upload, new: NewUpload, identity: Identity, priority: int
 ) -> tuple[Document, Stored]:
     """Keep the file and put row and job in, in one transaction."""
     async with state.pool.connection() as connection:
@@ -195,6 +201,7 @@ async def _store(
                     stored.document_id,
                     stored.version,
                     lane=choose_lane(state.settings, new.bytes),
+                    priority=priority,
                     request_id=structlog.contextvars.get_contextvars().get("request_id", ""),
                 )
                 await uploading.set_job(connection, stored.document_id, job)
