@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import uuid4
 
+import httpx
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -18,7 +20,9 @@ from slipway_backend.access import Identity
 from slipway_backend.database import Pool, make_pool
 from slipway_backend.metrics import Metrics
 from slipway_backend.replicas import Reads
+from slipway_backend.settings import Settings
 
+FERRY = b"# Ferry\n\nThe ferry to Utvik leaves at 07:15 from quay four.\n"
 SOMEBODY = Identity(uuid4(), "somebody", "reader")
 Eventually = Callable[..., None]
 
@@ -35,7 +39,8 @@ class Replica:
         self._folder = folder
         host = str(conninfo_to_dict(primary)["host"])
         self._run("pg_basebackup", "-D", str(self._data), "-R", "-h", host, "-U", "postgres")
-        self.conninfo = make_conninfo(primary, host=str(folder))
+        self.host = str(folder)
+        self.conninfo = make_conninfo(primary, host=self.host)
 
     def start(self) -> None:
         options = f"-k {self._folder} -c listen_addresses="
@@ -88,6 +93,62 @@ def replica(postgres: str) -> Iterator[Replica]:
         made.start()
         yield made
         made.stop()
+
+
+class ReadingInstance:
+    """An instance that reads from a replica however far that is behind."""
+
+    def __init__(self, instance: Any, replica: Replica, eventually: Eventually) -> None:
+        self.instance = instance
+        self.client: httpx.AsyncClient = instance.client
+        self._replica = replica
+        self._eventually = eventually
+
+    async def catch_up(self) -> None:
+        """Return when the replica has everything that was written until now."""
+        async with self.instance.state.pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint AS position"
+            )
+            row = await cursor.fetchone()
+        self._eventually(lambda: self._replica.position() >= row["position"], "the catching up")
+
+    async def work(self) -> None:
+        await self.instance.work()
+
+    async def listed(self) -> list[str]:
+        response = await self.client.get("/v1/documents")
+        return [document["source"] for document in response.json()["documents"]]
+
+    async def found(self) -> list[str]:
+        response = await self.client.post("/v1/search", json={"query": "When does the ferry go?"})
+        return [result["filename"] for result in response.json()["results"]]
+
+    def reads_of_replica(self) -> float:
+        labels = {"server": "replica", "reason": ""}
+        registry = self.instance.state.metrics.registry
+        return registry.get_sample_value("slipway_database_reads_total", labels) or 0.0
+
+
+@pytest.fixture
+async def reading(
+    make_instance: Callable[[], Any],
+    settings: Settings,
+    replica: Replica,
+    eventually: Eventually,
+) -> AsyncIterator[ReadingInstance]:
+    replica.resume_replay()
+    with psycopg.connect(settings.database_url) as connection:
+        row = connection.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn").fetchone()
+    eventually(lambda: replica.position() >= int(row[0] if row else 0), "the database's copying")
+    url = make_conninfo(settings.database_url, host=replica.host)
+    instance = make_instance()
+    await instance.start(
+        settings.model_copy(update={"database_replica_url": url, "replica_lag_seconds": 3600.0})
+    )
+    await instance.state.reads.sample()
+    yield ReadingInstance(instance, replica, eventually)
+    replica.resume_replay()
 
 
 class Clock:
@@ -191,6 +252,65 @@ async def test_a_replica_that_is_gone_is_replaced_by_the_primary_and_used_again_
     site.clock.now += 6
     await site.reads.sample()
     assert await site.served_by() == "replica"
+
+
+async def test_who_uploads_and_deletes_reads_it_at_once_from_whichever_server(
+    reading: ReadingInstance, replica: Replica
+) -> None:
+    first = (await reading.instance.upload("first.md", FERRY)).json()
+    await reading.work()
+    await reading.catch_up()
+    assert await reading.listed() == ["first.md"]
+    assert await reading.found() == ["first.md"]
+    assert reading.reads_of_replica() >= 2
+    replica.hold_replay()
+    await reading.instance.upload("second.md", FERRY)
+    assert await reading.listed() == ["second.md", "first.md"]
+    await reading.client.delete(f"/v1/documents/{first['id']}")
+    assert await reading.listed() == ["second.md"]
+    assert await reading.found() == []
+
+
+async def test_who_is_told_that_a_document_is_ready_finds_it_at_once(
+    reading: ReadingInstance, replica: Replica
+) -> None:
+    await reading.instance.upload("ferry.md", FERRY)
+    await reading.catch_up()
+    replica.hold_replay()
+    before = reading.reads_of_replica()
+    assert await reading.found() == []
+    assert reading.reads_of_replica() > before, "what was uploaded is on the replica"
+    await reading.work()
+    assert await reading.found() == ["ferry.md"]
+
+
+async def test_a_right_that_is_withdrawn_opens_no_replica_any_more(
+    reading: ReadingInstance, replica: Replica
+) -> None:
+    admin = reading.client
+    phrase = "a long enough pass phrase"
+    user = await admin.post(
+        "/v1/users", json={"username": "ada", "password": phrase, "role": "reader"}
+    )
+    await admin.post("/v1/collections", json={"name": "plans"})
+    granted = await admin.put(
+        "/v1/collections/plans/grants", json={"user_id": user.json()["id"], "access": "read"}
+    )
+    await admin.post(
+        "/v1/documents", files={"file": ("ferry.md", FERRY)}, params={"collection": "plans"}
+    )
+    await reading.work()
+    token = await admin.post("/v1/login", json={"username": "ada", "password": phrase})
+    body = {"query": "When does the ferry go?"}
+    theirs = {"Authorization": f"Bearer {token.json()['access_token']}"}
+    await reading.catch_up()
+    found = await admin.post("/v1/search", json=body, headers=theirs)
+    assert len(found.json()["results"]) == 1
+    replica.hold_replay()
+    gone = await admin.delete(f"/v1/collections/plans/grants/{granted.json()['id']}")
+    assert gone.status_code == 204
+    found = await admin.post("/v1/search", json=body, headers=theirs)
+    assert found.json()["results"] == []
 
 
 async def test_without_a_replica_every_read_goes_to_the_primary(postgres: str) -> None:

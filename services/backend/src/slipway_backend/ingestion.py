@@ -16,7 +16,7 @@ import anyio.to_thread
 import numpy
 from numpy.typing import NDArray
 
-from slipway_backend import contents, versions
+from slipway_backend import contents, replicas, versions
 from slipway_backend.chunking import Chunk, chunk_blocks
 from slipway_backend.database import Pool
 from slipway_backend.embedding import Embedder
@@ -178,10 +178,17 @@ class Ingestion:
         self, version: Version, passages: Passages, targets: list[EmbeddingSet], progress: Progress
     ) -> str | None:
         """Put the passages in place in one transaction that holds the embedding sets."""
-        async with self.pool.connection() as connection, connection.transaction():
-            if not await is_served(connection, *targets, hold=True):
-                raise ServedSetChanged
-            return await versions.serve(connection, version, passages, progress.figures())
+        replicated = bool(self.settings.database_replica_url)
+        async with self.pool.connection() as connection:
+            async with connection.transaction():
+                if not await is_served(connection, *targets, hold=True):
+                    raise ServedSetChanged
+                replaced = await versions.serve(connection, version, passages, progress.figures())
+                if replicated:
+                    await replicas.expect_ready(connection, version.document_id)
+            if replicated:
+                await replicas.remember_ready(connection, version.document_id)
+        return replaced
 
     def _limits(self) -> Limits:
         return Limits(

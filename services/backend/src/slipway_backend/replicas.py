@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from uuid import UUID
 
 from psycopg_pool import PoolTimeout
 
@@ -26,6 +27,17 @@ REPLICA_POSITION = (
     " (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint AS position"
 )
 REMEMBER_WRITE = "UPDATE users SET written_lsn = pg_current_wal_lsn() WHERE id = %s"
+REMEMBER_CHANGE_FOR_ALL = "UPDATE users SET written_lsn = pg_current_wal_lsn()"
+# Where a commit will end is not known before it: no replica has this position.
+EXPECT_READY = (
+    "UPDATE users SET written_lsn = '7FFFFFFF/FFFFFFFF' WHERE id IN (SELECT users.id FROM users"
+    " JOIN documents ON documents.owner_id = users.id WHERE documents.id = %s"
+    " FOR NO KEY UPDATE OF users SKIP LOCKED)"
+)
+REMEMBER_READY = (
+    "UPDATE users SET written_lsn = pg_current_wal_lsn() FROM documents"
+    " WHERE documents.owner_id = users.id AND documents.id = %s"
+)
 
 
 class Reads:
@@ -79,12 +91,18 @@ class Reads:
             self._metrics.reads.labels(server, reason).inc()
             yield connection
 
-    async def wrote(self, identity: Identity) -> None:
-        """Remember, after a commit, that this user's next reads must see it."""
+    async def wrote(self, identity: Identity, *, access: bool = False) -> None:
+        """Remember, after a commit, that this user's next reads must see it.
+
+        With ``access``, who may read what was changed: everybody's next reads must see it.
+        """
         if self._replica is None:
             return
         async with self._primary.connection() as connection:
-            await connection.execute(REMEMBER_WRITE, [identity.user_id])
+            if access:
+                await connection.execute(REMEMBER_CHANGE_FOR_ALL)
+            else:
+                await connection.execute(REMEMBER_WRITE, [identity.user_id])
 
     async def _from_replica(
         self, stack: contextlib.AsyncExitStack, identity: Identity
@@ -116,6 +134,20 @@ class Reads:
 
     def _is_old(self, sample: tuple[float, int]) -> bool:
         return self._clock() - sample[0] >= self._lag_seconds
+
+
+async def expect_ready(connection: Connection, document_id: UUID) -> None:
+    """Have the owner read from the primary from this transaction's commit on.
+
+    Who is told that the document is ready finds it at once. Ends with ``remember_ready``; without
+    it, after a crash, with the owner's next write.
+    """
+    await connection.execute(EXPECT_READY, [document_id])
+
+
+async def remember_ready(connection: Connection, document_id: UUID) -> None:
+    """Remember, after the commit, that the owner's next reads must see the document."""
+    await connection.execute(REMEMBER_READY, [document_id])
 
 
 async def _position(connection: Connection, statement: str) -> int:

@@ -16,6 +16,7 @@ from slipway_backend.answers import Answerer
 from slipway_backend.api.audit import AuditTrail
 from slipway_backend.api.limits import Limits
 from slipway_backend.api.middleware import RequestContext
+from slipway_backend.api.own_writes import OwnWrites
 from slipway_backend.api.problems import add_problem_handlers
 from slipway_backend.api.routes import (
     audit,
@@ -82,6 +83,7 @@ def make_app(state: State) -> FastAPI:
         redoc_url=None,
     )
     app.state.slipway = state
+    app.add_middleware(OwnWrites, reads=state.reads)
     app.add_middleware(AuditTrail, log=state.audit)
     # The last one added is the first one asked.
     app.add_middleware(Limits, settings=state.settings, metrics=state.metrics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from slipway_backend import audit, keys, sessions
@@ -20,6 +20,7 @@ _bearer = HTTPBearer(
 
 
 async def get_identity(
+    request: Request,
     state: StateDependency,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Identity:
@@ -38,6 +39,7 @@ async def get_identity(
     except TokenRefused as error:
         raise unauthorized(str(error)) from None
     audit.note(identity=identity)
+    request.state.identity = identity
     return identity
 
 

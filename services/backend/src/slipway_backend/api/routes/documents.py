@@ -232,7 +232,7 @@ async def list_documents(
 ) -> DocumentList:
     """List documents, newest first."""
     listing = Listing(collection, status, source, source_prefix, sha256)
-    async with state.pool.connection() as connection:
+    async with state.reads.connection(identity) as connection:
         found, total = await documents.newest(
             connection, listing, identity, limit=limit, offset=offset
         )
