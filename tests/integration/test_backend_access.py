@@ -394,6 +394,20 @@ async def test_a_key_cannot_expire_beyond_what_a_time_zone_can_tell(people: Peop
     assert "9998" in refused.json()["detail"]
 
 
+async def test_a_key_whose_answer_was_lost_is_made_once(people: People) -> None:
+    once, another = {"X-Request-ID": "a-request-id-1" + "x" * 100}, {
+        "X-Request-ID": "a-request-id-2"
+    }
+    body = {"name": "program"}
+    lost, got, other = [
+        (await people.admin.post("/v1/keys", json=body, headers=headers)).json()["key"]
+        for headers in (once, once, another)
+    ]
+    answers = [(await people.client(key).get("/v1/me")).status_code for key in (lost, got, other)]
+    assert answers == [401, 200, 200]
+    assert (await people.admin.get("/v1/keys")).json()["total"] == 2
+
+
 async def test_a_key_tells_when_it_was_last_used(
     instance: Any, people: People, eventually: Callable[..., None]
 ) -> None:

@@ -14,6 +14,8 @@ from slipway_backend.errors import Problem
 from slipway_backend.security import SHOWN_CHARACTERS, TokenRefused, new_api_key, sha256
 
 KEYS_PER_USER = 100
+# The edge tries another backend at once, within EDGE_ANSWER_SECONDS.
+REPEAT_SECONDS = 600
 # A scope holds those before it.
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 
@@ -102,8 +104,12 @@ async def make(
     scope: Scope,
     collections: Sequence[str] | None,
     expires_at: datetime | None,
+    request_id: str | None = None,
 ) -> tuple[Key, str]:
     """Make a key for oneself; return it and its secret, which is stored nowhere.
+
+    The same request once more, as the edge sends it when an answer was lost on the way, takes the
+    place of the key that nobody got.
 
     Raises a problem when it would allow more than its maker has: a scope, a collection, or a life
     longer than the key it is made with. Belongs into a transaction.
@@ -122,11 +128,19 @@ async def make(
         )
     limit = await _collection_ids(connection, identity, collections)
     expires_at = await _shortened(connection, identity, expires_at)
+    await _hold(connection, identity.user_id)
+    if request_id is not None:
+        await connection.execute(
+            "DELETE FROM api_keys WHERE user_id = %s AND made_with IS NOT DISTINCT FROM %s"
+            " AND request_id = %s AND name = %s AND last_used_at IS NULL"
+            " AND created_at > now() - make_interval(secs => %s)",
+            [identity.user_id, identity.api_key_id, request_id, name, REPEAT_SECONDS],
+        )
     await _refuse_too_many(connection, identity.user_id)
     secret = new_api_key()
     cursor = await connection.execute(
         "INSERT INTO api_keys (user_id, made_with, name, prefix, sha256, scopes, collections,"
-        " expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
+        " expires_at, request_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
         [
             identity.user_id,
             identity.api_key_id,
@@ -136,6 +150,7 @@ async def make(
             list(SCOPES[: SCOPES.index(scope) + 1]),
             limit,
             expires_at,
+            request_id,
         ],
     )
     row = await cursor.fetchone()
@@ -179,8 +194,12 @@ async def _shortened(
     return row["until"] if row else expires_at
 
 
-async def _refuse_too_many(connection: Connection, user_id: UUID) -> None:
+async def _hold(connection: Connection, user_id: UUID) -> None:
+    """Let a user make one key after the other."""
     await connection.execute("SELECT FROM users WHERE id = %s FOR UPDATE", [user_id])
+
+
+async def _refuse_too_many(connection: Connection, user_id: UUID) -> None:
     cursor = await connection.execute(
         "SELECT count(*) AS live FROM api_keys WHERE user_id = %s AND revoked_at IS NULL"
         " AND (expires_at IS NULL OR expires_at > now())",

@@ -22,7 +22,8 @@ MAX_BODY_BYTES = 64 * 1024
 # These bring a conversation along.
 MAX_CONVERSATION_BYTES = 1024 * 1024
 CONVERSATIONS = ("/v1/query", "/v1/chat/completions")
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+# As the edge takes them: it repeats a request that it sends again under the same id.
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 
 
 class RequestContext:

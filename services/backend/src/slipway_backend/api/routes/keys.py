@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from slipway_backend import audit, keys
 from slipway_backend.api.identity import Reader, forbidden
@@ -41,7 +41,7 @@ async def list_keys(
 
 @router.post("", status_code=201, responses=describe(401, 403, 404, 409, 422, 503))
 async def create_key(
-    body: NewKey, response: Response, state: StateDependency, identity: Reader
+    body: NewKey, request: Request, response: Response, state: StateDependency, identity: Reader
 ) -> MadeKey:
     """Make an API key for oneself. Its secret is in this answer and nowhere else.
 
@@ -55,6 +55,7 @@ async def create_key(
             scope=max(body.scopes, key=keys.SCOPES.index),
             collections=body.collections,
             expires_at=body.expires_at,
+            request_id=request.scope.get("request_id"),
         )
         await audit.write(
             connection,

@@ -109,6 +109,7 @@ ACCESS = (
         sha256 text NOT NULL UNIQUE,
         scopes text[] NOT NULL CHECK (scopes <@ ARRAY['read', 'write', 'admin'] AND scopes <> '{}'),
         collections integer[],
+        request_id text,
         created_at timestamptz NOT NULL DEFAULT now(),
         expires_at timestamptz,
         revoked_at timestamptz,
