@@ -96,6 +96,28 @@ async def test_a_reader_writes_nowhere_whatever_is_granted(instance: Any, people
     assert (me["readable"], me["writable"]) == (["default"], [])
 
 
+async def test_who_may_read_only_queues_no_failed_document_again(
+    instance: Any, people: People
+) -> None:
+    await collection(instance, "red")
+    user, client = await people.enter("ada", "editor")
+    grants = "/v1/collections/red/grants"
+    await people.admin.put(grants, json={"user_id": user["id"], "access": "write"})
+
+    async def upload() -> dict[str, Any]:
+        file = {"file": ("notes.docx", b"only text")}
+        repeated = {"Idempotency-Key": "the same"}
+        path = "/v1/documents?collection=red"
+        return dict((await client.post(path, files=file, headers=repeated)).json())
+
+    await upload()
+    await instance.work()
+    await people.admin.put(grants, json={"user_id": user["id"], "access": "read"})
+    assert (await upload())["status"] == "failed"
+    await people.admin.put(grants, json={"user_id": user["id"], "access": "write"})
+    assert (await upload())["status"] == "queued"
+
+
 async def test_sending_the_same_again_changes_nothing(people: People) -> None:
     body = {"username": "ada", "password": LONG, "role": "editor"}
     first = await people.admin.post("/v1/users", json=body)

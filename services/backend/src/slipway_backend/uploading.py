@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from slipway_backend import collections, documents
-from slipway_backend.access import Identity
+from slipway_backend.access import WRITABLE, Identity
 from slipway_backend.database import Connection
 from slipway_backend.errors import Problem
 
@@ -91,7 +91,7 @@ async def _repeated(
         raise _deleted_meanwhile()
     if document.sha256 != upload.sha256:
         return Stored(document.id, document.version, queued=False)
-    return await _again(connection, document.id)
+    return await _again(connection, document.id, identity)
 
 
 async def _insert(
@@ -136,7 +136,7 @@ async def _update(
             values,
         )
     if row["sha256"] == upload.sha256:
-        return await _again(connection, row["id"])
+        return await _again(connection, row["id"], identity)
     # The release before kept a client's key with the document.
     await connection.execute(
         "INSERT INTO upload_keys (owner_id, key, document_id, sha256)"
@@ -163,12 +163,13 @@ async def _update(
     return Stored(row["id"], updated["version"], True, row["job_id"], unserved)
 
 
-async def _again(connection: Connection, document_id: UUID) -> Stored:
+async def _again(connection: Connection, document_id: UUID, identity: Identity) -> Stored:
     """Queue the newest version again if it failed; otherwise there is nothing to do."""
     cursor = await connection.execute(
-        "UPDATE documents SET status = 'queued', stage = NULL, progress = '{}', error = NULL,"
-        " updated_at = now() WHERE id = %s AND status = 'failed' RETURNING version",
-        [document_id],
+        "UPDATE documents SET status = 'queued', stage = NULL, progress = '{}',"  # nosec B608
+        " error = NULL, updated_at = now() WHERE id = %(id)s AND status = 'failed'"
+        f" AND collection_id = {WRITABLE} RETURNING version",
+        {"id": document_id, **identity.parameters()},
     )
     row = await cursor.fetchone()
     if row is not None:
