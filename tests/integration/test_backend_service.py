@@ -39,6 +39,12 @@ async def test_a_wrong_password_and_an_unknown_user_get_the_same_answer(instance
     assert answers[0]["detail"] == answers[1]["detail"]
 
 
+async def test_an_instance_that_is_about_to_stop_says_when_to_ask_again(instance: Any) -> None:
+    instance.state.lifecycle.draining = True
+    draining = await instance.client.get("/health/ready")
+    assert (draining.status_code, draining.headers.get("retry-after")) == (503, "5")
+
+
 async def test_guessing_passwords_is_slowed_down_and_says_for_how_long(instance: Any) -> None:
     for _ in range(5):
         await instance.client.post("/v1/login", json={"username": "admin", "password": "no"})

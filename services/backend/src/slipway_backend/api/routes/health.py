@@ -17,6 +17,7 @@ router = APIRouter(tags=["health"])
 
 # On a busy machine one check may come late; without a ready instance the edge serves nobody.
 PATIENCE_SECONDS = 2.5
+RETRY_SECONDS = "5"
 POOL_STATES = {"open": "pool_size", "idle": "pool_available", "waiting": "requests_waiting"}
 DOCUMENT_STATUSES = ("queued", "processing", "ready", "failed")
 
@@ -32,6 +33,7 @@ async def ready(response: Response, state: StateDependency) -> Health:
     """Answer 200 when requests are welcome: the database can be written and fits the model."""
     if state.lifecycle.draining:
         response.status_code = 503
+        response.headers["retry-after"] = RETRY_SECONDS
         return _health(state, "draining", "This instance is about to stop.")
     try:
         obstacle = await state.sets.obstacle(state.health_pool)
@@ -40,10 +42,11 @@ async def ready(response: Response, state: StateDependency) -> Health:
         if time.monotonic() - state.lifecycle.reached_at < PATIENCE_SECONDS:
             return _health(state, "ready")
         response.status_code = 503
-        response.headers["retry-after"] = "5"
+        response.headers["retry-after"] = RETRY_SECONDS
         return _health(state, "not ready", "The database cannot be reached.")
     if obstacle:
         response.status_code = 503
+        response.headers["retry-after"] = RETRY_SECONDS
         return _health(state, "not ready", obstacle)
     return _health(state, "ready")
 
