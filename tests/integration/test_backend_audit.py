@@ -42,6 +42,29 @@ async def test_reads_and_writes_are_logged_with_who_what_and_outcome(instance: A
     assert (read["object"], read["address"]) == (document["id"], "127.0.0.1")
 
 
+async def test_every_entry_about_a_document_or_collection_names_the_collection(
+    instance: Any,
+) -> None:
+    client = instance.client
+    document = (await instance.upload("ferry.md", b"# Ferry\n\nIt leaves at seven.\n")).json()
+    await instance.work()
+    path = f"/v1/documents/{document['id']}"
+    for asked in (path, f"{path}/file", f"{path}/passages", "/v1/collections/default/export"):
+        assert (await client.get(asked)).status_code == 200
+    assert (await client.delete(path)).status_code == 204
+    assert (await client.delete("/v1/collections/default")).status_code == 409
+    found = await entries(instance, collection="default")
+    assert {(each["action"], each["outcome"]) for each in found} == {
+        ("collection.delete", "refused"),
+        ("document.delete", "ok"),
+        ("export.read", "ok"),
+        ("passage.list", "ok"),
+        ("file.read", "ok"),
+        ("document.read", "ok"),
+        ("document.create", "ok"),
+    }
+
+
 async def test_entries_are_found_by_kind_person_and_outcome_page_by_page(instance: Any) -> None:
     for number in range(5):
         await instance.client.get(f"/v1/documents?offset={number}")

@@ -11,6 +11,7 @@ from uuid import UUID
 import numpy
 from numpy.typing import NDArray
 
+from slipway_backend import audit
 from slipway_backend.access import READABLE, WRITABLE, Identity
 from slipway_backend.database import Connection
 
@@ -170,12 +171,14 @@ async def delete(
     """
     cursor = await connection.execute(
         f"DELETE FROM documents WHERE id = %(id)s AND collection_id = {WRITABLE}"  # nosec B608
-        " RETURNING sha256, served_sha256, job_id",
+        " RETURNING sha256, served_sha256, job_id,"
+        " (SELECT name FROM collections WHERE id = collection_id) AS collection",
         {"id": document_id, **identity.parameters()},
     )
     row = await cursor.fetchone()
     if row is None:
         return None
+    audit.note(collections=[row["collection"]])
     await forget_job(connection, row["job_id"])
     return frozenset({row["sha256"], row["served_sha256"] or row["sha256"]})
 
@@ -194,13 +197,17 @@ async def original(
     cursor = await connection.execute(
         "SELECT served_version AS version, served_sha256 AS sha256,"  # nosec B608
         " coalesce(served_filename, filename) AS filename,"
-        " coalesce(served_media_type, media_type) AS media_type FROM documents"
+        " coalesce(served_media_type, media_type) AS media_type,"
+        " (SELECT name FROM collections WHERE id = collection_id) AS collection FROM documents"
         " WHERE id = %(id)s AND served_version IS NOT NULL AND served_sha256 IS NOT NULL"
         f" AND collection_id = {READABLE}",
         {"id": document_id, **identity.parameters()},
     )
     row = await cursor.fetchone()
-    return Original(**row) if row else None
+    if row is None:
+        return None
+    audit.note(collections=[row.pop("collection")])
+    return Original(**row)
 
 
 async def passages(

@@ -13,6 +13,9 @@ ACTIONS = {
     "/v1/chat/completions": "chat",
     "/v1/embeddings": "embed",
     "/v1/me": "me.read",
+    "/v1/me/password": "user.password",
+    "/v1/documents/{document_id}/file": "file.read",
+    "/v1/collections/{name}/export": "export.read",
     "/v1/audit": "audit.list",
 }
 READS = frozenset({"search", "query", "chat", "embed"})
@@ -60,6 +63,8 @@ class AuditTrail:
         if trail.level == "writes" and read and status not in {401, 403}:
             return
         trail.action = action
+        if not trail.collections and template.startswith("/v1/collections/{name}"):
+            trail.collections = [str(scope["path_params"]["name"])]
         values = list(scope.get("path_params", {}).values())
         if trail.object is None and values:
             trail.object = str(values[-1])

@@ -148,7 +148,7 @@ async def _check_room(state: State, identity: Identity) -> int:
         raise Problem(
             503,
             "Queue full",
-            f"{every} documents wait or are in work: upload more when some are ready.",
+            "As many documents as may wait for ingestion do: upload more when some are ready.",
             headers={"Retry-After": RETRY_SECONDS},
         )
     return own
@@ -270,6 +270,7 @@ async def get_visible(connection: Connection, document_id: UUID, identity: Ident
     document = await documents.find(connection, document_id, identity)
     if document is None:
         raise missing(document_id)
+    audit.note(collections=[document.collection])
     return document
 
 
