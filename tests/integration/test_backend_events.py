@@ -18,7 +18,9 @@ import pytest
 
 from slipway_backend import export
 from slipway_backend.api.routes import events
+from slipway_backend.changes import Changes
 from slipway_backend.embedded import embedded_postgres
+from slipway_backend.errors import Problem
 from slipway_backend.migrate import migrate
 from slipway_backend.settings import Settings
 
@@ -141,6 +143,18 @@ async def test_more_streams_than_allowed_are_refused(make_instance: Any, setting
     await instance.work()
     assert (await asyncio.wait_for(following, 30)).status_code == 200
     assert instance.state.changes.subscriptions == 0
+
+
+def test_one_user_takes_a_quarter_of_the_streams_at_most() -> None:
+    changes = Changes("", most=8)
+    greedy, other = uuid4(), uuid4()
+    with changes.subscribe(owner=greedy), changes.subscribe(owner=greedy):
+        with pytest.raises(Problem) as refused, changes.subscribe(owner=greedy):
+            pass
+        assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "30")
+        with changes.subscribe(owner=other):
+            assert changes.subscriptions == 3
+    assert changes.subscriptions == 0
 
 
 def test_a_subscription_that_nobody_reads_holds_a_bounded_number_of_documents() -> None:

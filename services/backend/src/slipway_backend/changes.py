@@ -21,6 +21,8 @@ from slipway_backend.logs import get_logger
 CHANNEL = "slipway_documents"
 # Ids that one subscription holds; with more, everything is to be looked at again.
 MOST = 1000
+# One user with several tokens must not take every stream of a process.
+SHARES = 4
 RECONNECT_SECONDS = 1.0
 CHECK_SECONDS = 10.0
 
@@ -30,6 +32,7 @@ class Subscription:
     """Documents that changed since its owner looked last. Never grows beyond ``MOST`` ids."""
 
     only: UUID | None = None
+    owner: UUID | None = None
     everything: bool = False
     changed: set[UUID] = field(default_factory=set)
     _told: asyncio.Event = field(default_factory=asyncio.Event)
@@ -80,10 +83,13 @@ class Changes:
         return len(self._by_number)
 
     @contextmanager
-    def subscribe(self, only: UUID | None = None) -> Iterator[Subscription]:
+    def subscribe(
+        self, only: UUID | None = None, *, owner: UUID | None = None
+    ) -> Iterator[Subscription]:
         """Be told of changes, of all documents or of one.
 
-        Raises a 503 problem when this process has as many subscriptions as it may.
+        Raises a 503 problem when this process has as many subscriptions as it may, and a 429
+        problem when ``owner``, the user who asks, has a quarter of them.
         """
         if len(self._by_number) >= self._most:
             raise Problem(
@@ -93,7 +99,15 @@ class Changes:
                 "ask for the document's state now and then.",
                 headers={"Retry-After": "30"},
             )
-        made = Subscription(only)
+        own = sum(each.owner == owner for each in self._by_number.values())
+        if owner is not None and own >= max(1, self._most // SHARES):
+            raise Problem(
+                429,
+                "Too many event streams",
+                f"You have {own} event streams open on this instance: close one of them.",
+                headers={"Retry-After": "30"},
+            )
+        made = Subscription(only, owner)
         self._by_number[id(made)] = made
         try:
             yield made

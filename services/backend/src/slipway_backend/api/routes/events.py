@@ -45,7 +45,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 @router.get(
     "/v1/documents/{document_id}/events",
     response_class=EventStream,
-    responses={**describe(401, 403, 404, 422, 503), **_EVENTS},
+    responses={**describe(401, 403, 404, 422, 429, 503), **_EVENTS},
 )
 async def document_events(
     document_id: UUID,
@@ -62,7 +62,7 @@ async def document_events(
 @router.get(
     "/v1/events",
     response_class=EventStream,
-    responses={**describe(401, 403, 422, 503), **_EVENTS},
+    responses={**describe(401, 403, 422, 429, 503), **_EVENTS},
 )
 async def events(
     request: Request, state: StateDependency, identity: Reader, standing: StandingDependency
@@ -128,7 +128,7 @@ async def _follow_one(
     following: _Following, document_id: UUID, identity: Identity
 ) -> AsyncGenerator[bytes, None]:
     state = following.state
-    with state.changes.subscribe(document_id) as subscription:
+    with state.changes.subscribe(document_id, owner=identity.user_id) as subscription:
         async with state.pool.connection() as connection:
             document: Document | None = await get_visible(connection, document_id, identity)
         told: Document | None = None
@@ -155,7 +155,7 @@ async def _follow_all(following: _Following, identity: Identity) -> AsyncGenerat
         found, _ = await documents.newest(connection, unfinished, identity, limit=MOST, offset=0)
         return found
 
-    with state.changes.subscribe() as subscription:
+    with state.changes.subscribe(owner=identity.user_id) as subscription:
         async with state.pool.connection() as connection:
             found = await look_at_all(connection)
         known: set[UUID] = set()
