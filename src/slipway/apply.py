@@ -83,7 +83,8 @@ class Release:
         if self.environment.secrets == "generated":
             self.state.put_secrets(secrets.generate())
         wanted = tuple(secret.name for secret in secrets.SECRETS) + secrets.AUTHORITY
-        values = self.state.secrets((*wanted, secrets.PREVIOUS_JWT))
+        optional = tuple(secret.name for secret in secrets.OPTIONAL)
+        values = self.state.secrets((*wanted, *optional, secrets.PREVIOUS_JWT))
         if self.environment.secrets == "generated":
             values = self._certified(values)
         certificates.check_pair(values["tls.crt"], values["tls.key"], self.name)

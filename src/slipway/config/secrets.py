@@ -27,6 +27,13 @@ SECRETS = (
     Secret("tls.key", "private key of the edge, in PEM"),
 )
 
+# Wanted only where an environment's file names the server that they are for.
+OPTIONAL = (
+    Secret("llm_api_key", "the language model's server, if it wants a key"),
+    Secret("embedding_api_key", "the embedding model's server, if it wants a key"),
+    Secret("rerank_api_key", "the reranker, if it wants a key"),
+)
+
 # The `jwt_secret` that was replaced last; tokens signed with it stay good until they expire.
 PREVIOUS_JWT = "jwt_secret_previous"
 
@@ -41,10 +48,16 @@ class Consumer:
     user: int
     services: tuple[str, ...]
     secrets: tuple[str, ...]
+    optional: tuple[str, ...] = ()
 
 
 CONSUMERS = {
-    "backend": Consumer(10001, ("backend", "worker"), ("slipway_password", "jwt_secret")),
+    "backend": Consumer(
+        10001,
+        ("backend", "worker"),
+        ("slipway_password", "jwt_secret"),
+        (*(secret.name for secret in OPTIONAL), PREVIOUS_JWT),
+    ),
     "migrate": Consumer(10001, ("migrate",), ("slipway_password", "jwt_secret", "admin_password")),
     "postgres": Consumer(10003, ("postgres",), ("postgres_password", "slipway_password")),
     # NGINX reads a new certificate by itself, so a change of it must not replace the edge.
@@ -66,8 +79,7 @@ def files(consumer: str, values: Mapping[str, str]) -> dict[str, str]:
     if consumer in {"backend", "migrate"}:
         password = quote(own.pop("slipway_password"), safe="")
         own["database_url"] = f"postgresql://slipway:{password}@postgres:5432/slipway"
-    if consumer == "backend" and values.get(PREVIOUS_JWT):
-        own[PREVIOUS_JWT] = values[PREVIOUS_JWT]
+    own |= {name: values[name] for name in CONSUMERS[consumer].optional if values.get(name)}
     return own
 
 
@@ -85,7 +97,8 @@ def fingerprint(service: str, fingerprints: Mapping[str, str]) -> str:
         name
         for consumer in CONSUMERS.values()
         if service in consumer.services
-        for name in consumer.secrets
+        for name in (*consumer.secrets, *(key.name for key in OPTIONAL))
+        if name in consumer.secrets or (name in consumer.optional and name in fingerprints)
     )
     return ",".join(f"{name}={fingerprints.get(name, '')}" for name in used)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from slipway.config import names
+from slipway.config.secrets import OPTIONAL
 from slipway.facts.engine import EngineFacts
 from slipway.facts.state import StateFacts
 from slipway.plans.stacks import Stack
@@ -236,7 +237,7 @@ def _changed(want: Want, have: Have) -> list[str]:
     """The secrets that are not as their consumers were given them."""
     return [
         name
-        for name in want.secrets
+        for name in (*want.secrets, *(secret.name for secret in OPTIONAL))
         if name in have.state.secrets and have.state.secrets[name] != have.state.handed.get(name)
     ]
 

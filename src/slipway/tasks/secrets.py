@@ -37,6 +37,9 @@ def list_(_context: invoke.Context, env: str = "") -> None:
     for secret in known.SECRETS:
         mark = "there  " if secret.name in there else "missing"
         console.say(f"  {mark}  {secret.name:<18} {secret.purpose}")
+    for secret in known.OPTIONAL:
+        mark = "there  " if secret.name in there else "not set"
+        console.say(f"  {mark}  {secret.name:<18} {secret.purpose}")
 
 
 @task(
@@ -50,7 +53,7 @@ def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-"
     """Keep a secret in an environment's state; the next release hands it to its consumers."""
     layout = checkout()
     environment = environments.load(env, layout)
-    accepted = [secret.name for secret in known.SECRETS]
+    accepted = [secret.name for secret in (*known.SECRETS, *known.OPTIONAL)]
     if name not in accepted:
         raise Refused(
             f"There is no secret {name!r} (there are: {', '.join(accepted)})",

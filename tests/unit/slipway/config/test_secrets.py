@@ -28,6 +28,15 @@ def test_a_consumer_finds_its_own_files(consumer: str, files: set[str]) -> None:
     assert set(secrets.files(consumer, VALUES)) == files
 
 
+def test_a_key_that_only_some_environments_need_is_handed_out_where_it_is_kept() -> None:
+    with_key = VALUES | {"llm_api_key": "a key"}
+    assert secrets.files("backend", with_key)["llm_api_key"] == "a key"
+    assert "llm_api_key" not in secrets.files("migrate", with_key)
+    before = secrets.fingerprint("backend", {"jwt_secret": "1"})
+    assert secrets.fingerprint("backend", {"jwt_secret": "1", "llm_api_key": "2"}) != before
+    assert secrets.fingerprint("backend", {"jwt_secret": "1", "rerank": "2"}) == before
+
+
 def test_a_password_with_any_character_survives_in_the_database_url() -> None:
     password = "p@ss/w:rd?#[]% ü"
     url = secrets.files("backend", VALUES | {"slipway_password": password})["database_url"]
