@@ -246,6 +246,19 @@ async def test_figures_count_documents_and_requests_by_route(instance: Any) -> N
     assert 'slipway_http_requests_total{method="GET",route="/v1/documents",status="200"} 1' in text
 
 
+async def test_chunks_are_counted_through_once_a_minute_and_not_at_every_scrape(
+    instance: Any,
+) -> None:
+    await instance.upload("ferry.md", GOOD)
+    await instance.work()
+    assert "slipway_orphan_chunks 0.0" in (await instance.client.get("/metrics")).text
+    async with instance.state.pool.connection() as connection:
+        await connection.execute("UPDATE chunks SET version = 9")
+    assert "slipway_orphan_chunks 0.0" in (await instance.client.get("/metrics")).text
+    instance.state.lifecycle.orphans_counted_at -= 60
+    assert "slipway_orphan_chunks 1.0" in (await instance.client.get("/metrics")).text
+
+
 async def test_the_interface_describes_itself_with_its_problems(instance: Any) -> None:
     described = (await instance.client.get("/openapi.json")).json()
     upload = described["paths"]["/v1/documents"]["post"]

@@ -100,7 +100,7 @@ class Metrics:
         self.chunks = Gauge("slipway_chunks", "Chunks stored.", registry=registry)
         self.orphan_chunks = Gauge(
             "slipway_orphan_chunks",
-            "Chunks of no served version of a document; must be 0.",
+            "Chunks of no served version of a document, counted once a minute; must be 0.",
             registry=registry,
         )
         self.jobs = Gauge(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -29,6 +30,7 @@ class Lifecycle:
 
     draining: bool = False
     reached_at: float = 0.0
+    orphans_counted_at: float = -math.inf
 
 
 def _one_per_core() -> anyio.CapacityLimiter:

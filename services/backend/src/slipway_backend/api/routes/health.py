@@ -11,13 +11,16 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from slipway_backend.api.models.health import Health
 from slipway_backend.api.state import State, StateDependency
-from slipway_backend.database import TRANSIENT
+from slipway_backend.database import TRANSIENT, Connection
+from slipway_backend.documents import count_orphan_chunks
 
 router = APIRouter(tags=["health"])
 
 # On a busy machine one check may come late; without a ready instance the edge serves nobody.
 PATIENCE_SECONDS = 2.5
 RETRY_SECONDS = "5"
+# Counting reads every chunk: 80 ms for 100,000 that no vacuum has seen yet, 9 ms afterwards.
+ORPHANS_SECONDS = 60.0
 POOL_STATES = {"open": "pool_size", "idle": "pool_available", "waiting": "requests_waiting"}
 DOCUMENT_STATUSES = ("queued", "processing", "ready", "failed")
 
@@ -77,20 +80,26 @@ async def _collect(state: State) -> None:
         jobs = {row["status"]: row["number"] for row in await cursor.fetchall()}
         cursor = await connection.execute(
             "SELECT coalesce(sum(chunks), 0) AS chunks,"
-            " (SELECT count(*) FROM chunks JOIN documents ON documents.id = document_id"
-            " WHERE served_version IS DISTINCT FROM chunks.version) AS orphans,"
             " (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM documents"
             " WHERE status IN ('queued', 'processing')) AS oldest FROM documents"
         )
         row = await cursor.fetchone()
+        await _count_orphans(state, connection)
     for status in DOCUMENT_STATUSES:
         figures.documents.labels(status).set(by_status.get(status, 0))
     for status in ("todo", "doing", "failed"):
         figures.jobs.labels(status).set(jobs.get(status, 0))
     if row is not None:
         figures.chunks.set(float(row["chunks"]))
-        figures.orphan_chunks.set(row["orphans"])
         figures.oldest_job_seconds.set(float(row["oldest"]))
+
+
+async def _count_orphans(state: State, connection: Connection) -> None:
+    if time.monotonic() < state.lifecycle.orphans_counted_at + ORPHANS_SECONDS:
+        return
+    # Before the answer, so that scrapes that come meanwhile do not count as well.
+    state.lifecycle.orphans_counted_at = time.monotonic()
+    state.metrics.orphan_chunks.set(await count_orphan_chunks(connection))
 
 
 def _health(state: State, status: str, reason: str | None = None) -> Health:
