@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import io
 import json
+import os
+import signal
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import structlog
+import yaml
+
+from slipway_backend.settings import Settings
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+INFRA = Path(__file__).parents[2] / "infra"
+# 410 MB were seen while it ingested large documents.
+WORKER_BYTES = 768 * 1024 * 1024
 
 LONG = "a long enough pass phrase"
 FERRY = b"# Ferry\n\nThe ferry to Utvik leaves at 07:15 from quay four.\n"
@@ -49,6 +66,80 @@ async def test_a_single_upload_goes_before_the_rest_of_somebody_elses_many(insta
     assert done.index("single.md") <= 1
     many = [source for source in done if source != "single.md"]
     assert many == [f"{number}.md" for number in range(12)]
+
+
+async def test_a_small_file_that_takes_much_memory_is_parsed_in_the_large_lane(
+    make_instance: Any, settings: Settings
+) -> None:
+    instance = make_instance()
+    await instance.start(
+        settings.model_copy(update={"small_parser_memory_bytes": 128 * 1024 * 1024})
+    )
+    packed = io.BytesIO()
+    with (
+        zipfile.ZipFile(SAMPLES / "travel-policy.docx") as whole,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name in whole.namelist():
+            content = whole.read(name)
+            if name == "word/document.xml":
+                content = content.replace(b"<w:body>", b"<w:body>" + b"<w:p/>" * 100_000)
+            archive.writestr(name, content)
+    assert len(packed.getvalue()) < settings.small_document_bytes
+    document = (await instance.upload("policy.docx", packed.getvalue())).json()
+    with structlog.testing.capture_logs() as logs:
+        await instance.work()
+    assert [entry["event"] for entry in logs].count("document_changed_lane") == 1
+    found = await instance.document(document["id"])
+    assert found["status"] == "ready", found["error"]
+
+
+async def test_a_parser_that_the_system_ends_fails_its_document_and_no_other(
+    instance: Any, start_process: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    worker = start_process("worker")
+    large = FERRY + b"word " * 300_000
+    assert len(large) > instance.state.settings.small_document_bytes
+    victim = (await instance.upload("large.txt", large)).json()
+    pids: list[int] = []
+
+    def parsing() -> bool:
+        pids[:] = parsers_of(worker.pid)
+        return bool(pids)
+
+    await asyncio.to_thread(eventually, parsing, "parsing")
+    # As the kernel does to the first process of a container whose memory is used up.
+    os.kill(pids[0], signal.SIGKILL)
+    other = (await instance.upload("ferry.md", FERRY)).json()
+    await instance.wait_for(victim["id"], "failed", "ready")
+    await instance.wait_for(other["id"], "failed", "ready")
+    assert (await instance.document(other["id"]))["status"] == "ready"
+    failed = await instance.document(victim["id"])
+    assert failed["status"] == "failed"
+    assert "more than the 1024 MB of memory" in failed["error"]
+    assert worker.poll() is None
+
+
+def test_all_parsers_at_once_fit_into_the_workers_container() -> None:
+    services = yaml.safe_load((INFRA / "compose/app.yaml").read_text(encoding="utf-8"))["services"]
+    limit = int(services["worker"]["mem_limit"].removesuffix("m")) * 1024 * 1024
+    default = Settings()
+    parsers = (
+        default.small_jobs * default.small_parser_memory_bytes
+        + default.large_jobs * default.parser_memory_bytes
+    )
+    assert limit - parsers >= WORKER_BYTES
+
+
+def parsers_of(pid: int) -> list[int]:
+    """The parser processes of a worker."""
+    found = []
+    for child in Path(f"/proc/{pid}/task").glob("*/children"):
+        for number in child.read_text().split():
+            with contextlib.suppress(OSError):
+                if b"parsing.child" in Path(f"/proc/{number}/cmdline").read_bytes():
+                    found.append(int(number))
+    return found
 
 
 def events(lines: list[str]) -> set[str]:

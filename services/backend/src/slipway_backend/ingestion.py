@@ -28,7 +28,7 @@ from slipway_backend.files import FileStore
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
 from slipway_backend.parsing import Limits, Parsed
-from slipway_backend.parsing.sandbox import parse
+from slipway_backend.parsing.sandbox import OutOfMemory, parse
 from slipway_backend.progress import Progress
 from slipway_backend.settings import Settings
 from slipway_backend.versions import Passages, Superseded, Version
@@ -37,8 +37,8 @@ EMBEDDING_BATCH = 32
 CORES = os.cpu_count() or 1
 
 
-class TooSlowForLane(Exception):
-    """A small document takes longer than small ones may: it belongs into the large lane."""
+class TooMuchForLane(Exception):
+    """A small document takes more time or memory than small ones may: the large lane has more."""
 
     def __init__(self, version: Version) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Ingestion:
     ) -> None:
         """Parse, chunk, embed and serve one version of a document; the newest by default.
 
-        A document that cannot be read ends as failed with its reason. Raises TooSlowForLane for a
+        A document that cannot be read ends as failed with its reason. Raises TooMuchForLane for a
         ``small`` one that is not; other failures are raised for the queue to try again.
         """
         try:
@@ -134,9 +134,13 @@ class Ingestion:
         patience = self.settings.small_parser_seconds if small else None
         try:
             async with asyncio.timeout(patience):
-                return await parse(path, version.filename, self._limits())
+                return await parse(path, version.filename, self._limits(small=small))
         except TimeoutError:
-            raise TooSlowForLane(version) from None
+            raise TooMuchForLane(version) from None
+        except OutOfMemory:
+            if small:
+                raise TooMuchForLane(version) from None
+            raise
 
     def _chunk(self, parsed: Parsed, embedder: Embedder) -> list[Chunk]:
         return chunk_blocks(
@@ -190,9 +194,13 @@ class Ingestion:
                 await replicas.remember_ready(connection, version.document_id)
         return replaced
 
-    def _limits(self) -> Limits:
+    def _limits(self, *, small: bool) -> Limits:
+        large_memory, small_memory = (
+            self.settings.parser_memory_bytes,
+            self.settings.small_parser_memory_bytes,
+        )
         return Limits(
-            memory_bytes=self.settings.parser_memory_bytes,
+            memory_bytes=min(small_memory, large_memory) if small else large_memory,
             seconds=self.settings.parser_seconds,
             expanded_bytes=self.settings.max_expanded_bytes,
             pages=self.settings.max_pages,

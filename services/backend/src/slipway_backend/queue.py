@@ -16,7 +16,7 @@ from procrastinate.jobs import Job
 
 from slipway_backend import versions
 from slipway_backend.database import Connection, Pool
-from slipway_backend.ingestion import Ingestion, TooSlowForLane
+from slipway_backend.ingestion import Ingestion, TooMuchForLane
 from slipway_backend.logs import get_logger
 from slipway_backend.settings import Settings
 
@@ -121,9 +121,9 @@ def add_ingestion(queue: procrastinate.App, ingestion: Ingestion) -> None:
             await ingestion.give_up(identity, version, GAVE_UP.format(attempts=job.attempts))
             return
         try:
-            await ingestion.run(identity, version, small=job.queue == QUEUES["small"])
-        except TooSlowForLane as slow:
-            await _change_lane(queue, ingestion.pool, slow.version, job.priority, request_id)
+            await ingestion.run(identity, version, small=job.queue != QUEUES["large"])
+        except TooMuchForLane as much:
+            await _change_lane(queue, ingestion.pool, much.version, job.priority, request_id)
         except asyncio.CancelledError:
             get_logger().warning("ingestion_interrupted", document_id=document_id)
             raise Interrupted from None
@@ -157,7 +157,7 @@ async def _change_lane(
     priority: int,
     request_id: str,
 ) -> None:
-    """Give a document that is slow to parse to the large lane, where others do not wait for it."""
+    """Give a document that costs much to parse to the large lane, where others do not wait."""
     try:
         async with pool.connection() as connection, connection.transaction():
             job = await defer_ingestion(

@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     small_parser_seconds: float = Field(
         20.0, gt=0, description="wall clock after which a small document moves to the large lane"
     )
+    # Together with what the worker itself takes, all parsers fit into its container's mem_limit.
+    small_parser_memory_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=64 * 1024 * 1024,
+        description="with which a small document moves to the large lane when it needs more",
+    )
     small_jobs: int = Field(2, ge=1, le=64, description="small documents in work at once")
     large_jobs: int = Field(1, ge=1, le=64, description="large documents in work at once")
     max_unfinished_per_user: int = Field(

@@ -52,7 +52,7 @@ def answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     except DocumentError as error:
         return {"error": str(error)}
     except MemoryError:
-        return {"error": too_much_memory(limits)}
+        return {"error": too_much_memory(limits), "cause": MemoryError.__name__}
     except Exception as error:  # a parser may fail in any way on a hostile file
         return {
             "error": "The document is damaged or not what it seems: its content could not be read.",

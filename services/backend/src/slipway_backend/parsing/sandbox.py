@@ -21,11 +21,16 @@ from slipway_backend.parsing.language import identify
 from slipway_backend.settings import Settings
 
 
+class OutOfMemory(DocumentError):
+    """Parsing needs more memory than the document may use."""
+
+
 async def parse(path: Path, filename: str, limits: Limits) -> Parsed:
     """Parse a file in a child process and return what it found.
 
-    Raises DocumentError with one sentence when the document cannot be read, takes too long, or
-    needs too much memory. The child never outlives this call.
+    Raises DocumentError with one sentence when the document cannot be read or takes too long, and
+    OutOfMemory, also when the system ends the child for want of memory. The child never outlives
+    this call.
     """
     request = {"path": str(path), "filename": filename, "limits": asdict(limits)}
     child = await asyncio.create_subprocess_exec(
@@ -57,7 +62,7 @@ async def parse(path: Path, filename: str, limits: Limits) -> Parsed:
         )
         out_of_memory = b"MemoryError" in errors or b"memory allocation of" in errors
         if out_of_memory or child.returncode == -9:
-            raise DocumentError(too_much_memory(limits))
+            raise OutOfMemory(too_much_memory(limits))
         raise DocumentError("The parser crashed on the document; it may be damaged.")
     # A large document's answer takes seconds to read.
     return await anyio.to_thread.run_sync(_read, output)
@@ -85,6 +90,8 @@ def _read(output: bytes) -> Parsed:
     if "error" in result:
         if "cause" in result:
             get_logger().warning("parser_failed", cause=result["cause"])
+        if result.get("cause") == MemoryError.__name__:
+            raise OutOfMemory(result["error"])
         raise DocumentError(result["error"])
     parsed = Parsed.from_json(result["parsed"])
     # Here and not in the child, which would load the model anew for every document.
