@@ -390,7 +390,7 @@ async def test_a_healthy_index_finds_what_exact_search_finds_and_can_be_made_ane
 
 @given(st.permutations(range(1, 13)), st.permutations(range(1, 13)), st.integers(0, 12))
 @example(list(range(1, 13)), list(range(1, 13)), 0)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_fusion_is_that_of_its_definition_whatever_the_orders(
     corpus: Corpus, texts: list[int], vectors: list[int], missing: int
 ) -> None:

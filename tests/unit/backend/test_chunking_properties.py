@@ -70,7 +70,7 @@ def fresh_words(chunks: list[Chunk]) -> list[str]:
     return list(dict.fromkeys(word for chunk in chunks for word in chunk.text.split()))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SHAPES, st.booleans(), SIZES, st.integers(0, 20))
 def test_no_word_is_lost_and_their_order_is_kept(
     shapes: list[tuple[str, int, int, list[tuple[int, int]]]], paged: bool, size: int, overlap: int
@@ -85,7 +85,7 @@ def test_no_word_is_lost_and_their_order_is_kept(
     assert kept == headings
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SHAPES, st.booleans(), SIZES, st.integers(0, 20))
 def test_every_passage_is_of_one_section_within_its_size_and_overlaps_little(
     shapes: list[tuple[str, int, int, list[tuple[int, int]]]], paged: bool, size: int, overlap: int
@@ -107,7 +107,7 @@ def test_every_passage_is_of_one_section_within_its_size_and_overlaps_little(
         assert len(shared) <= overlap
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=400), st.sampled_from(["text", "table", "code"]), st.integers(1, 30))
 def test_any_text_keeps_its_visible_characters_in_order(text: str, kind: str, size: int) -> None:
     blocks = [Block(kind, text)]  # type: ignore[arg-type]
