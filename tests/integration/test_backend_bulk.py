@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -131,6 +132,29 @@ async def test_a_command_that_cannot_begin_says_why_and_exits_2(
     assert process.returncode == 2
     assert said in errors
     assert "Traceback" not in errors
+
+
+async def test_an_address_that_is_none_is_told_as_that(folder: Path) -> None:
+    process = ingest("http://[::1", folder, "--username", "admin")
+    _, errors = await asyncio.to_thread(process.communicate, timeout=60)
+    assert process.returncode == 2
+    assert "--url http://[::1 is no address" in errors
+    assert "Traceback" not in errors
+
+
+async def test_what_is_waited_for_is_told_at_once(servers: Servers, folder: Path) -> None:
+    process = ingest(servers.url, folder, "--username", "admin", "--patience", "600")
+    assert process.stderr is not None
+    line = await asyncio.to_thread(process.stderr.readline)
+    assert f"{servers.url} does not answer" in line
+    assert "trying again for up to 600 seconds" in line
+    process.send_signal(signal.SIGINT)
+    output, errors = await asyncio.to_thread(process.communicate, timeout=60)
+    assert (process.returncode, errors) == (
+        130,
+        "Stopped. The same command goes on where it was.\n",
+    )
+    assert output == ""
 
 
 async def test_a_server_that_stays_away_is_told_of_after_the_patience(

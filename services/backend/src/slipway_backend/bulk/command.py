@@ -88,10 +88,14 @@ async def _run(chosen: argparse.Namespace) -> int:
             exclude=chosen.exclude,
         )
     )
-    server = Server(
-        chosen.url, ca_file=chosen.ca_file, patience=chosen.patience, **_credentials(chosen)
-    )
     console = Console(stderr=True)
+    server = Server(
+        chosen.url,
+        ca_file=chosen.ca_file,
+        patience=chosen.patience,
+        tell=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
+        **_credentials(chosen),
+    )
     async with server:
         with _Bar(console) as bar:
             upload = BulkUpload(server, chosen.collection, chosen.workers, bar.tell)

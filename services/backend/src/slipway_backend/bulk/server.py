@@ -42,7 +42,11 @@ class Server:
         password: str = "",
         ca_file: Path | None = None,
         patience: float = 600.0,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """``tell`` is told once for what is waited; raises StartRefused for what cannot be used."""
+        self._tell = tell
+        self._told: set[str] = set()
         self._username, self._password = username, password
         self._patience = patience
         self._logging_in = asyncio.Lock()
@@ -52,9 +56,13 @@ class Server:
                 verify = ssl.create_default_context(cafile=str(ca_file))
             except (OSError, ssl.SSLError) as error:
                 raise StartRefused(f"--ca-file {ca_file} cannot be used: {error}.") from None
-        self._client = httpx.AsyncClient(base_url=url, verify=verify, timeout=TIMEOUT)
-        if api_key:
-            self._client.headers["authorization"] = f"Bearer {api_key}"
+        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        try:
+            self._client = httpx.AsyncClient(
+                base_url=url, verify=verify, timeout=TIMEOUT, headers=headers
+            )
+        except httpx.InvalidURL as error:
+            raise StartRefused(f"--url {url} is no address: {error}.") from None
 
     async def __aenter__(self) -> Server:
         """Open; raise StartRefused when the server cannot be used as asked."""
@@ -147,7 +155,7 @@ class Server:
             try:
                 answer = await call()
             except httpx.TransportError as error:
-                last = f"{type(error).__name__}: {error}".rstrip(": ")
+                last = f"does not answer: {type(error).__name__}: {error}".rstrip(": ")
             else:
                 if answer.status_code == httpx.codes.UNAUTHORIZED and self._username and renew:
                     if renewed:
@@ -157,10 +165,16 @@ class Server:
                     continue
                 if answer.status_code not in PASSING:
                     return answer
-                last = reason(answer)
+                last = f"says: {reason(answer)}"
                 wait = max(retry_after(answer), pause)
             if time.monotonic() + wait > until:
-                raise Lost(f"The server at {self._client.base_url} does not answer: {last}")
+                raise Lost(f"The server at {self._client.base_url} {last}")
+            if last not in self._told:
+                self._told.add(last)
+                self._tell(
+                    f"The server at {self._client.base_url} {last} - trying again for up to "
+                    f"{self._patience:g} seconds."
+                )
             await asyncio.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
