@@ -128,7 +128,7 @@ def test_only_queue_migrations_that_are_new_are_applied_to_an_existing_queue(
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute("DELETE FROM queue_migrations WHERE name = %s", [newest])
         connection.execute(f"DROP FUNCTION {function} CASCADE".encode())
-    migration.migrate(settings)
+    migration.migrate(settings.model_copy(update={"release": "the next one"}))
     with psycopg.connect(settings.database_url) as connection:
         row = connection.execute("SELECT to_regproc(%s)", [function]).fetchone()
     assert row is not None
