@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
 import threading
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -36,6 +37,9 @@ class EmbeddingServer:
         self.poor = False
         self.requests = 0
         self.stop_after: int | None = None
+        self.hold_after: int | None = None
+        self.holding = threading.Event()
+        self.released = threading.Event()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,6 +48,9 @@ class EmbeddingServer:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 server.requests += 1
+                if server.hold_after is not None and server.requests > server.hold_after:
+                    server.holding.set()
+                    server.released.wait()
                 stopped = server.stop_after is not None and server.requests > server.stop_after
                 rows = [
                     {"index": index, "embedding": server.vector(text)}
@@ -52,8 +59,10 @@ class EmbeddingServer:
                 answer = json.dumps({} if stopped else {"data": rows[::-1]}).encode()
                 self.send_response(503 if stopped else 200)
                 self.send_header("content-length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+                # A process that was killed does not wait for its answer.
+                with suppress(OSError):
+                    self.end_headers()
+                    self.wfile.write(answer)
 
             def log_message(self, *_: object) -> None:
                 """Stay silent."""
@@ -71,6 +80,7 @@ class EmbeddingServer:
         return row
 
     def close(self) -> None:
+        self.released.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -217,6 +227,39 @@ async def test_a_build_that_was_interrupted_goes_on_and_an_upload_goes_into_both
     await builder_of(filled, changed).step()
     assert await states(filled) == {1: "kept", 2: "serving"}
     assert await counts(filled) == {1: len(PLACES) + 1, 2: len(PLACES) + 1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_set_whose_worker_ends_in_mid_build_is_built_on_by_the_next_one(
+    filled: Any,
+    server: EmbeddingServer,
+    start_process: Callable[..., Any],
+    eventually: Callable[..., None],
+    number: signal.Signals,
+) -> None:
+    conninfo = filled.state.settings.database_url
+    wanted = {"EMBEDDING_BASE_URL": server.address, "EMBEDDING_MODEL": "words"}
+    server.hold_after = server.requests + 4
+    first = start_process("worker", **wanted)
+    assert await asyncio.to_thread(server.holding.wait, 60)
+    done = (await counts(filled))[2]
+    assert 0 < done < len(PLACES)
+    first.send_signal(number)
+    # While the embedding server still owes an answer.
+    assert await asyncio.to_thread(first.wait, 30) == (0 if number == signal.SIGTERM else -number)
+    server.hold_after = None
+    server.released.set()
+    before = server.requests
+    start_process("worker", **wanted)
+
+    def switched() -> bool:
+        with psycopg.connect(conninfo) as connection:
+            cursor = connection.execute("SELECT state FROM embedding_sets WHERE id = 2")
+            return cursor.fetchone() == ("serving",)
+
+    await asyncio.to_thread(eventually, switched, "the switch")
+    assert await counts(filled) == {1: len(PLACES), 2: len(PLACES)}
+    assert server.requests > before
 
 
 async def test_an_index_that_a_crash_left_invalid_is_built_again(

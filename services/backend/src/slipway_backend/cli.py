@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,6 +109,11 @@ def _run(chosen: argparse.Namespace) -> int:
         from slipway_backend.worker import run_worker  # noqa: PLC0415
 
         asyncio.run(run_worker(settings))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Without waiting for threads: one may ask an embedding server for EMBEDDING_SECONDS, and
+        # what it would bring is nobody's any more.
+        os._exit(0)
     elif chosen.command == "migrate":
         from slipway_backend.migrate import migrate  # noqa: PLC0415
 

@@ -159,7 +159,7 @@ class Ingestion:
         async def embed(start: int) -> int:
             texts = [chunk.text_to_embed() for chunk in chunks[start : start + EMBEDDING_BATCH]]
             vectors[start : start + len(texts)] = await anyio.to_thread.run_sync(
-                target.embedder.embed, texts, limiter=self.embedding
+                target.embedder.embed, texts, limiter=self.embedding, abandon_on_cancel=True
             )
             return len(texts)
 

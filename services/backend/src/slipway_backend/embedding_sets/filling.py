@@ -77,7 +77,9 @@ async def fill_document(connection: Connection, target: EmbeddingSet, document: 
             f"{row['heading']}\n{row['text']}" if row["heading"] else row["text"]
             for row in rows[start : start + EMBEDDING_BATCH]
         ]
-        vectors = await anyio.to_thread.run_sync(target.embedder.embed, texts)
+        vectors = await anyio.to_thread.run_sync(
+            target.embedder.embed, texts, abandon_on_cancel=True
+        )
         literals += [vector_literal(vector) for vector in vectors]
     ids = [row["id"] for row in rows]
     try:

@@ -92,7 +92,9 @@ class EmbeddingSets:
 
     async def wanted_fingerprint(self) -> Fingerprint:
         """What the wanted embedder's vectors come from. Raises EmbeddingFailed as it does."""
-        return await anyio.to_thread.run_sync(lambda: self.wanted.fingerprint)
+        return await anyio.to_thread.run_sync(
+            lambda: self.wanted.fingerprint, abandon_on_cancel=True
+        )
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:
