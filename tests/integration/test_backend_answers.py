@@ -94,7 +94,9 @@ async def test_the_audit_log_tells_what_answers_rested_on_and_not_what_was_asked
     await answering.state.audit.flush()
     entries = (await answering.client.get("/v1/audit", params={"action": "query"})).json()
     assert [entry["collections"] for entry in entries["entries"]] == [["default"]] * 2
-    assert entries["entries"][0]["details"] == {"mode": "generated", "citations": 1}
+    details = entries["entries"][0]["details"]
+    (document,) = (await answering.client.get("/v1/documents")).json()["documents"]
+    assert details == {"mode": "generated", "citations": 1, "documents": [document["id"]]}
     assert "Utvik" not in str(entries)
 
 

@@ -38,7 +38,7 @@ LEFT JOIN LATERAL unnest(to_tsvector(in_use.language, text)) AS stemmed (stem, p
     ON true
 GROUP BY place
 ORDER BY place
-"""
+"""  # nosec B608
 
 
 @dataclass(frozen=True)

@@ -58,22 +58,22 @@ def split_query(query: str) -> list[Operand] | None:
     operands: list[Operand] = []
     current: list[str] = []
     depth = 0
-    for token in _OPERAND.findall(query):
-        if token in ("!", "|"):
+    for part in _OPERAND.findall(query):
+        if part in ("!", "|"):
             return None
-        if token == "&" and depth == 0:
+        if part == "&" and depth == 0:
             operands.append(_operand(current))
             current = []
             continue
-        depth += (token == "(") - (token == ")")
-        current.append(token)
+        depth += (part == "(") - (part == ")")
+        current.append(part)
     if current:
         operands.append(_operand(current))
     return list(dict.fromkeys(operands))
 
 
-def _operand(tokens: Sequence[str]) -> Operand:
-    text = " ".join(tokens)
+def _operand(parts: Sequence[str]) -> Operand:
+    text = " ".join(parts)
     return Operand(text, lexemes_of(text))
 
 
