@@ -17,8 +17,10 @@ import httpx
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = "e2e"
-PORTS = {"address": "127.0.0.1", "https": 18443, "http": 18080}
+# Two checkouts can run these tests at once on one engine, each with a name and ports of its own.
+NAME = os.environ.get("SLIPWAY_E2E_NAME", "e2e")
+HTTPS, HTTP = map(int, os.environ.get("SLIPWAY_E2E_PORTS", "18443,18080").split(","))
+PORTS = {"address": "127.0.0.1", "https": HTTPS, "http": HTTP}
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Answer:
 
 
 class Site:
-    """A copy of the checkout whose environment `e2e` is dev, on other ports.
+    """A copy of the checkout whose environment `NAME` is dev, on other ports.
 
     So the tests can change files and break releases without touching the checkout, and without
     touching the dev environment of the person who runs them.
