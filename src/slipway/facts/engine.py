@@ -117,6 +117,21 @@ def read(engine: docker.DockerClient, environment: str) -> EngineFacts:
     )
 
 
+def toolbox(engine: docker.DockerClient, registry: str) -> str:
+    """The newest toolbox image on the engine: whoever released from there left one.
+
+    Raises Refused when there is none.
+    """
+    found = engine.api.images(name=f"{registry}/slipway/toolbox")
+    newest = max(found, key=lambda each: each["Created"], default=None)
+    if newest is None:
+        raise Refused(
+            "The engine has no toolbox image, through which the state is read",
+            next_command="invoke build --service toolbox",
+        )
+    return str(next(iter(newest.get("RepoDigests") or ()), newest["Id"]))
+
+
 def one_offs(engine: docker.DockerClient, environment: str) -> list[DockerContainer]:
     """The containers of one-shot runs that nobody waits for any more, or that still run."""
     return [each for each in _projects_containers(engine, environment) if _one_off(each)]

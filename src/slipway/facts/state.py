@@ -16,6 +16,8 @@ class StateFacts:
     """Ledger, lease, journal, and a fingerprint per secret; empty for a new environment.
 
     `handed` are the fingerprints that the consumers were given last; `certificate` is the edge's.
+    `rendered` are the configurations that were released, by path; `head` is number and hash of
+    the ledger's last line. A toolbox of an older release tells neither.
     """
 
     ledger: tuple[Mapping[str, Any], ...] = ()
@@ -25,12 +27,14 @@ class StateFacts:
     handed: Mapping[str, str] = field(default_factory=dict)
     certificate: str | None = None
     altered: int | None = None
+    head: Mapping[str, Any] | None = None
+    rendered: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     now: float = 0.0
 
     @property
     def committed(self) -> Mapping[str, Any] | None:
         """The last line of the ledger that records a finished release."""
-        return next((line for line in reversed(self.ledger) if line["result"] == "done"), None)
+        return next((line for line in reversed(self.ledger) if line.get("result") == "done"), None)
 
     @property
     def committed_generation(self) -> int | None:
@@ -40,12 +44,16 @@ class StateFacts:
     @property
     def generations(self) -> tuple[int, ...]:
         """Every generation that the ledger mentions."""
-        return tuple(int(line["generation"]) for line in self.ledger)
+        return tuple(int(line["generation"]) for line in self.ledger if "generation" in line)
 
 
-def read(image: str, volume: str) -> StateFacts:
-    """Read the state in `volume` with one short-lived toolbox container."""
-    return parse(run(toolbox.read(image, volume), timeout=120).output)
+def read(image: str, volume: str, *, history: int | None = None) -> StateFacts:
+    """Read the state in `volume` with one short-lived toolbox container.
+
+    `history` is how many lines of the ledger are wanted at most, 0 for all of them.
+    """
+    request = {} if history is None else {"history": history}
+    return parse(run(toolbox.read(image, volume), input=json.dumps(request), timeout=120).output)
 
 
 def parse(output: str) -> StateFacts:
@@ -59,5 +67,7 @@ def parse(output: str) -> StateFacts:
         handed=answer["handed"],
         certificate=answer["certificate"],
         altered=answer["altered"],
+        head=answer.get("head"),
+        rendered=answer.get("rendered", {}),
         now=answer["now"],
     )

@@ -103,6 +103,45 @@ class TestLedger:
         path.write_text(lines[0] + lines[2])
         assert ledger.altered(state) == 2
 
+    def test_lines_removed_at_the_end_are_noticed_and_stay_so(self, state: Path) -> None:
+        fence = taken(state)
+        for number in range(3):
+            ledger.append(state, fence=fence, entry={"generation": number}, now=1001 + number)
+        path = state / "ledger.jsonl"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:1]))
+        assert ledger.altered(state) == 2
+        ledger.append(state, fence=fence, entry={"generation": 3}, now=1010)
+        assert ledger.altered(state) == 2
+        assert [line["generation"] for line in ledger.read(state)] == [0, 3]
+
+    def test_a_crash_between_line_and_head_is_no_alteration(self, state: Path) -> None:
+        fence = taken(state)
+        ledger.append(state, fence=fence, entry={"generation": 1}, now=1001)
+        head = (state / "head.json").read_bytes()
+        ledger.append(state, fence=fence, entry={"generation": 2}, now=1002)
+        (state / "head.json").write_bytes(head)
+        assert ledger.altered(state) is None
+
+    def test_a_ledger_from_before_there_was_a_head_is_whole(self, state: Path) -> None:
+        ledger.append(state, fence=taken(state), entry={"generation": 1}, now=1001)
+        (state / "head.json").unlink()
+        assert ledger.altered(state) is None
+
+    @pytest.mark.parametrize("broken", ["no JSON at all", "[]", '{"generation": 2}'])
+    def test_a_line_made_unreadable_is_named_and_stops_nobody(
+        self, state: Path, broken: str
+    ) -> None:
+        fence = taken(state)
+        for number in range(3):
+            ledger.append(state, fence=fence, entry={"generation": number}, now=1001 + number)
+        path = state / "ledger.jsonl"
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([lines[0], broken, lines[2]]) + "\n")
+        assert ledger.altered(state) == 2
+        assert [line["generation"] for line in ledger.read(state)] == [0, 2]
+        ledger.append(state, fence=fence, entry={"generation": 4}, now=1010)
+        assert ledger.altered(state) == 2
+
     def test_committing_closes_the_journal(self, state: Path) -> None:
         fence = taken(state)
         ledger.journal(state, fence=fence, entry={"step": "switch", "done": False}, now=1001)
@@ -219,6 +258,8 @@ class TestCommand:
         assert after["journal"] == []
         assert list(after["secrets"]) == ["jwt_secret"]
         assert after["altered"] is None
+        assert after["head"]["number"] == 1
+        assert after["rendered"] == {"g1/app.json": {}}
 
     def test_a_rendered_configuration_cannot_leave_its_folder(
         self,

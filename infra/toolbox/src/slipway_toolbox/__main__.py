@@ -17,13 +17,16 @@ from slipway_toolbox import lease, ledger, vault
 from slipway_toolbox.store import Denied, locked, read_json, read_lines, write
 
 HISTORY = 50
+# More than ever run beside each other: one serves, one is warm, some may be left by failures.
+GENERATIONS = 8
 
 
 def read(state: Path, request: dict[str, Any]) -> dict[str, Any]:
     """Everything a plan needs to know of the state."""
-    lines = read_lines(state / "ledger.jsonl")
+    lines = ledger.read(state)
+    history = int(request.get("history", HISTORY))
     return {
-        "ledger": lines[-int(request.get("history", HISTORY)) :],
+        "ledger": lines[-history:] if history else lines,
         "lease": read_json(state / "lease.json"),
         "now": time.time(),
         "journal": read_lines(state / "journal.jsonl"),
@@ -31,7 +34,20 @@ def read(state: Path, request: dict[str, Any]) -> dict[str, Any]:
         "handed": read_json(state / "handed.json") or {},
         "certificate": vault.get(state, ["tls.crt"]).get("tls.crt"),
         "altered": ledger.altered(state),
+        "head": read_json(state / "head.json"),
+        "rendered": _rendered(state / "rendered"),
     }
+
+
+def _rendered(folder: Path) -> dict[str, Any]:
+    """The rendered configurations of the platform and of the newest generations, by path."""
+
+    def number(path: Path) -> int:
+        return int(path.parent.name[1:]) if path.parent.name[1:].isdigit() else 0
+
+    generations = sorted(folder.glob("g*/app.json"), key=number)[-GENERATIONS:]
+    files = (folder / "platform.json", *generations)
+    return {str(path.relative_to(folder)): read_json(path) for path in files if path.is_file()}
 
 
 def put_file(state: Path, request: dict[str, Any]) -> dict[str, Any]:

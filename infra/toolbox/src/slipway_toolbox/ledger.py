@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 from slipway_toolbox import lease
-from slipway_toolbox.store import append_line, canonical, locked, read_lines
+from slipway_toolbox.store import append_line, canonical, locked, read_json, write
 
 FIRST = "0" * 64
+
+
+def read(state: Path) -> list[dict[str, Any]]:
+    """The lines of the ledger; what somebody made unreadable is left out, and told by `altered`."""
+    return [line for line in _lines(state / "ledger.jsonl") if line is not None]
 
 
 def append(state: Path, *, fence: int, entry: dict[str, Any], now: float) -> dict[str, Any]:
@@ -18,11 +24,18 @@ def append(state: Path, *, fence: int, entry: dict[str, Any], now: float) -> dic
         lease.check(state, fence=fence, now=now)
         path = state / "ledger.jsonl"
         _cut_torn_line(path)
-        lines = read_lines(path)
-        previous = lines[-1]["hash"] if lines else FIRST
+        lines = _lines(path)
+        last = next((line for line in reversed(lines) if line is not None), None)
+        previous = last["hash"] if last else FIRST
         line = {**entry, "number": len(lines) + 1, "time": now, "previous": previous}
+        found = altered(state)
+        if found is not None:
+            # A line more would hide that one is missing at the end.
+            line["altered"] = found
         line["hash"] = hash_of(line)
         append_line(path, line)
+        # After the line: a crash between the two leaves one line more than the head tells of.
+        write(state / "head.json", canonical({"number": line["number"], "hash": line["hash"]}))
         (state / "journal.jsonl").unlink(missing_ok=True)
         return line
 
@@ -39,19 +52,49 @@ def journal(state: Path, *, fence: int, entry: dict[str, Any], now: float) -> di
 
 
 def altered(state: Path) -> int | None:
-    """The number of the first line that is not as it was written, or None."""
+    """The number of the first line that is not as it was written, or None.
+
+    The head, kept beside the ledger, tells of lines that were deleted at its end: the number is
+    then that of the first one missing. A line that was written after an alteration remembers it.
+    """
+    lines = _lines(state / "ledger.jsonl")
     previous = FIRST
-    for index, line in enumerate(read_lines(state / "ledger.jsonl"), start=1):
+    for index, line in enumerate(lines, start=1):
+        if line is None:
+            return index
         content = {key: value for key, value in line.items() if key != "hash"}
         if line.get("previous") != previous or line.get("hash") != hash_of(content):
             return index
+        if "altered" in line:
+            return int(line["altered"])
         previous = line["hash"]
-    return None
+    head = read_json(state / "head.json")
+    if head is None:
+        return None
+    if len(lines) < head["number"]:
+        return len(lines) + 1
+    found = lines[head["number"] - 1]
+    return None if found is not None and found["hash"] == head["hash"] else int(head["number"])
 
 
 def hash_of(line: dict[str, Any]) -> str:
     """The SHA-256 of a line without its own hash, in hexadecimal."""
     return hashlib.sha256(canonical(line)).hexdigest()
+
+
+def _lines(path: Path) -> list[dict[str, Any] | None]:
+    """Every complete line, None for one that is no JSON object."""
+    if not path.is_file():
+        return []
+    return [_object(line) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and isinstance(value.get("hash"), str) else None
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -33,3 +33,8 @@ def test_the_last_finished_release_is_the_committed_one() -> None:
 def test_a_new_environment_committed_nothing() -> None:
     assert state.StateFacts().committed is None
     assert state.StateFacts().committed_generation is None
+
+
+def test_an_altered_line_without_its_keys_harms_no_reader() -> None:
+    altered = PRINTED | {"ledger": [{"hash": "0"}, *PRINTED["ledger"]]}  # type: ignore[misc]
+    assert state.parse(json.dumps(altered)).generations == (1, 2, 3)

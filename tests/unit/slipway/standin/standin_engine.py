@@ -206,6 +206,8 @@ class Standin:
             case ("DELETE", "networks" | "volumes" as kind, name):
                 getattr(self, kind).pop(name)
                 return 204, b""
+            case ("GET", "images", "json"):
+                found = self._listed(json.loads(query["filters"][0])["reference"])
             case ("GET", "images", *parts, "json") if "/".join(parts) in self.images:
                 found = {"Id": self.images["/".join(parts)], "RepoTags": []}
             case ("GET", "images", *_):
@@ -215,6 +217,19 @@ class Standin:
         if found is None:
             return 404, json.dumps({"message": f"no such thing: {path}"}).encode()
         return (201 if method == "POST" else 200), json.dumps(found).encode()
+
+    def _listed(self, references: Sequence[str]) -> list[dict[str, Any]]:
+        """What was pushed, as the engine that built it still has it; the newest first."""
+        found = [(name, digest) for name, digest in self.tags.items()
+                 if f"{self.registry}/{name.split(':')[0]}" in references]  # fmt: skip
+        return [
+            {
+                "Id": digest,
+                "Created": number,
+                "RepoDigests": [f"{self.registry}/{name.split(':')[0]}@{digest}"],
+            }
+            for number, (name, digest) in reversed([*enumerate(found)])
+        ]
 
     def _make(self, kind: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
         labels = content.get("Labels") or {}
@@ -250,7 +265,7 @@ class Standin:
             case ("buildx", "bake", "--file", _, *rest) if tuple(rest[: len(PUSHED)]) == PUSHED:
                 return self._build(rest[len(PUSHED) :], request["env"])
             case ("run", "--rm", "--interactive", *rest):
-                return self._read(tuple(rest), argv)
+                return self._read(tuple(rest), argv, request["input"])
             case ("run", "--rm", "--detach", "--init", "--name", name, *rest):
                 return self._hold(name, tuple(rest), argv)
             case ("exec", "--interactive", name, "slipway-toolbox", verb):
@@ -414,13 +429,14 @@ class Standin:
             if name.endswith("-edge-app")
         ]
 
-    def _read(self, rest: tuple[str, ...], argv: tuple[str, ...]) -> Answer:
+    def _read(self, rest: tuple[str, ...], argv: tuple[str, ...], typed: str) -> Answer:
         if rest[: len(CONFINED)] != CONFINED:
             return self._refuse(argv)
         _, volume, image, verb = rest[len(CONFINED) :]
         assert image.startswith(self.registry)
         assert verb == "read"
-        return Answer(json.dumps(VERBS["read"](self.volume(volume.split(":")[0]), {})))
+        asked = json.loads(typed or "{}")
+        return Answer(json.dumps(VERBS["read"](self.volume(volume.split(":")[0]), asked)))
 
     def _hold(self, name: str, rest: tuple[str, ...], argv: tuple[str, ...]) -> Answer:
         if rest[: len(CONFINED)] != CONFINED or rest[-2] != "hold":
