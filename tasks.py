@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from slipway.tasks import build, down, history, host, lock, logs, release, secrets, status
+from slipway.tasks import (
+    build,
+    diagnose,
+    down,
+    history,
+    host,
+    lock,
+    logs,
+    release,
+    secrets,
+    status,
+)
 
-namespace = Collection(build.build, release.release, status.status, logs.logs, down.down, lock.lock)
+namespace = Collection(
+    build.build,
+    release.release,
+    status.status,
+    diagnose.diagnose,
+    logs.logs,
+    down.down,
+    lock.lock,
+)
 namespace.add_collection(Collection.from_module(host), name="host")
 namespace.add_collection(Collection.from_module(history), name="history")
 namespace.add_collection(Collection.from_module(secrets), name="secrets")

@@ -21,8 +21,10 @@ from slipway.config.layout import Layout
 from slipway.errors import CommandFailed, SlipwayError
 from slipway.facts import engine as engine_facts
 from slipway.facts import state as state_facts
+from slipway.facts.engine import Container
 from slipway.facts.stacks import resolve
 from slipway.plans import stacks
+from slipway.plans.diagnosis import BACKEND_PORT
 from slipway.plans.release import Kind, Plan, Step
 from slipway.run import run
 from slipway.state import LeaseLost, State
@@ -114,11 +116,7 @@ class Release:
             try:
                 run(compose.run_once(stack.project, path, "migrate"), timeout=600)
             except CommandFailed as error:
-                raise SlipwayError(
-                    "The migration failed:\n"
-                    + "\n".join(f"    {line}" for line in error.last_lines),
-                    next_command=f"invoke logs --env {self.name} --service postgres",
-                ) from error
+                raise diagnosis.migration(error, self.name, self._postgres()) from error
 
     def start(self, step: Step) -> None:
         """Start the new generation beside the old one and wait until all of it is healthy."""
@@ -128,9 +126,30 @@ class Release:
         self._await(stack)
 
     def switch(self, step: Step) -> None:
-        """Switch the edge; it acknowledges once every worker has the new addresses."""
+        """Switch the edge once the generation is ready; every worker acknowledges."""
         assert step.generation is not None
-        edge.switch(self._edge(), step.generation)
+        project = names.generation_project(self.name, step.generation)
+        deadline = time.monotonic() + self.environment.ready_seconds
+        while True:
+            try:
+                edge.switch(self._edge(), step.generation)
+            except edge.SwitchRefused as refused:
+                found = engine_facts.read(self.engine, self.name).of(project)
+                whole = bool(found) and all(each.serving for each in found)
+                if whole and refused.answers and time.monotonic() < deadline:
+                    # Healthy by its own check comes before ready: it may still warm up.
+                    time.sleep(POLL_SECONDS)
+                    continue
+                answers = {
+                    each.id: [refused.answers[address]]
+                    for each in found
+                    for address in self._addresses_of(each)
+                    if address in refused.answers
+                }
+                raise diagnosis.containers(
+                    self.engine, self.name, found, str(refused.message), answers
+                ) from refused
+            return
 
     def drain(self, step: Step) -> None:
         """Wait until no request is in flight on the old generation: counted, not guessed."""
@@ -211,13 +230,8 @@ class Release:
             try:
                 run(compose.up(stack.project, path, services, recreate=recreate), timeout=600)
             except CommandFailed as error:
-                said = " ".join(error.last_lines[-3:])
-                if "port is already allocated" in said or "address already in use" in said:
-                    raise SlipwayError(
-                        f"A port of {self.name} was taken meanwhile: {said}",
-                        next_command=f"invoke release --env {self.name}",
-                    ) from error
-                raise
+                headline = f"{stack.project} could not be started"
+                raise diagnosis.command(error, self.name, headline) from error
 
     def _await(self, stack: stacks.Stack, service: str | None = None) -> None:
         """Wait until the containers of `stack` (or of one service) are healthy."""
@@ -238,28 +252,33 @@ class Release:
                 return
             gone = [each for each in found if each.restarts > 2 or each.state in {"exited", "dead"}]
             if gone or time.monotonic() > deadline:
-                raise SlipwayError(
-                    f"{stack.project} did not become healthy"
-                    + ("" if gone else f" within {self.environment.ready_seconds} s")
-                    + ":\n"
-                    + diagnosis.explain(self.engine, found),
-                    next_command=f"invoke status --env {self.name}",
-                )
+                headline = f"{stack.project} did not become healthy"
+                if not gone:
+                    headline += f" within {self.environment.ready_seconds} s"
+                raise diagnosis.containers(self.engine, self.name, found, headline)
             time.sleep(POLL_SECONDS)
 
     def _addresses(self, generation: int | None) -> list[str]:
         """The edge's names for the backends of a generation: address and port."""
         assert generation is not None
+        project = names.generation_project(self.name, generation)
+        found = engine_facts.read(self.engine, self.name).of(project)
+        return [address for each in found for address in self._addresses_of(each)]
+
+    def _addresses_of(self, container: Container) -> list[str]:
+        """The edge's name for one container, where it is a backend."""
+        if container.service != "backend":
+            return []
         network = names.network(self.name, "edge-app")
-        found = []
-        for container in engine_facts.read(self.engine, self.name).of(
-            names.generation_project(self.name, generation)
-        ):
-            if container.service == "backend":
-                attributes: dict[str, Any] = self.engine.containers.get(container.id).attrs
-                address = attributes["NetworkSettings"]["Networks"][network]["IPAddress"]
-                found.append(f"{address}:8000")
-        return found
+        attributes: dict[str, Any] = self.engine.containers.get(container.id).attrs
+        address = attributes["NetworkSettings"]["Networks"][network]["IPAddress"]
+        return [f"{address}:{BACKEND_PORT}"]
+
+    def _postgres(self) -> str | None:
+        """The id of the database's container while it runs."""
+        found = engine_facts.read(self.engine, self.name).of(names.platform_project(self.name))
+        running = [each.id for each in found if each.service == "postgres" and each.serving]
+        return running[0] if running else None
 
     def _edge(self) -> str:
         container = edge.container(self.name, engine_facts.read(self.engine, self.name))

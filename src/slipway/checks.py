@@ -13,11 +13,13 @@ from slipway.config import names, secrets
 from slipway.config.environment import Environment
 from slipway.config.layout import Layout
 from slipway.errors import Refused
+from slipway.facts import registry as registry_facts
 from slipway.facts.engine import EngineFacts
 from slipway.facts.host import HostFacts
 from slipway.facts.state import StateFacts
 from slipway.plans import host as host_plans
 from slipway.plans import lock as lock_plans
+from slipway.plans.diagnosis import Code
 
 
 def locks(layout: Layout) -> None:
@@ -43,7 +45,13 @@ def disk(facts: HostFacts, needed_gib: int) -> None:
         raise Refused(
             f"{facts.machine.disk_path} has {free:.1f} GiB free, {needed_gib} GiB are needed",
             next_command="docker system df",
+            code=Code.DISK_FULL,
         )
+
+
+def registry(name: str) -> None:
+    """Refuse when the site's registry does not answer."""
+    registry_facts.digest(name, "slipway/toolbox", "any")
 
 
 def ports(environment: Environment, engine: EngineFacts, name: str) -> None:
@@ -65,6 +73,7 @@ def ports(environment: Environment, engine: EngineFacts, name: str) -> None:
                     f"Port {port} on this host is taken by another program, and the edge of "
                     f"{name} needs it (x-slipway/ports/{key} in {overlay})",
                     next_command=f"ss --listening --tcp --processes 'sport = :{port}'",
+                    code=Code.PORT_TAKEN,
                 )
             case errno.EADDRNOTAVAIL:
                 raise Refused(
@@ -84,6 +93,7 @@ def supplied_secrets(environment: Environment, state: StateFacts, name: str) -> 
         raise Refused(
             f"Secrets of {name} are missing:\n{lacking}",
             next_command=f"invoke secrets.put --env {name} --name {missing[0].name} --file FILE",
+            code=Code.SECRET_MISSING,
         )
 
 

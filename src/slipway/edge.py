@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from slipway.commands import edge as commands
@@ -10,6 +11,14 @@ from slipway.config import names
 from slipway.errors import SlipwayError
 from slipway.facts.engine import EngineFacts
 from slipway.run import run
+
+
+class SwitchRefused(SlipwayError):
+    """The edge did not switch; `answers` maps each address it asked to what that said."""
+
+    def __init__(self, message: str, answers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.answers = answers
 
 
 def container(environment: str, engine: EngineFacts) -> str | None:
@@ -41,15 +50,18 @@ def status(container_id: str) -> dict[str, Any]:
 def switch(container_id: str, generation: int) -> dict[str, Any]:
     """Switch all workers to `generation` and return the acknowledgement.
 
-    Raises SlipwayError with the edge's reason when it refused; the old generation then serves on.
+    Raises SwitchRefused with the edge's reason; the old generation then serves on.
     """
     done = run(commands.switch(container_id, generation), check=False, timeout=60)
     if done.exit_code != 0:
         try:
-            reason = _answer(done.output)["refused"]
+            answer = _answer(done.output)
+            reason, answers = answer["refused"], answer.get("answers", {})
         except (SlipwayError, KeyError):
-            reason = (done.errors or done.output).strip()
-        raise SlipwayError(f"The edge refused to switch to generation {generation}: {reason}")
+            reason, answers = (done.errors or done.output).strip(), {}
+        raise SwitchRefused(
+            f"The edge refused to switch to generation {generation}: {reason}", answers
+        )
     return _answer(done.output)
 
 

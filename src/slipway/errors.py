@@ -18,21 +18,22 @@ def typed(command: str) -> str:
 
 
 class SlipwayError(Exception):
-    """Something failed; the message says what and where, `next_command` what to type next."""
+    """Something failed; the message says what and where, `next_command` what to type next.
+
+    `code` names the fault where it has a name (docs/reference/faults.md).
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, next_command: str | None = None) -> None:
+    def __init__(self, message: str, *, next_command: str | None = None, code: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.next_command = next_command
+        self.code = code
 
     def __str__(self) -> str:
-        return (
-            f"{self.message}\n  next: {typed(self.next_command)}"
-            if self.next_command
-            else self.message
-        )
+        said = f"{self.code}: {self.message}" if self.code else self.message
+        return f"{said}\n  next: {typed(self.next_command)}" if self.next_command else said
 
 
 class Refused(SlipwayError):

@@ -98,3 +98,24 @@ def run_registry() -> tuple[str, ...]:
         "--health-start-period=10s",
         REGISTRY_IMAGE,
     )
+
+
+def sockets(container: str) -> tuple[str, ...]:
+    """Return the command that prints the TCP sockets of a container, in the kernel's format."""
+    return ("docker", "exec", container, "cat", "/proc/net/tcp", "/proc/net/tcp6")
+
+
+def blockers(container: str) -> tuple[str, ...]:
+    """Return the command that prints who holds locks in the database, one JSON object a line."""
+    query = (
+        "SELECT json_build_object('process', pid, 'user', usename, 'program', application_name,"
+        " 'state', state, 'seconds', round(extract(epoch FROM now() - xact_start)),"
+        " 'statement', left(query, 120)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND xact_start < now() - interval '5 seconds' ORDER BY xact_start LIMIT 5"
+    )
+    return (
+        *("docker", "exec", "--user", "10003:10003", container),
+        *("psql", "--no-psqlrc", "--tuples-only", "--no-align"),
+        *("--username=postgres", "--dbname=slipway", f"--command={query}"),
+    )

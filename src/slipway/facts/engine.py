@@ -90,7 +90,9 @@ def client() -> Iterator[docker.DockerClient]:
         connection.ping()
     except DockerException as error:
         raise Refused(
-            f"No Docker engine answers: {error}", next_command="invoke host.prepare"
+            f"No Docker engine answers: {error}",
+            next_command="invoke host.prepare",
+            code="engine-gone",
         ) from error
     try:
         yield connection
@@ -98,7 +100,9 @@ def client() -> Iterator[docker.DockerClient]:
         raise SlipwayError(f"the engine refused: {error.explanation or error}") from error
     except RequestException as error:
         raise SlipwayError(
-            "The Docker engine stopped answering", next_command="invoke host.check"
+            "The Docker engine stopped answering",
+            next_command="invoke host.check",
+            code="engine-gone",
         ) from error
     finally:
         connection.close()

@@ -49,6 +49,7 @@ def digest(registry: str, repository: str, tag: str) -> str | None:
         raise Refused(
             f"The registry at {registry} does not answer: {error}",
             next_command="invoke host.prepare",
+            code="registry-gone",
         ) from error
     return answer.headers["docker-content-digest"]
 

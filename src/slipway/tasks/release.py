@@ -178,10 +178,12 @@ def _apply(release: Release, began: float) -> None:
     except state.LeaseLost:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        said = error.message if isinstance(error, SlipwayError) else str(error)
+        entry["reason"] = said.splitlines()[0] if said else type(error).__name__
+        entry["code"] = error.code if isinstance(error, SlipwayError) else ""
         seconds = round(time.monotonic() - began, 1)
         try:
-            release.state.commit(**entry, result="failed", reason=reason, seconds=seconds)
+            release.state.commit(**entry, result="failed", seconds=seconds)
         except SlipwayError as unwritten:
             console.warn(f"the failure could not be written into the ledger: {unwritten.message}")
         raise

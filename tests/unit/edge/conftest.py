@@ -26,6 +26,7 @@ class Backend:
     def __init__(self, host: str, port: int = 0, stated: str | None = None) -> None:
         self.status = 200
         self.stated = stated
+        self.body = b""
         self.hold = threading.Event()
         self.hold.set()
         backend = self
@@ -37,8 +38,9 @@ class Backend:
                 self.send_response(backend.status if found else 404)
                 if backend.stated is not None:
                     self.send_header("X-Slipway-Generation", backend.stated)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(backend.body)))
                 self.end_headers()
+                self.wfile.write(backend.body)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -78,8 +78,32 @@ def test_a_generation_without_a_ready_backend_is_refused_and_changes_nothing(sit
     assert f"{broken.address}: 500" in message
     assert f"{stranger.address}: belongs to generation 9 now" in message
     assert "127.0.0.6:1: connection refused" in message
-    assert refused.value.facts == {"requested": 2, "generation": 1}
+    assert refused.value.facts == {
+        "requested": 2,
+        "generation": 1,
+        "answers": {
+            unready.address: "503",
+            broken.address: "500",
+            stranger.address: "belongs to generation 9 now",
+            "127.0.0.6:1": "connection refused",
+        },
+    }
     assert site.serving == [old.address]
+
+
+def test_a_backend_that_is_not_ready_is_quoted(site: Site) -> None:
+    """Its own reason reaches the person who releases."""
+    site.backend(1, "127.0.0.2")
+    site.agent.switch(1)
+    waiting = site.backend(2, "127.0.0.3")
+    waiting.status = 503
+    waiting.body = b'{"status": "not ready", "reason": "The database cannot be reached."}'
+    with pytest.raises(Refused) as refused:
+        site.agent.switch(2)
+    assert f"{waiting.address}: 503 The database cannot be reached." in str(refused.value)
+    waiting.body = b"<h1>Bad\n gateway</h1>" + b"x" * 9000
+    with pytest.raises(Refused, match=r"503 <h1>Bad gateway</h1>x{170,180}\)"):
+        site.agent.switch(2)
 
 
 def test_a_generation_without_a_name_is_refused(site: Site) -> None:

@@ -48,7 +48,9 @@ STARTED = "2026-01-02T03:04:05.678901234Z"
 class Faults:
     """What goes wrong, until it is taken back.
 
-    `service` maps a service to how its new containers fare: unhealthy, starting, exited or oom.
+    `service` maps a service to how its new containers fare: unhealthy, starting, exited or oom;
+    `log` to what they say, `ports` to where they listen, `blockers` who holds the database's locks.
+    The edge refuses `edge_refusals` times, or always where that is negative.
     `edge_refuses` maps a generation to the edge's reason. `die_after_step` kills the one who
     releases (nothing of theirs reaches the engine any more) when that many steps are done, before
     they can say so; `die_before` when the named toolbox verb is called. After as many steps as
@@ -56,6 +58,11 @@ class Faults:
     """
 
     service: dict[str, str] = field(default_factory=dict)
+    log: dict[str, str] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+    blockers: str = ""
+    up: str = ""
+    edge_refusals: int = -1
     edge_refuses: dict[int, str] = field(default_factory=dict)
     edge_silent: bool = False
     migrate: str = ""
@@ -188,7 +195,8 @@ class Standin:
                 if identity in self.toolboxes:
                     found = {"Id": identity}
             case ("GET", "containers", identity, "logs"):
-                lines = f"{self.containers[identity]['Name']} said this\n".encode()
+                name = self.containers[identity]["Name"]
+                lines = f"{name} said this\n{self._fault(identity, self.faults.log, '')}".encode()
                 return 200, struct.pack(">BxxxL", 1, len(lines)) + lines
             case ("GET", "networks" | "volumes" as kind):
                 held = list(getattr(self, kind).values())
@@ -231,6 +239,10 @@ class Standin:
             for number, (name, digest) in reversed([*enumerate(found)])
         ]
 
+    def _fault(self, identity: str, faults: Mapping[str, Any], usual: Any) -> Any:
+        service = self.containers[identity]["Config"]["Labels"][LABEL + "service"]
+        return faults.get(service, usual)
+
     def _make(self, kind: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
         labels = content.get("Labels") or {}
         internal = bool(content.get("Internal"))
@@ -272,6 +284,13 @@ class Standin:
                 return self._toolbox(name, verb, json.loads(request["input"]))
             case ("exec", identity, "slipway-edge", *rest) if identity in self.containers:
                 return self._edge(rest)
+            case ("exec", identity, "cat", *_) if identity in self.containers:
+                port = self._fault(identity, self.faults.ports, 8000)
+                return Answer(f"   0: 00000000:{port:04X} 00000000:0000 0A 00000000:00000000\n")
+            case ("exec", "--user", "10003:10003", identity, "psql", *_) if (
+                identity in self.containers
+            ):
+                return Answer(self.faults.blockers)
             case ("rm", "--force", name):
                 self.toolboxes.pop(name, None)
                 return Answer(f"{name}\n")
@@ -314,8 +333,8 @@ class Standin:
         forced = "--force-recreate" in rest
         services = [each for each in rest if not each.startswith("-")] or document["services"]
         self.changes.append(f"up {project} {' '.join(services)}" + (" again" if forced else ""))
-        if self.faults.port_taken:
-            return Answer(errors=f"{self.faults.port_taken}\n", exit_code=1)
+        if self.faults.port_taken or (self.faults.up and not project.endswith("-platform")):
+            return Answer(errors=f"{self.faults.port_taken or self.faults.up}\n", exit_code=1)
         there = {(each["Name"], each["Config"]["Labels"]["slipway.config-hash"]): each
                  for each in self.project(project)}  # fmt: skip
         for service in services:
@@ -402,8 +421,12 @@ class Standin:
         refused = self.faults.edge_refuses.get(generation)
         if refused is None and not any(each["ready"] for each in addresses):
             refused = f"no backend of generation {generation} is ready"
-        if refused is not None:
-            answer = json.dumps({"refused": refused}) if refused else ""
+        if refused is not None and self.faults.edge_refusals != 0:
+            self.faults.edge_refusals -= 1
+            words = "503 The database cannot be reached."
+            answers = {each["address"]: words for each in addresses}
+            said = {"refused": refused, "answers": answers}
+            answer = json.dumps(said) if refused else ""
             return Answer(answer, errors="" if refused else "panic\n", exit_code=1)
         self.changes.append(f"switch {generation}")
         self.generation = generation

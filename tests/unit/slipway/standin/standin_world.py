@@ -27,7 +27,7 @@ from slipway.config.layout import Layout
 from slipway.facts import host
 from slipway.facts import lock as lock_facts
 from slipway.plans import lock as locks
-from slipway.tasks import build, down, history, logs, release, secrets, status
+from slipway.tasks import build, diagnose, down, history, logs, release, secrets, status
 
 TREE = Path(__file__).parents[4]
 SOURCES = {
@@ -86,7 +86,7 @@ class World:
         patch.setenv("PATH", f"{self.standin.folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
         for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "SLIPWAY_DEBUG"):
             patch.delenv(name, raising=False)
-        for module in (build, down, history, logs, release, secrets, status):
+        for module in (build, diagnose, down, history, logs, release, secrets, status):
             patch.setattr(module, "checkout", lambda: self.layout)
         patch.setattr(host, "read", ready_host)
         patch.setattr(proof, "client", self.product.client)

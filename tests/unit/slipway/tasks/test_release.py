@@ -226,9 +226,9 @@ class TestFailing:
         released.standin.faults.service["worker"] = "exited"
         released.change("services/backend/app.py")
         errors = released.release().errors
-        assert "slipway-dev-g2 did not become healthy:\n" in errors
+        assert errors.startswith("release: crash-on-start: slipway-dev-g2 did not become healthy: ")
         assert "    last log lines:\n      /slipway-dev-g2-worker-1 said this\n" in errors
-        assert errors.endswith("  next: invoke status --env dev\n")
+        assert errors.endswith("  next: invoke logs --env dev --service worker\n")
 
     def test_one_that_never_gets_healthy_is_given_its_time(self, released: World) -> None:
         released.configure(ready_seconds=5)
@@ -244,7 +244,10 @@ class TestFailing:
         released.change("services/backend/app.py")
         ended = released.release()
         assert ended.exit_code == 1
-        assert 'The migration failed:\n    column "pages" already exists' in ended.errors
+        assert (
+            'migration-failed: The migration failed:\n    column "pages" already exists'
+            in ended.errors
+        )
         assert "next: invoke logs --env dev --service postgres" in ended.errors
         assert "up slipway-dev-g2 backend worker" not in released.standin.changes
         assert released.standin.generation == 1
@@ -253,7 +256,8 @@ class TestFailing:
         world.standin.faults.port_taken = "Bind for 0.0.0.0:8443 failed: port is already allocated"
         ended = world.release()
         assert ended.exit_code == 1
-        assert "A port of dev was taken meanwhile: Bind for 0.0.0.0:8443" in ended.errors
+        assert "port-taken: slipway-dev-platform could not be started: a port is" in ended.errors
+        assert "    Bind for 0.0.0.0:8443 failed: port is already allocated\n" in ended.errors
 
     def test_any_other_refusal_of_compose_is_shown_as_it_is(self, world: World) -> None:
         world.standin.faults.port_taken = "no space left on device"

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from slipway_edge.errors import EdgeError, Refused
@@ -125,9 +125,10 @@ class Agent:
         answers = self._probe.ask(addresses, generation)
         ready = tuple(answer.address for answer in answers if answer.ready)
         if not ready:
-            said = ", ".join(f"{answer.address}: {answer.said}" for answer in answers)
+            said = {answer.address: answer.said for answer in answers}
+            shown = ", ".join(f"{address}: {words}" for address, words in said.items())
             raise self._refusal(
-                generation, f"no backend of generation {generation} is ready ({said})"
+                generation, f"no backend of generation {generation} is ready ({shown})", said
             )
         with self._lock:
             old = self._record
@@ -213,10 +214,13 @@ class Agent:
                 # The next round puts the old list again.
                 logger.error("switch_undo_failed: %s", error)
 
-    def _refusal(self, generation: int, reason: str) -> Refused:
+    def _refusal(
+        self, generation: int, reason: str, answers: Mapping[str, str] | None = None
+    ) -> Refused:
         logger.warning("switch_refused: generation %d: %s", generation, reason)
+        serving = self._record.generation or None
         return Refused(
-            reason, {"requested": generation, "generation": self._record.generation or None}
+            reason, {"requested": generation, "generation": serving, "answers": answers or {}}
         )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 SECONDS = 1.0
+REASON_BYTES = 4096
+REASON_CHARACTERS = 200
 GENERATION_HEADER = "x-slipway-generation"
 
 Resolve = Callable[[str, int], tuple[str, ...]]
@@ -52,6 +55,7 @@ class Probe:
         try:
             connection.request("GET", "/health/ready", headers={"Connection": "close"})
             response = connection.getresponse()
+            body = response.read(REASON_BYTES)
         except TimeoutError:
             return Answer(address, False, False, f"no answer within {self._seconds:g} s")
         except ConnectionRefusedError:
@@ -64,4 +68,14 @@ class Probe:
         # The engine gives a freed address to the next container, which may be anybody.
         if stated is not None and stated != str(generation):
             return Answer(address, False, False, f"belongs to generation {stated} now")
-        return Answer(address, True, response.status == 200, str(response.status))
+        if response.status == 200:
+            return Answer(address, True, True, "200")
+        return Answer(address, True, False, f"{response.status} {_reason(body)}".strip())
+
+
+def _reason(body: bytes) -> str:
+    """Why a backend is not ready: what its answer gives as the reason, or its first words."""
+    try:
+        return str(json.loads(body)["reason"])
+    except (ValueError, KeyError, TypeError):
+        return " ".join(body.decode(errors="replace").split())[:REASON_CHARACTERS]

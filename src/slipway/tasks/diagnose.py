@@ -1,0 +1,56 @@
+"""`invoke diagnose`: the faults of a running environment, each with its name and what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_format
+
+import invoke
+
+from slipway import checks, console, diagnosis
+from slipway.config import environment as environments
+from slipway.config.layout import checkout
+from slipway.errors import Refused, SlipwayError
+from slipway.facts import engine as engine_facts
+from slipway.facts import host
+from slipway.plans import diagnosis as plans
+from slipway.plans.diagnosis import Cause
+from slipway.tasks.door import task
+
+
+@task(
+    help={
+        "env": "the environment to look at",
+        "json": "print the faults as one JSON object",
+    }
+)
+def diagnose(_context: invoke.Context, env: str = "", json: bool = False) -> None:
+    """Name what is wrong with an environment, with the evidence and the next command.
+
+    Changes nothing. Ends with exit code 1 when a fault was found.
+    """
+    environment = environments.load(env, checkout())
+    causes: list[Cause] = []
+    with engine_facts.client() as engine:
+        try:
+            checks.registry(environment.registry)
+        except Refused as refused:
+            causes.append(plans.of_error(refused, env))
+        try:
+            checks.disk(host.read(), environment.free_disk_gib)
+        except Refused as refused:
+            causes.append(plans.of_error(refused, env))
+        causes += diagnosis.environment(engine, env)
+    if json:
+        faults = [dataclasses.asdict(cause) for cause in causes]
+        console.say(json_format.dumps({"environment": env, "faults": faults}, indent=2))
+    elif causes:
+        console.say("\n".join(str(cause) for cause in causes))
+    else:
+        console.say(
+            f"No fault found in {env}: engine, registry, disk, containers, edge, state and the "
+            "last release were looked at."
+        )
+    if causes:
+        found = "1 fault" if len(causes) == 1 else f"{len(causes)} faults"
+        raise SlipwayError(f"{env} has {found}")
