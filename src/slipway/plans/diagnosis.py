@@ -16,6 +16,8 @@ from slipway.facts.symptoms import Symptoms
 PROBES = 3
 # 126: cannot be executed, 127: not found; of POSIX's shell, and of the engine after it.
 _NOT_STARTABLE = frozenset({126, 127})
+# What the backend's connection pool logs while it tries.
+_NO_DATABASE = "error connecting in 'pool"
 # 0, or ended by the signal that somebody who stops it sends: KILL 137, TERM 143.
 _STOPPED = frozenset({0, 137, 143})
 BACKEND_PORT = 8000
@@ -191,6 +193,8 @@ def _running(symptoms: Symptoms) -> Code:
         return Code.WRONG_PORT
     if symptoms.answers:
         return _not_ready(symptoms.answers)
+    if any(_NO_DATABASE in line for line in symptoms.log[-LAST_WORDS:]):
+        return Code.DATABASE_GONE
     return Code.SLOW_START if container.health == "starting" else Code.NEVER_READY
 
 
@@ -270,7 +274,7 @@ _VAGUE = (Code.CRASH_ON_START, Code.DATABASE_GONE, Code.NEVER_READY, Code.SLOW_S
 
 _MEANINGS = {
     Code.CRASH_ON_START: "the program ends by itself",
-    Code.DATABASE_GONE: "runs, but says that the database does not answer",
+    Code.DATABASE_GONE: "runs, but the database does not answer it",
     Code.DISK_FULL: "no space is left on the disk",
     Code.EDGE_GONE: "the edge does not run or does not answer",
     Code.ENGINE_GONE: "the Docker engine does not answer",

@@ -133,6 +133,11 @@ SEEN: dict[str, tuple[dict[str, Any], dict[str, Any], Code]] = {
         {"answers": ("503 The database cannot be reached.",)},
         Code.DATABASE_GONE,
     ),
+    "it waits for a database": (
+        {"health": "starting"},
+        {"log": ("error connecting in 'pool-1': failed to resolve host",)},
+        Code.DATABASE_GONE,
+    ),
     "it says no": ({"health": "healthy"}, {"answers": ("503 no model",)}, Code.NEVER_READY),
     "an old complaint is not the cause": (
         ENDED,

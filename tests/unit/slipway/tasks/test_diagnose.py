@@ -53,8 +53,9 @@ def registry_gone(world: World) -> None:
 
 
 def disk_full(world: World) -> None:
-    full = replace(ready_host().machine, disk_free=1 << 20)
-    world.monkeypatch.setattr(host, "read", lambda: replace(ready_host(), machine=full))
+    left = replace(ready_host().machine, disk_free=9 << 30)
+    world.monkeypatch.setattr(host, "read", lambda: replace(ready_host(), machine=left))
+    world.configure(free_disk_gib=20)
 
 
 FAULTS: dict[Code, tuple[Callable[[World], None], int, str, str]] = {
@@ -108,7 +109,7 @@ FAULTS: dict[Code, tuple[Callable[[World], None], int, str, str]] = {
         "edit x-slipway/ready_seconds in",
     ),
     Code.REGISTRY_GONE: (registry_gone, 2, "The registry at localhost:1", "invoke host.prepare"),
-    Code.DISK_FULL: (disk_full, 2, "0.0 GiB free, 8 GiB are needed", "docker system df"),
+    Code.DISK_FULL: (disk_full, 2, "9.0 GiB free, 20 GiB are needed", "docker system df"),
     Code.PORT_TAKEN: (
         fault(port_taken="Bind for 0.0.0.0:8443 failed: port is already allocated"),
         1,
