@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
 ADMIN = "admin"
+
+# Settings whose value may be a secret, whatever a person's own overlay calls them.
+_HIDDEN = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|DSN|(^|_)(KEY|KEYS)$", re.IGNORECASE)
+_PASSWORD = re.compile(r"(://[^/:@\s]*:)[^/@\s]+@")
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,16 @@ def fingerprint(service: str, fingerprints: Mapping[str, str]) -> str:
         if name in consumer.secrets or (name in consumer.optional and name in fingerprints)
     )
     return ",".join(f"{name}={fingerprints.get(name, '')}" for name in used)
+
+
+def hidden(name: str) -> bool:
+    """Whether the value of a setting of this name is kept from every output."""
+    return _HIDDEN.search(name) is not None
+
+
+def without_password(value: str) -> str:
+    """A value that may hold addresses, without the passwords in them."""
+    return _PASSWORD.sub(r"\1(hidden)@", value)
 
 
 def complaints(values: Mapping[str, str]) -> tuple[str, ...]:

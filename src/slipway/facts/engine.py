@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import docker
-from docker.errors import DockerException
+from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container as DockerContainer
 from requests.exceptions import RequestException
 
 from slipway.config import names
 from slipway.errors import Refused, SlipwayError
+from slipway.facts import settings
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+NUMBER_LABEL = "com.docker.compose.container-number"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
 
 
@@ -31,7 +34,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Container:
-    """A container of an environment as the engine describes it."""
+    """A container of an environment as the engine describes it.
+
+    `settings` is everything it was made with, as words; `defaults` what its image would give it.
+    """
 
     id: str
     name: str
@@ -49,6 +55,9 @@ class Container:
     memory_limit: int
     probes: tuple[Probe, ...]
     published: frozenset[int] = frozenset()
+    number: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def serving(self) -> bool:
@@ -63,11 +72,18 @@ class Container:
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """Containers, networks and volumes of one environment."""
+    """Containers, networks and volumes of one environment.
+
+    `internal` are the networks without a way out, `joined` the names of the running containers
+    on each network, whoever they belong to, and `one_offs` those that run a command once.
+    """
 
     containers: tuple[Container, ...]
     networks: frozenset[str]
     volumes: frozenset[str]
+    internal: frozenset[str] = frozenset()
+    joined: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    one_offs: frozenset[str] = frozenset()
 
     @property
     def any(self) -> bool:
@@ -111,14 +127,47 @@ def client() -> Iterator[docker.DockerClient]:
 def read(engine: docker.DockerClient, environment: str) -> EngineFacts:
     """Read everything on the engine that belongs to `environment`."""
     found = _projects_containers(engine, environment)
-    containers = [_container(each.attrs) for each in found if not _one_off(each)]
-    networks = {each.name or "" for each in engine.networks.list()}
+    defaults = {
+        image: _defaults(engine, image) for image in {each.attrs["Image"] for each in found}
+    }
+    containers = [
+        _container(each.attrs, defaults[each.attrs["Image"]])
+        for each in found
+        if not _one_off(each)
+    ]
+    wanted = set(names.networks(environment))
+    listed = [each.id or "" for each in engine.networks.list() if each.name in wanted]
+    networks = [each for each in map(partial(_network, engine), listed) if each]
     volumes = {each.name or "" for each in engine.volumes.list()}
     return EngineFacts(
         containers=tuple(sorted(containers, key=lambda each: each.name)),
-        networks=frozenset(networks & set(names.networks(environment))),
+        networks=frozenset(each["Name"] for each in networks),
         volumes=frozenset(volumes & set(names.volumes(environment))),
+        internal=frozenset(each["Name"] for each in networks if each["Internal"]),
+        joined={
+            each["Name"]: frozenset(
+                joined["Name"] for joined in (each.get("Containers") or {}).values()
+            )
+            for each in networks
+        },
+        one_offs=frozenset(each.name or "" for each in found if _one_off(each)),
     )
+
+
+def _network(engine: docker.DockerClient, identity: str) -> dict[str, Any]:
+    """A network with who is on it; nothing when it went since it was listed."""
+    try:
+        return dict(engine.api.inspect_network(identity))
+    except NotFound:
+        return {}
+
+
+def _defaults(engine: docker.DockerClient, image: str) -> dict[str, str]:
+    """What the image of a container says; nothing where it was removed by force."""
+    try:
+        return settings.of_image(engine.images.get(image).attrs)
+    except ImageNotFound:
+        return {}
 
 
 def toolbox(engine: docker.DockerClient, registry: str) -> str:
@@ -150,7 +199,7 @@ def _one_off(container: DockerContainer) -> bool:
     return container.labels.get(ONE_OFF_LABEL) == "True"
 
 
-def _container(attributes: dict[str, Any]) -> Container:
+def _container(attributes: dict[str, Any], defaults: Mapping[str, str]) -> Container:
     state = attributes["State"]
     config = attributes["Config"]
     labels = config["Labels"]
@@ -177,6 +226,9 @@ def _container(attributes: dict[str, Any]) -> Container:
         published=frozenset(
             int(binding["HostPort"])
             for bindings in (attributes["HostConfig"].get("PortBindings") or {}).values()
-            for binding in bindings
+            for binding in bindings or ()
         ),
+        number=int(labels.get(NUMBER_LABEL, 1)),
+        settings=settings.running(attributes),
+        defaults=defaults,
     )

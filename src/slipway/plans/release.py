@@ -10,8 +10,9 @@ from enum import StrEnum
 
 from slipway.config import names
 from slipway.config.secrets import OPTIONAL
-from slipway.facts.engine import EngineFacts
+from slipway.facts.engine import Container, EngineFacts
 from slipway.facts.state import StateFacts
+from slipway.plans.drift import Difference
 from slipway.plans.stacks import Stack
 
 # Platform services in the order in which they may be changed.
@@ -101,11 +102,19 @@ class Want:
 
 @dataclass(frozen=True)
 class Have:
-    """The running environment: the engine, the state, and what the edge says it serves."""
+    """The running environment: the engine, the state, and what the edge says it serves.
+
+    `drift` is what is not as it was released; containers that drifted are replaced.
+    """
 
     engine: EngineFacts
     state: StateFacts
     active: int | None
+    drift: tuple[Difference, ...] = ()
+
+    def drifted(self, container: Container) -> list[str]:
+        """The attributes in which a container is not as it was released."""
+        return [each.attribute for each in self.drift if each.subject == container.name]
 
 
 def plan(want: Want, have: Have) -> Plan:
@@ -139,7 +148,7 @@ def _app(
 ) -> tuple[int, list[Step]]:
     """The generation that will serve, and the steps until it does."""
     environment = want.environment
-    if current is not None and matches(want.app, have.engine, environment, current):
+    if current is not None and matches(want.app, have, environment, current):
         others = [other for other in running if other != current]
         steps = []
         if have.state.committed_generation != current:
@@ -153,9 +162,7 @@ def _app(
         return current, steps
 
     warm = [other for other in running if other != current]
-    finished = next(
-        (each for each in warm if matches(want.app, have.engine, environment, each)), None
-    )
+    finished = next((each for each in warm if matches(want.app, have, environment, each)), None)
     new = finished or next_generation(environment, have)
     left = [
         Step(Kind.DISCARD, f"generation {other}", "was left by an interrupted release", other)
@@ -191,12 +198,12 @@ def next_generation(environment: str, have: Have) -> int:
     return max((0, *generations(environment, have.engine), *have.state.generations)) + 1
 
 
-def matches(app: Stack, engine: EngineFacts, environment: str, generation: int) -> bool:
-    """Whether a generation's containers are all there, as wanted, and serving."""
-    containers = engine.of(names.generation_project(environment, generation))
+def matches(app: Stack, have: Have, environment: str, generation: int) -> bool:
+    """Whether a generation's containers are all there, as wanted and released, and serving."""
+    containers = have.engine.of(names.generation_project(environment, generation))
     return all(
         sum(
-            each.serving and each.config_hash == wanted
+            each.serving and each.config_hash == wanted and not have.drifted(each)
             for each in containers
             if each.service == service
         )
@@ -253,6 +260,9 @@ def _platform(want: Want, have: Have) -> list[Step]:
             reason = "does not run yet"
         elif container.config_hash != want.platform.hashes[service]:
             reason = "image or configuration changed (in place: a short gap)"
+        elif have.drifted(container):
+            drifted = ", ".join(have.drifted(container))
+            reason = f"{drifted} not as released (in place: a short gap)"
         elif not container.serving:
             reason = f"is {container.condition}"
         else:
@@ -275,4 +285,13 @@ def _why(want: Want, have: Have, current: int | None) -> str:
     changed = [name for name, wanted in want.app.hashes.items() if hashes[name] != {wanted}]
     if changed:
         return f"{', '.join(sorted(changed))} changed"
+    drifted = sorted(
+        {
+            f"{each.service}: {attribute}"
+            for each in have.engine.of(names.generation_project(want.environment, current))
+            for attribute in have.drifted(each)
+        }
+    )
+    if drifted:
+        return f"not as released: {', '.join(drifted)}"
     return f"generation {current} is not whole"

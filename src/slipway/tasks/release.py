@@ -20,6 +20,7 @@ from slipway.errors import Refused, SlipwayError, typed
 from slipway.facts import engine as engine_facts
 from slipway.facts import git, host, stacks
 from slipway.facts import state as state_facts
+from slipway.plans import drift
 from slipway.plans import release as plans
 from slipway.plans import stacks as stack_plans
 from slipway.plans.release import Have, Plan, Want
@@ -154,7 +155,8 @@ def _compare(
         certificate_due=_certificate_due(environment, known),
         soak_seconds=environment.soak_seconds,
     )
-    return want, Have(running, known, edge.active(name, running))
+    active = edge.active(name, running)
+    return want, Have(running, known, active, drift.drift(name, running, known, active) or ())
 
 
 def _certificate_due(environment: Environment, known: state_facts.StateFacts) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import docker
 import invoke
 
 from slipway import console, edge
@@ -13,8 +14,14 @@ from slipway.config import names
 from slipway.config.layout import checkout
 from slipway.errors import SlipwayError
 from slipway.facts import engine as engine_facts
+from slipway.facts import state as state_facts
 from slipway.facts.engine import EngineFacts
+from slipway.facts.state import StateFacts
+from slipway.plans import drift
 from slipway.tasks.door import task
+
+# Attributes that are named in the one line about drift.
+SHOWN = 3
 
 
 @task(
@@ -30,12 +37,30 @@ def status(_context: invoke.Context, env: str = "", json: bool = False) -> None:
     """
     environment = environments.load(env, checkout())
     with engine_facts.client() as engine:
-        report = describe(env, engine_facts.read(engine, env)) | {"url": environment.url}
+        running = engine_facts.read(engine, env)
+        report = describe(env, running) | {"url": environment.url}
+        known = _state(engine, environment.registry, env, running)
+    found = drift.drift(env, running, known, report["generation"])
+    report["drift"] = None if found is None else [each.plain() for each in found]
     console.say(_text(report) if not json else _as_json(report))
     if not report["serving"]:
         raise SlipwayError(
             f"{env} does not serve", next_command=f"invoke release --env {env} --plan"
         )
+
+
+def _state(
+    engine: docker.DockerClient, registry: str, name: str, running: EngineFacts
+) -> StateFacts:
+    """What the state says; nothing where it cannot be read, which is no reason to say nothing."""
+    volume = names.state_volume(name)
+    if volume not in running.volumes:
+        return StateFacts()
+    try:
+        return state_facts.read(engine_facts.toolbox(engine, registry), volume)
+    except SlipwayError as error:
+        console.warn(error.message)
+        return StateFacts()
 
 
 def describe(name: str, running: EngineFacts) -> dict[str, Any]:
@@ -90,4 +115,16 @@ def _text(report: dict[str, Any]) -> str:
     for address in (report["edge"] or {}).get("addresses", ()):
         ready = "ready" if address["ready"] else "NOT READY"
         lines.append(f"  edge -> {address['address']}  {ready}, {address['in_flight']} in flight")
+    lines.append(_drift(report["drift"]))
     return "\n".join(lines)
+
+
+def _drift(found: list[dict[str, str]] | None) -> str:
+    """One line about what is not as it was released."""
+    if found is None:
+        return "  drift: not known, because no configuration of what runs is kept"
+    if not found:
+        return "  drift: none, everything is as it was released"
+    named = ", ".join(f"{each['subject']} ({each['attribute']})" for each in found[:SHOWN])
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"  drift: {len(found)} attributes are not as released: {named}{more}; see --json"

@@ -6,6 +6,7 @@ import copy
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
@@ -40,6 +41,8 @@ ATTRIBUTES: dict[str, Any] = {
     },
     "RestartCount": 2,
     "HostConfig": {"Memory": 268435456},
+    "NetworkSettings": {"Networks": {"slipway-dev-public": {"Aliases": ["backend-g2"]}}},
+    "Image": "sha256:dd69",
     "Config": {
         "Image": "localhost:5000/slipway/backend@sha256:dd69",
         "Labels": {
@@ -72,6 +75,12 @@ class _Engine(BaseHTTPRequestHandler):
             "/_ping": "OK",
             "/containers/json": [{"Id": each["Id"]} for each in self.containers],
             "/networks": [{"Name": "slipway-dev-public", "Id": "1"}, {"Name": "bridge", "Id": "2"}],
+            "/networks/1": {
+                "Name": "slipway-dev-public",
+                "Internal": True,
+                "Containers": {"66d3cc867c9d": {"Name": "slipway-dev-g2-backend-1"}},
+            },
+            "/images/sha256:dd69/json": {"Id": "sha256:dd69", "Config": {"Env": ["LANG=C.UTF-8"]}},
             "/volumes": {"Volumes": [{"Name": "slipway-dev-state"}, {"Name": "slipway-devel-x"}]},
         } | {f"/containers/{each['Id']}/json": each for each in self.containers}
         if path == "/containers/json":
@@ -105,7 +114,9 @@ def test_a_container_is_read_whole(containers: list[dict[str, Any]]) -> None:
     containers.append(ATTRIBUTES)
     with engine.client() as connection:
         (found,) = engine.read(connection, "dev").containers
-    assert found == Container(
+    assert found.settings["memory"] == "256 MiB"
+    assert found.settings["alias backend-g2"] == "slipway-dev-public"
+    assert replace(found, settings={}) == Container(
         id="66d3cc867c9d",
         name="slipway-dev-g2-backend-1",
         project="slipway-dev-g2",
@@ -121,6 +132,7 @@ def test_a_container_is_read_whole(containers: list[dict[str, Any]]) -> None:
         started="2026-01-02T03:04:05.80618942Z",
         memory_limit=268435456,
         probes=(Probe("2026-01-02T03:04:06.697650615Z", 1, "503 starting"),),
+        defaults={"environment LANG": "C.UTF-8"},
     )
 
 
@@ -140,6 +152,9 @@ def test_an_environment_is_its_own_containers_networks_and_volumes(
     assert found.of("slipway-dev-g1") == ()
     assert found.networks == frozenset({"slipway-dev-public"})
     assert found.volumes == frozenset({"slipway-dev-state"})
+    assert found.internal == frozenset({"slipway-dev-public"})
+    assert found.joined == {"slipway-dev-public": frozenset({"slipway-dev-g2-backend-1"})}
+    assert found.one_offs == frozenset({"one-shot"})
 
 
 def test_a_container_without_a_health_check_never_serves(containers: list[dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from slipway.config import names, secrets
 from slipway.facts.engine import Container, EngineFacts
 from slipway.facts.state import StateFacts
 from slipway.plans import release
+from slipway.plans.drift import Difference
 from slipway.plans.release import Have, Kind, Plan, Want
 from slipway.plans.stacks import Stack
 
@@ -135,6 +136,19 @@ TABLE = (
         "platform changed",
         replace(WANT, platform=stack({"edge": "edge-2", "postgres": "postgres-1"})),
         RUNNING,
+    ),
+    Case(
+        "drifted",
+        WANT,
+        replace(
+            RUNNING,
+            drift=(
+                Difference("slipway-dev-g1-backend-1", "memory", "768 MiB", "1024 MiB"),
+                Difference("slipway-dev-g1-backend-2", "environment LOG_LEVEL", "info", "debug"),
+                Difference("slipway-dev-platform-edge-1", "restart", "unless-stopped", "no"),
+                Difference("slipway-dev-app-data", "container", None, "psql"),
+            ),
+        ),
     ),
     Case("secret changed", NEW_SECRET, RUNNING),
     Case(
@@ -271,7 +285,10 @@ def done(want: Want, before: Have, plan: Plan) -> Have:
                 assert step.generation != active
                 containers = [each for each in containers if each.project != project]
     state = replace(state, ledger=(*state.ledger, line(plan.generation)))
-    return Have(replace(engine, containers=tuple(containers)), state, active)
+    made = Have(replace(engine, containers=tuple(containers)), state, active)
+    # What was replaced is as it was released again; a stranger stays.
+    left = tuple(each for each in before.drift if each.attribute == "container")
+    return replace(made, drift=left)
 
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)

@@ -27,6 +27,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[3] / "infra/toolbox/src"))
 
+import standin_inspect  # noqa: E402
+
 from slipway_toolbox import vault  # noqa: E402
 from slipway_toolbox.__main__ import VERBS  # noqa: E402
 from slipway_toolbox.store import Denied  # noqa: E402
@@ -207,6 +209,8 @@ class Standin:
                     if all(w in [f"{k}={v}" for k, v in each["Labels"].items()] for w in wanted)
                 ]
                 found = held if kind == "networks" else {"Volumes": held}
+            case ("GET", "networks", name) if name in self.networks:
+                found = self.networks[name] | {"Containers": self._joined(name)}
             case ("GET", "networks" | "volumes" as kind, name):
                 found = getattr(self, kind).get(name)
             case ("POST", "networks" | "volumes" as kind, "create"):
@@ -218,6 +222,8 @@ class Standin:
                 found = self._listed(json.loads(query["filters"][0])["reference"])
             case ("GET", "images", *parts, "json") if "/".join(parts) in self.images:
                 found = {"Id": self.images["/".join(parts)], "RepoTags": []}
+            case ("GET", "images", *parts, "json") if "@sha256:" in "/".join(parts):
+                found = {"Id": parts[-1].partition("@")[2], "Config": standin_inspect.IMAGE}
             case ("GET", "images", *_):
                 return 404, json.dumps({"message": f"No such image: {path}"}).encode()
             case _:
@@ -242,6 +248,13 @@ class Standin:
     def _fault(self, identity: str, faults: Mapping[str, Any], usual: Any) -> Any:
         service = self.containers[identity]["Config"]["Labels"][LABEL + "service"]
         return faults.get(service, usual)
+
+    def _joined(self, network: str) -> dict[str, dict[str, str]]:
+        return {
+            each["Id"]: {"Name": each["Name"].removeprefix("/")}
+            for each in self.containers.values()
+            if network in each["NetworkSettings"]["Networks"]
+        }
 
     def _make(self, kind: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
         labels = content.get("Labels") or {}
@@ -340,7 +353,7 @@ class Standin:
         for service in services:
             definition = document["services"][service]
             for number in range(1, definition.get("scale", 1) + 1):
-                made = self._container(project, service, number, definition)
+                made = self._container(project, service, number, document)
                 same = (made["Name"], made["Config"]["Labels"]["slipway.config-hash"]) in there
                 if same and not forced:
                     continue
@@ -351,8 +364,9 @@ class Standin:
         return Answer()
 
     def _container(
-        self, project: str, service: str, number: int, definition: Mapping[str, Any]
+        self, project: str, service: str, number: int, document: Mapping[str, Any]
     ) -> dict[str, Any]:
+        definition = document["services"][service]
         self.number += 1
         fault = self.faults.service.get(service, "healthy")
         gone = fault in {"exited", "oom"}
@@ -360,6 +374,7 @@ class Standin:
         return {
             "Id": sha256(str(self.number).encode()).hexdigest(),
             "Name": f"/{project}-{service}-{number}",
+            "Image": definition["image"],
             "RestartCount": 0,
             "State": {
                 "Status": "exited" if gone else "running",
@@ -372,23 +387,24 @@ class Standin:
                 },
             },
             "Config": {
-                "Image": definition["image"],
+                **standin_inspect.configured(definition),
                 "Tty": False,
                 "Labels": {
                     **definition["labels"],
                     LABEL + "project": project,
                     LABEL + "service": service,
+                    LABEL + "container-number": str(number),
                     LABEL + "oneoff": "False",
                 },
             },
-            "HostConfig": {"Memory": int(definition["mem_limit"])},
+            "HostConfig": standin_inspect.hosted(definition),
+            "Mounts": standin_inspect.mounts(definition, document),
             "NetworkSettings": {
-                "Networks": {
-                    f"{'-'.join(project.split('-')[:2])}-{network}": {
-                        "IPAddress": f"172.30.{self.number // 250}.{self.number % 250 + 2}"
-                    }
-                    for network in definition["networks"]
-                }
+                "Networks": standin_inspect.networks(
+                    definition,
+                    document,
+                    f"172.30.{self.number // 250}.{self.number % 250 + 2}",
+                )
             },
         }
 

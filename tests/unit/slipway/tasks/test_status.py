@@ -12,13 +12,14 @@ def test_a_healthy_environment_is_told_in_lines(released: World) -> None:
     assert (ended.exit_code, ended.errors) == (0, "")
     first, *rest = ended.output.splitlines()
     assert first.startswith("dev serves generation 1 at https://localhost:")
-    assert [line.split()[:2] for line in rest if not line.startswith("  edge ->")] == [
+    assert [line.split()[:2] for line in rest if "->" not in line and "drift" not in line] == [
         ["slipway-dev-g1-backend-1", "healthy"],
         ["slipway-dev-g1-backend-2", "healthy"],
         ["slipway-dev-g1-worker-1", "healthy"],
         ["slipway-dev-platform-edge-1", "healthy"],
         ["slipway-dev-platform-postgres-1", "healthy"],
     ]
+    assert rest[-1] == "  drift: none, everything is as it was released"
     assert sum("ready, 0 in flight" in line for line in rest) == 2
     assert released.standin.changes == []
 
