@@ -62,6 +62,8 @@ class Release:
     engine: docker.DockerClient
     state: State
     timings: dict[str, float]
+    #: The port of this machine at which the environment's edge answers.
+    https: int
 
     def apply(self) -> None:
         """Carry out the plan; when a step fails, the generation that served goes on serving."""
@@ -172,7 +174,7 @@ class Release:
         """Use the environment as a user would."""
         authority = "ca.crt" if self.environment.secrets == "generated" else "tls.crt"
         values = self.state.secrets(("admin_password", authority))
-        with proof.client(self.environment.url, values[authority]) as http:
+        with proof.client(self.environment.url, values[authority], self.https) as http:
             proof.prove(
                 http,
                 keep=self.environment.source == "tree",

@@ -17,6 +17,7 @@ from slipway.facts import registry as registry_facts
 from slipway.facts.engine import EngineFacts
 from slipway.facts.host import HostFacts
 from slipway.facts.state import StateFacts
+from slipway.facts.target import TargetFacts
 from slipway.plans import host as host_plans
 from slipway.plans import lock as lock_plans
 from slipway.plans.diagnosis import Code
@@ -39,11 +40,26 @@ def host(facts: HostFacts, *, mend: str) -> None:
 
 
 def disk(facts: HostFacts, needed_gib: int) -> None:
-    """Refuse when images and data would not fit."""
-    free = facts.machine.disk_free / host_plans.GIB
+    """Refuse when images and data would not fit on this machine."""
+    _space(facts.machine.disk_free, facts.machine.disk_path, needed_gib)
+
+
+def other_host(
+    facts: TargetFacts, environment: Environment, engine: EngineFacts, name: str
+) -> None:
+    """Refuse when the host of `environment` has too little space, or its ports are taken."""
+    _space(facts.disk_free, f"the engine's disk on {environment.host}", environment.free_disk_gib)
+    ours = _published(engine, name)
+    for key, port in _ports(environment):
+        if port in facts.listening and port not in ours:
+            raise _taken(environment.host, name, key, port)
+
+
+def _space(free_bytes: int, place: str, needed_gib: int) -> None:
+    free = free_bytes / host_plans.GIB
     if free < needed_gib:
         raise Refused(
-            f"{facts.machine.disk_path} has {free:.1f} GiB free, {needed_gib} GiB are needed",
+            f"{place} has {free:.1f} GiB free, {needed_gib} GiB are needed",
             next_command="docker system df",
             code=Code.DISK_FULL,
         )
@@ -56,31 +72,43 @@ def registry(name: str) -> None:
 
 def ports(environment: Environment, engine: EngineFacts, name: str) -> None:
     """Refuse when a port that the edge needs, and does not have yet, cannot be had."""
-    ours = {
+    ours = _published(engine, name)
+    address = environment.ports.address
+    for key, port in _ports(environment):
+        if port in ours:
+            continue
+        match _complaint(address, port):
+            case errno.EADDRINUSE:
+                raise _taken("this host", name, key, port)
+            case errno.EADDRNOTAVAIL:
+                raise Refused(
+                    f"{address} is not an address of this host "
+                    f"(x-slipway/ports/address in infra/compose/environments/{name}.yaml)",
+                    next_command="ip address",
+                )
+
+
+def _ports(environment: Environment) -> tuple[tuple[str, int], ...]:
+    return (("https", environment.ports.https), ("http", environment.ports.http))
+
+
+def _published(engine: EngineFacts, name: str) -> set[int]:
+    """The ports of the host that the environment's own edge has."""
+    return {
         port
         for each in engine.of(names.platform_project(name))
         if each.service == "edge" and each.state == "running"
         for port in each.published
     }
-    overlay = f"infra/compose/environments/{name}.yaml"
-    address = environment.ports.address
-    for key, port in (("https", environment.ports.https), ("http", environment.ports.http)):
-        if port in ours:
-            continue
-        match _complaint(address, port):
-            case errno.EADDRINUSE:
-                raise Refused(
-                    f"Port {port} on this host is taken by another program, and the edge of "
-                    f"{name} needs it (x-slipway/ports/{key} in {overlay})",
-                    next_command=f"ss --listening --tcp --processes 'sport = :{port}'",
-                    code=Code.PORT_TAKEN,
-                )
-            case errno.EADDRNOTAVAIL:
-                raise Refused(
-                    f"{address} is not an address of this host "
-                    f"(x-slipway/ports/address in {overlay})",
-                    next_command="ip address",
-                )
+
+
+def _taken(host: str, name: str, key: str, port: int) -> Refused:
+    return Refused(
+        f"Port {port} on {host} is taken by another program, and the edge of "
+        f"{name} needs it (x-slipway/ports/{key} in infra/compose/environments/{name}.yaml)",
+        next_command=f"ss --listening --tcp --processes 'sport = :{port}'",
+        code=Code.PORT_TAKEN,
+    )
 
 
 def supplied_secrets(environment: Environment, state: StateFacts, name: str) -> None:

@@ -44,25 +44,29 @@ def samples(folder: Path) -> tuple[Sample, ...]:
     return tuple(Sample(**entry) for entry in json.loads((folder / "questions.json").read_text()))
 
 
-def client(url: str, authority: str) -> httpx.Client:
+def client(url: str, authority: str, port: int) -> httpx.Client:
     """A client that reaches the environment on this machine and trusts its authority alone.
 
     `authority` is PEM text: the authority's certificate, or the server's own. Connections go to
-    the loopback address whatever the domain is called, so that a release is proved before the
-    site's DNS knows about it.
+    `port` of the loopback address whatever the domain is called, so that a release is proved
+    before the site's DNS knows about it.
     """
     context = ssl.create_default_context(cadata=authority)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    transport = _Loopback(verify=context)
+    transport = _Loopback(port, context)
     return httpx.Client(base_url=url, transport=transport, timeout=30, trust_env=False)
 
 
 class _Loopback(httpx.HTTPTransport):
     """Dials this machine under whatever name the URL has; the certificate must be for that name."""
 
+    def __init__(self, port: int, context: ssl.SSLContext) -> None:
+        super().__init__(verify=context)
+        self._port = port
+
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.extensions = {**request.extensions, "sni_hostname": request.url.host}
-        request.url = request.url.copy_with(host="localhost")
+        request.url = request.url.copy_with(host="localhost", port=self._port)
         return super().handle_request(request)
 
 

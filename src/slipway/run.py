@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from slipway.errors import CommandFailed, SlipwayError
 
 LAST_LINES = 50
+GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,7 @@ def run(
             exit_code = done.returncode
             output, errors = _text(done.stdout), _text(done.stderr)
     except FileNotFoundError as error:
-        raise SlipwayError(
-            f"`{argv[0]}` is not installed, or not on PATH",
-            next_command="invoke host.check",
-        ) from error
+        raise _not_installed(argv) from error
     except subprocess.TimeoutExpired as error:
         raise SlipwayError(f"`{' '.join(argv[:6])}` did not end within {timeout:g} s") from error
     if check and exit_code != 0:
@@ -75,16 +76,69 @@ def run(
     return Completed(exit_code, output, errors)
 
 
+@dataclass(frozen=True)
+class Background:
+    """A process that runs beside this one, and the file that it writes to."""
+
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return self.process.poll() is not None
+
+    def said(self) -> str:
+        """All that it has printed so far, on both streams."""
+        self.log.seek(0)
+        return _text(self.log.read())
+
+
+@contextlib.contextmanager
+def background(argv: Sequence[str]) -> Iterator[Background]:
+    """Run `argv` for as long as the block lasts; it is told to end after.
+
+    Its standard input stays open for that time, and is closed by the kernel when this program is
+    killed. A session of its own: an interruption at the terminal is for this program to act on.
+    Raises SlipwayError when the program does not exist.
+    """
+    with tempfile.TemporaryFile() as log:
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise _not_installed(argv) from error
+        try:
+            yield Background(process, log)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.terminate()
+            try:
+                process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _not_installed(argv: Sequence[str]) -> SlipwayError:
+    return SlipwayError(
+        f"`{argv[0]}` is not installed, or not on PATH", next_command="invoke host.check"
+    )
+
+
 def run_attached(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
     """Run `argv` on this terminal (its streams are ours) and return its exit code."""
     environment = {**os.environ, **env} if env else None
     try:
         return subprocess.call(argv, env=environment)
     except FileNotFoundError as error:
-        raise SlipwayError(
-            f"`{argv[0]}` is not installed, or not on PATH",
-            next_command="invoke host.check",
-        ) from error
+        raise _not_installed(argv) from error
     except KeyboardInterrupt:
         return 0
 

@@ -8,18 +8,27 @@ Argv = tuple[str, ...]
 
 # A toolbox needs no network, and of root's powers only those over the files of other users.
 _CONFINED = (
-    *("--network", "none", "--read-only", "--cap-drop", "ALL"),
+    *("--read-only", "--cap-drop", "ALL"),
     *("--cap-add", "CHOWN", "--cap-add", "DAC_OVERRIDE", "--cap-add", "FOWNER"),
     *("--security-opt", "no-new-privileges:true", "--pids-limit", "32", "--memory", "128m"),
     *("--cpus", "1", "--user", "0:0", "--log-opt", "max-size=1m"),
 )
+_ALONE = ("--network", "none", *_CONFINED)
 
 
 def read(image: str, state_volume: str) -> Argv:
     """Run the toolbox once."""
     return (
-        *("docker", "run", "--rm", "--interactive", *_CONFINED),
+        *("docker", "run", "--rm", "--interactive", *_ALONE),
         *("--volume", f"{state_volume}:/state", image, "read"),
+    )
+
+
+def host(image: str) -> Argv:
+    """Run the toolbox once beside the host's own programs, to see which ports they listen on."""
+    return (
+        *("docker", "run", "--rm", "--interactive", "--network", "host", *_CONFINED),
+        *(image, "host"),
     )
 
 
@@ -33,7 +42,7 @@ def hold(
     mounts = [part for volume, at in volumes.items() for part in ("--volume", f"{volume}:{at}")]
     marks = [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
     return (
-        *("docker", "run", "--rm", "--detach", "--init", "--name", name, *_CONFINED),
+        *("docker", "run", "--rm", "--detach", "--init", "--name", name, *_ALONE),
         *(*marks, *mounts, image, "hold", str(seconds)),
     )
 

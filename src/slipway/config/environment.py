@@ -17,6 +17,8 @@ BLOCK = "x-slipway"
 # Names on the engine are parts joined by dashes, so a dash in one could make two environments one.
 NAME = r"[a-z][a-z0-9]*"
 
+SSH_HOST = r"^ssh://(?:(?P<user>[\w.-]+)@)?(?P<name>[\w.-]+)(?::(?P<port>\d{1,5}))?$"
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=0, le=100)]
 
@@ -65,7 +67,9 @@ class Environment(_Section):
     """Everything Slipway itself needs to know of an environment; complete in each overlay file."""
 
     engine: Literal["compose"] = Field(description="what runs the containers")
-    host: Literal["local"] = Field(description="whose Docker engine: this machine's")
+    host: Annotated[str, Field(pattern=rf"^local$|{SSH_HOST}")] = Field(
+        description="whose Docker engine: `local` is this machine's, `ssh://user@host` another's"
+    )
     registry: Annotated[str, Field(pattern=r"^[a-z0-9.-]+(:\d+)?$")] = Field(
         description="host and port of the site's OCI registry, without a scheme"
     )

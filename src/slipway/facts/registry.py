@@ -24,7 +24,7 @@ ACCEPT = ", ".join(
 def base_url(registry: str) -> str:
     """Plain HTTP on the loopback interface, as Docker does it; TLS everywhere else."""
     host = registry.rpartition(":")[0] or registry
-    return f"{'http' if _loopback(host) else 'https'}://{registry}"
+    return f"{'http' if loopback(host) else 'https'}://{registry}"
 
 
 def digest(registry: str, repository: str, tag: str) -> str | None:
@@ -60,7 +60,8 @@ def _trust() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _loopback(host: str) -> bool:
+def loopback(host: str) -> bool:
+    """Whether a host's name means the machine that says it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

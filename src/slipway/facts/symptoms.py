@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import docker
 
 from slipway.commands import engine as commands
+from slipway.facts import sockets
 from slipway.facts.engine import Container
 from slipway.run import run
 
 LOG_LINES = 50
-_LISTENING = "0A"
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,4 @@ def _listening(container: Container) -> frozenset[int] | None:
     if container.state != "running":
         return None
     done = run(commands.sockets(container.id), check=False, timeout=30)
-    return listening(done.output) if done.exit_code == 0 else None
-
-
-def listening(table: str) -> frozenset[int]:
-    """The ports with a listener on other addresses than loopback, in Linux's table of sockets.
-
-    The format is that of proc_net_tcp(5): local address and port in hexadecimal, state 0A.
-    """
-    found = set()
-    for line in table.splitlines():
-        words = line.split()
-        if len(words) > 3 and words[3] == _LISTENING and ":" in words[1]:
-            address, _, port = words[1].rpartition(":")
-            # 127.0.0.0/8 in the byte order of the table: Docker's own name server listens there.
-            if not (len(address) == 8 and address.endswith("7F")):
-                found.add(int(port, 16))
-    return frozenset(found)
+    return sockets.listening(done.output) if done.exit_code == 0 else None

@@ -31,6 +31,7 @@ class Code(StrEnum):
     DISK_FULL = "disk-full"
     EDGE_GONE = "edge-gone"
     ENGINE_GONE = "engine-gone"
+    HOST_GONE = "host-gone"
     IMAGE_UNUSABLE = "image-unusable"
     MIGRATION_FAILED = "migration-failed"
     MIGRATION_LOCKED = "migration-locked"
@@ -278,6 +279,7 @@ _MEANINGS = {
     Code.DISK_FULL: "no space is left on the disk",
     Code.EDGE_GONE: "the edge does not run or does not answer",
     Code.ENGINE_GONE: "the Docker engine does not answer",
+    Code.HOST_GONE: "the host cannot be reached over SSH",
     Code.IMAGE_UNUSABLE: "the image cannot be fetched or started",
     Code.MIGRATION_FAILED: "the migration failed",
     Code.MIGRATION_LOCKED: "the migration waited in vain for a lock on the database",

@@ -7,12 +7,13 @@ import json as json_format
 
 import invoke
 
-from slipway import checks, console, diagnosis
+from slipway import checks, console, diagnosis, target
 from slipway.config import environment as environments
 from slipway.config.layout import checkout
 from slipway.errors import Refused, SlipwayError
 from slipway.facts import engine as engine_facts
 from slipway.facts import host
+from slipway.facts import target as target_facts
 from slipway.plans import diagnosis as plans
 from slipway.plans.diagnosis import Cause
 from slipway.tasks.door import task
@@ -31,16 +32,21 @@ def diagnose(_context: invoke.Context, env: str = "", json: bool = False) -> Non
     """
     environment = environments.load(env, checkout())
     causes: list[Cause] = []
-    with engine_facts.client() as engine:
+    with target.reached(environment) as reached:
         try:
             checks.registry(environment.registry)
         except Refused as refused:
             causes.append(plans.of_error(refused, env))
         try:
-            checks.disk(host.read(), environment.free_disk_gib)
+            if reached.remote:
+                running = engine_facts.read(reached.engine, env)
+                toolbox = engine_facts.toolbox(reached.engine, environment.registry)
+                checks.other_host(target_facts.read(toolbox), environment, running, env)
+            else:
+                checks.disk(host.read(), environment.free_disk_gib)
         except Refused as refused:
             causes.append(plans.of_error(refused, env))
-        causes += diagnosis.environment(engine, env)
+        causes += diagnosis.environment(reached.engine, env)
     if json:
         faults = [dataclasses.asdict(cause) for cause in causes]
         console.say(json_format.dumps({"environment": env, "faults": faults}, indent=2))

@@ -8,7 +8,7 @@ import docker
 import invoke
 from docker.errors import NotFound
 
-from slipway import console, state
+from slipway import console, state, target
 from slipway.apply import STOP_SECONDS
 from slipway.commands import compose
 from slipway.config import environment as environments
@@ -31,10 +31,13 @@ POLL_SECONDS = 1.0
 )
 def down(_context: invoke.Context, env: str = "", volumes: bool = False, yes: bool = False) -> None:
     """Stop and remove an environment's containers and networks, and with --volumes its data."""
-    with engine_facts.client() as engine:
+    layout = checkout()
+    known = env in environments.names(layout)
+    with target.reached(environments.load(env, layout) if known else None) as reached:
+        engine = reached.engine
         if not engine_facts.read(engine, env).any:
             # Nothing on the engine has this name, so it may be misspelt.
-            environments.load(env, checkout())
+            environments.load(env, layout)
         _await_release(engine, env)
         running = engine_facts.read(engine, env)
         if not running.containers and not running.networks and not (volumes and running.volumes):

@@ -9,7 +9,7 @@ from typing import Any
 
 import invoke
 
-from slipway import console
+from slipway import console, target
 from slipway.config import environment as environments
 from slipway.config import names
 from slipway.config.layout import checkout
@@ -98,7 +98,8 @@ def _row(line: Mapping[str, Any]) -> tuple[str, ...]:
 def _read(name: str, history: int) -> StateFacts:
     environment = environments.load(name, checkout())
     volume = names.state_volume(name)
-    with engine_facts.client() as engine:
+    with target.reached(environment) as reached:
+        engine = reached.engine
         if volume not in engine_facts.read(engine, name).volumes:
             return StateFacts()
         return state_facts.read(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import invoke
 
+from slipway import target
 from slipway.commands import compose
 from slipway.config import environment as environments
 from slipway.config import names
@@ -31,24 +32,26 @@ def logs(
     tail: str = "200",
 ) -> None:
     """Print the logs of an environment's containers, the newest generation's for the app."""
-    environments.load(env, checkout())
+    environment = environments.load(env, checkout())
     if tail != "all" and not tail.isdigit():
         raise Refused(f"--tail {tail!r} is neither a number nor `all`")
-    with engine_facts.client() as engine:
-        running = engine_facts.read(engine, env)
-    projects: dict[str, set[str]] = {}
-    for each in running.containers:
-        if not service or each.service in service:
-            projects.setdefault(each.project, set()).add(each.service)
-    if not projects:
-        there = ", ".join(sorted({each.service for each in running.containers})) or "nothing runs"
-        raise Refused(
-            f"{env} has no container of {', '.join(service) or 'any service'} (there: {there})",
-            next_command=f"invoke status --env {env}",
-        )
-    followed = _newest(env, projects) if follow else None
-    for project in [followed] if followed else sorted(projects):
-        run_attached(compose.logs(project, sorted(projects[project]), follow=follow, tail=tail))
+    with target.reached(environment) as reached:
+        running = engine_facts.read(reached.engine, env)
+        projects: dict[str, set[str]] = {}
+        for each in running.containers:
+            if not service or each.service in service:
+                projects.setdefault(each.project, set()).add(each.service)
+        if not projects:
+            there = (
+                ", ".join(sorted({each.service for each in running.containers})) or "nothing runs"
+            )
+            raise Refused(
+                f"{env} has no container of {', '.join(service) or 'any service'} (there: {there})",
+                next_command=f"invoke status --env {env}",
+            )
+        followed = _newest(env, projects) if follow else None
+        for project in [followed] if followed else sorted(projects):
+            run_attached(compose.logs(project, sorted(projects[project]), follow=follow, tail=tail))
 
 
 def _newest(env: str, projects: dict[str, set[str]]) -> str:

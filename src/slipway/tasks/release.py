@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import docker
 import invoke
 
-from slipway import access, checks, console, edge, state
+from slipway import access, checks, console, edge, state, target
 from slipway import build as builder
 from slipway.apply import Release, ground
 from slipway.config import certificates, names, secrets
@@ -20,6 +20,7 @@ from slipway.errors import Refused, SlipwayError, typed
 from slipway.facts import engine as engine_facts
 from slipway.facts import git, host, stacks
 from slipway.facts import state as state_facts
+from slipway.facts import target as target_facts
 from slipway.plans import drift
 from slipway.plans import release as plans
 from slipway.plans import stacks as stack_plans
@@ -50,15 +51,21 @@ def release(
         if plan and needed:
             return
     _check_host(env, environment)
-    with engine_facts.client() as engine:
-        checks.ports(environment, engine_facts.read(engine, env), env)
+    with engine_facts.client() as here:
+        if environment.host == "local":
+            checks.ports(environment, engine_facts.read(here, env), env)
         images = builder.build(
             layout,
             registry_name=environment.registry,
-            base_id=checks.base_id(engine),
+            base_id=checks.base_id(here),
             timings=timings,
         )
-        tree = git.read(layout.root)
+    tree = git.read(layout.root)
+    with target.reached(environment) as reached:
+        engine = reached.engine
+        if reached.remote:
+            seen = target_facts.read(images["toolbox"])
+            checks.other_host(seen, environment, engine_facts.read(engine, env), env)
         purpose = f"release {tree.short}"
         want, have = _compare(layout, env, environment, engine, images, tree.short)
         steps = plans.plan(want, have)
@@ -77,7 +84,16 @@ def release(
         with state.opened(env, images["toolbox"], purpose=purpose) as held:
             _refuse_outdated(steps, _compare(layout, env, environment, engine, images, tree.short))
             underway = Release(
-                layout, env, environment, images, tree.short, steps, engine, held, timings
+                layout,
+                env,
+                environment,
+                images,
+                tree.short,
+                steps,
+                engine,
+                held,
+                timings,
+                reached.https,
             )
             _apply(underway, began)
         want, have = _compare(layout, env, environment, engine, images, tree.short)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import docker
 import invoke
 
 from slipway import build as builder
-from slipway import checks, console, state
+from slipway import checks, console, state, target
 from slipway.config import environment as environments
 from slipway.config import names
 from slipway.config import secrets as known
@@ -26,12 +25,12 @@ def list_(_context: invoke.Context, env: str = "") -> None:
     """List an environment's secrets: which are there, what each is for."""
     layout = checkout()
     environment = environments.load(env, layout)
-    with engine_facts.client() as engine:
-        image = _toolbox(layout, environment, engine)
-        volume = names.state_volume(env)
+    image = _toolbox(layout, environment)
+    volume = names.state_volume(env)
+    with target.reached(environment) as reached:
         there = (
             state_facts.read(image, volume).secrets
-            if volume in engine_facts.read(engine, env).volumes
+            if volume in engine_facts.read(reached.engine, env).volumes
             else {}
         )
     for secret in known.SECRETS:
@@ -69,9 +68,11 @@ def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-"
     complaints = known.complaints({name: value})
     if complaints:
         raise Refused("\n".join(complaints))
-    with engine_facts.client() as engine:
-        image = _toolbox(layout, environment, engine)
-    with state.opened(env, image, purpose=f"secrets.put {name}") as held:
+    image = _toolbox(layout, environment)
+    with (
+        target.reached(environment),
+        state.opened(env, image, purpose=f"secrets.put {name}") as held,
+    ):
         values = known.replacing(name, value, held.secrets((name,)))
         written = held.put_secrets(values, replace=True)
     console.say(
@@ -80,13 +81,14 @@ def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-"
     )
 
 
-def _toolbox(layout: Layout, environment: Environment, engine: docker.DockerClient) -> str:
-    built = builder.build(
-        layout,
-        registry_name=environment.registry,
-        base_id=checks.base_id(engine),
-        targets=["toolbox"],
-    )
+def _toolbox(layout: Layout, environment: Environment) -> str:
+    with engine_facts.client() as engine:
+        built = builder.build(
+            layout,
+            registry_name=environment.registry,
+            base_id=checks.base_id(engine),
+            targets=["toolbox"],
+        )
     return built["toolbox"]
 
 

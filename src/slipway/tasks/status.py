@@ -8,7 +8,7 @@ from typing import Any
 import docker
 import invoke
 
-from slipway import console, edge
+from slipway import console, edge, target
 from slipway.config import environment as environments
 from slipway.config import names
 from slipway.config.layout import checkout
@@ -36,10 +36,10 @@ def status(_context: invoke.Context, env: str = "", json: bool = False) -> None:
     Ends with exit code 1 when it does not serve.
     """
     environment = environments.load(env, checkout())
-    with engine_facts.client() as engine:
-        running = engine_facts.read(engine, env)
+    with target.reached(environment) as reached:
+        running = engine_facts.read(reached.engine, env)
         report = describe(env, running) | {"url": environment.url}
-        known = _state(engine, environment.registry, env, running)
+        known = _state(reached.engine, environment.registry, env, running)
     found = drift.drift(env, running, known, report["generation"])
     report["drift"] = None if found is None else [each.plain() for each in found]
     console.say(_text(report) if not json else _as_json(report))

@@ -47,7 +47,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         f"did not become healthy within {READY_SECONDS} s",
     ),
     "migration-failed": (
-        {"migrate": {"environment": {"DATABASE_URL": "postgresql://slipway:x@nowhere/slipway"}}},
+        {
+            "migrate": {"environment": {"DATABASE_URL": "postgresql://slipway:x@nowhere/slipway"}},
+            "backend": {"environment": {"LOG_LEVEL": "warning"}},
+        },
         "The database cannot be used",
     ),
 }

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from slipway_toolbox import lease, ledger, vault
+from slipway_toolbox import host, lease, ledger, vault
 from slipway_toolbox.store import Denied, locked, read_json, read_lines, write
 
 HISTORY = 50
@@ -79,6 +79,7 @@ def hold(seconds: float) -> None:
 
 VERBS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {
     "read": read,
+    "host": lambda _state, _request: host.describe(),
     "acquire": lambda state, request: lease.acquire(state, now=time.time(), **request),
     "renew": lambda state, request: lease.renew(state, now=time.time(), **request),
     "release": lambda state, request: lease.release(state, now=time.time(), **request),

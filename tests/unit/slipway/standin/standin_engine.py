@@ -35,10 +35,12 @@ from slipway_toolbox.store import Denied  # noqa: E402
 
 BASE_ID = "sha256:" + "b" * 64
 CONFINED = tuple(
-    "--network none --read-only --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE"
+    "--read-only --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE"
     " --cap-add FOWNER --security-opt no-new-privileges:true --pids-limit 32 --memory 128m"
     " --cpus 1 --user 0:0 --log-opt max-size=1m".split()
 )
+ALONE = ("--network", "none", *CONFINED)
+BESIDE = ("--network", "host", *CONFINED)
 PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = tuple("containers networks volumes images tags toolboxes generation number".split())
 DENIED = 3
@@ -65,6 +67,8 @@ class Faults:
     blockers: str = ""
     up: str = ""
     edge_refusals: int = -1
+    disk_free: int = 1 << 40
+    host_ports: tuple[int, ...] = ()
     edge_refuses: dict[int, str] = field(default_factory=dict)
     edge_silent: bool = False
     migrate: str = ""
@@ -469,21 +473,24 @@ class Standin:
         ]
 
     def _read(self, rest: tuple[str, ...], argv: tuple[str, ...], typed: str) -> Answer:
-        if rest[: len(CONFINED)] != CONFINED:
+        if rest[: len(BESIDE)] == BESIDE and rest[-1] == "host":
+            table = "".join(f"0: 00000000:{port:04X} x 0A\n" for port in self.faults.host_ports)
+            return Answer(json.dumps({"disk_free": self.faults.disk_free, "sockets": table}))
+        if rest[: len(ALONE)] != ALONE:
             return self._refuse(argv)
-        _, volume, image, verb = rest[len(CONFINED) :]
+        _, volume, image, verb = rest[len(ALONE) :]
         assert image.startswith(self.registry)
         assert verb == "read"
         asked = json.loads(typed or "{}")
         return Answer(json.dumps(VERBS["read"](self.volume(volume.split(":")[0]), asked)))
 
     def _hold(self, name: str, rest: tuple[str, ...], argv: tuple[str, ...]) -> Answer:
-        if rest[: len(CONFINED)] != CONFINED or rest[-2] != "hold":
+        if rest[: len(ALONE)] != ALONE or rest[-2] != "hold":
             return self._refuse(argv)
         if name in self.toolboxes:
             text = f'docker: Error: Conflict. The container name "/{name}" is already in use.\n'
             return Answer(errors=text, exit_code=125)
-        options = rest[len(CONFINED) : -3]
+        options = rest[len(ALONE) : -3]
         volumes = [value for key, value in zip(options[::2], options[1::2], strict=True)
                    if key == "--volume"]  # fmt: skip
         mounts = {at: volume for volume, at in (each.split(":") for each in volumes)}

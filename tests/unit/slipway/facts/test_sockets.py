@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from slipway.facts import symptoms
+from slipway.facts import sockets
 
 TABLE = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -17,11 +17,11 @@ TABLE = """\
 
 
 def test_listeners_are_found_on_both_families_and_docker_s_name_server_is_none() -> None:
-    assert symptoms.listening(TABLE) == {9000, 8000}
+    assert sockets.listening(TABLE) == {9000, 8000}
 
 
 def test_the_table_of_this_machine_is_understood() -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:  # noqa: S104
         port = server.getsockname()[1]
-        assert port in symptoms.listening(Path("/proc/net/tcp").read_text())
-    assert port not in symptoms.listening(Path("/proc/net/tcp").read_text())
+        assert port in sockets.listening(Path("/proc/net/tcp").read_text())
+    assert port not in sockets.listening(Path("/proc/net/tcp").read_text())
