@@ -27,7 +27,9 @@ class Product:
         self.asked: list[str] = []
         self.polls_until_ready = 1
 
-    def client(self, url: str = "https://localhost", _authority: str = "") -> httpx.Client:
+    def client(
+        self, url: str = "https://localhost", _authority: str = "", _port: int = 443
+    ) -> httpx.Client:
         """A client whose far end is this product."""
         return httpx.Client(base_url=url, transport=httpx.MockTransport(self.answer))
 

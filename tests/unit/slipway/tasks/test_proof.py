@@ -195,10 +195,15 @@ def server(authority: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], s
         made.shutdown()
 
 
+def port(address: str) -> int:
+    """The port in an address."""
+    return int(address.rpartition(":")[2])
+
+
 def test_the_client_trusts_the_authority_of_the_environment(
     authority: dict[str, str], server: Callable[[], str]
 ) -> None:
-    with proof.client(server(), authority["ca.crt"]) as http:
+    with proof.client(server(), authority["ca.crt"], port(server())) as http:
         assert http.get("/health").status_code == 204
 
 
@@ -207,7 +212,7 @@ def test_an_environment_that_does_not_answer_fails_its_proof(
 ) -> None:
     other = certificates.generate("localhost", datetime.datetime.now(datetime.UTC))
     with (
-        proof.client(server(), other["ca.crt"]) as http,
+        proof.client(server(), other["ca.crt"], port(server())) as http,
         pytest.raises(SlipwayError, match="proof: the environment did not answer: ConnectError"),
     ):
         proof.prove(http, username="admin", password="right", folder=tmp_path, keep=True)
@@ -215,5 +220,8 @@ def test_an_environment_that_does_not_answer_fails_its_proof(
 
 def test_the_client_trusts_no_other(server: Callable[[], str]) -> None:
     other = certificates.generate("localhost", datetime.datetime.now(datetime.UTC))
-    with proof.client(server(), other["ca.crt"]) as http, pytest.raises(httpx.ConnectError):
+    with (
+        proof.client(server(), other["ca.crt"], port(server())) as http,
+        pytest.raises(httpx.ConnectError),
+    ):
         http.get("/health")
