@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import uuid
 from collections.abc import Iterator
 
@@ -38,7 +39,8 @@ def sent(site: Site) -> int:
 def health(site: Site, other: OtherHost) -> httpx.Response:
     """What the edge on the other host answers to somebody on its network."""
     authority = str(site.root / ".slipway" / NAME / "ca.crt")
-    with httpx.Client(verify=httpx.create_ssl_context(authority), trust_env=False) as http:
+    context = ssl.create_default_context(cafile=authority)
+    with httpx.Client(verify=context, trust_env=False) as http:
         return http.get(
             f"https://{other.ip}:{PORTS['https']}/health",
             headers={"host": "localhost"},

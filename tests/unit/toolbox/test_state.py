@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from slipway_toolbox import lease, ledger, vault
+from slipway_toolbox import host, lease, ledger, vault
 from slipway_toolbox.__main__ import main
 from slipway_toolbox.store import Denied, append_line, read_json, read_lines, write
 
@@ -294,3 +294,13 @@ def test_writing_the_same_content_again_changes_nothing(tmp_path: Path) -> None:
     assert write(path, b"two") is True
     append_line(tmp_path / "lines", {"b": 1, "a": 2})
     assert (tmp_path / "lines").read_bytes() == b'{"a":2,"b":1}\n'
+
+
+def test_the_host_is_described_by_its_disk_and_its_sockets(tmp_path: Path) -> None:
+    net = tmp_path / "proc" / "net"
+    net.mkdir(parents=True)
+    (net / "tcp").write_text("four\n")
+    (net / "tcp6").write_text("six\n")
+    found = host.describe(tmp_path)
+    assert found["sockets"] == "four\nsix\n"
+    assert found["disk_free"] > 0
