@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import socket
 import tempfile
@@ -62,9 +63,9 @@ def reached(environment: Environment | None) -> Iterator[Target]:
 def _command(environment: Environment, path: Path, https: int) -> tuple[str, ...]:
     ports = environment.ports
     # Whatever address the edge is published on, it answers there on its own host.
-    address = (
-        "127.0.0.1" if ports.address in {"0.0.0.0", "::"} else ports.address
-    )  # noqa: S104  # nosec B104
+    address = ports.address
+    if ipaddress.ip_address(address).is_unspecified:
+        address = "127.0.0.1"
     name, _, port = environment.registry.rpartition(":")
     lent = (ssh.Forward(int(port), f"127.0.0.1:{port}"),) if name and loopback(name) else ()
     return ssh.reach(
