@@ -10,6 +10,7 @@ from slipway.tasks import (
     down,
     history,
     host,
+    keys,
     lock,
     logs,
     release,
@@ -28,4 +29,5 @@ namespace = Collection(
 )
 namespace.add_collection(Collection.from_module(host), name="host")
 namespace.add_collection(Collection.from_module(history), name="history")
+namespace.add_collection(Collection.from_module(keys), name="keys")
 namespace.add_collection(Collection.from_module(secrets), name="secrets")

@@ -18,6 +18,8 @@ BLOCK = "x-slipway"
 NAME = r"[a-z][a-z0-9]*"
 
 SSH_HOST = r"^ssh://(?:(?P<user>[\w.-]+)@)?(?P<name>[\w.-]+)(?::(?P<port>\d{1,5}))?$"
+KEY = r"^[a-z][a-z0-9-]*$"
+TREE = "tree"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=0, le=100)]
@@ -78,8 +80,12 @@ class Environment(_Section):
     )
     ports: Ports
     replicas: Replicas
-    source: Literal["tree", "dev", "staging"] = Field(
-        description="where images come from: the working tree, or what that environment runs"
+    source: Annotated[str, Field(pattern=f"^{NAME}$")] = Field(
+        description="where releases come from: `tree`, which is the working tree, or an environment"
+    )
+    keys: tuple[Annotated[str, Field(pattern=KEY)], ...] = Field(
+        strict=False,
+        description="whose signatures are trusted: public keys in environments/keys, without .pub",
     )
     secrets: Literal["generated", "supplied"] = Field(
         description="whether missing secrets are made by the release or must be put there first"
@@ -100,7 +106,9 @@ class Environment(_Section):
     log_level: Literal["debug", "info", "warning", "error"]
     retention: Retention
     backup: Backup
-    approvals: Count = Field(description="how many people must approve a release")
+    approvals: Count = Field(
+        description="how many trusted keys, other than the evidence's, must have approved a release"
+    )
 
     @property
     def url(self) -> str:
