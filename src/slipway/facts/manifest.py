@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,7 +33,14 @@ def _moment(value: str) -> str:
     return value
 
 
+def _below(value: str) -> str:
+    if value.startswith("/") or ".." in value.split("/"):
+        raise ValueError("a path below infra/compose")
+    return value
+
+
 Moment = Annotated[str, AfterValidator(_moment)]
+ConfigPath = Annotated[str, AfterValidator(_below)]
 
 
 class _Signed(BaseModel):
@@ -72,7 +79,7 @@ class Manifest(_Signed):
     created: Moment
     source: str = Field(description="the environment that it was released to first")
     images: Mapping[str, Annotated[str, Field(pattern=_REFERENCE)]]
-    config: Mapping[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+    config: Mapping[ConfigPath, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
     database: Mapping[str, str]
 
     @classmethod
@@ -207,8 +214,3 @@ def write_config(files: Mapping[str, bytes], folder: Path) -> None:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-
-
-def described(gates: tuple[Gate, ...]) -> list[dict[str, Any]]:
-    """The gates as plain values."""
-    return [gate.model_dump(mode="json") for gate in gates]

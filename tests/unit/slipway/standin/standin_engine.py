@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import Any
@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[3] / "infra/toolbox/src"))
 
 import standin_inspect  # noqa: E402
+from standin_registry import Registry  # noqa: E402
 
 from slipway_toolbox import vault  # noqa: E402
 from slipway_toolbox.__main__ import VERBS  # noqa: E402
@@ -42,7 +43,7 @@ CONFINED = tuple(
 ALONE = ("--network", "none", *CONFINED)
 BESIDE = ("--network", "host", *CONFINED)
 PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
-HELD = tuple("containers networks volumes images tags toolboxes generation number".split())
+HELD = tuple("containers networks volumes images toolboxes generation number".split())
 DENIED = 3
 LABEL = "com.docker.compose."
 STARTED = "2026-01-02T03:04:05.678901234Z"
@@ -99,7 +100,6 @@ class Standin:
         self.networks: dict[str, dict[str, Any]] = {}
         self.volumes: dict[str, dict[str, Any]] = {}
         self.images: dict[str, str] = {"slipway/base:trixie": BASE_ID}
-        self.tags: dict[str, str] = {}
         self.toolboxes: dict[str, dict[str, str]] = {}
         self.generation: int | None = None
         self.number = 0
@@ -111,19 +111,19 @@ class Standin:
         program.write_text(f"#!{sys.executable} -SE\n{(HERE / 'docker').read_text()}")
         program.chmod(0o755)
         self.socket = folder / "engine.sock"
-        registry = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._manifest))
-        self._servers = (_Unix(str(self.socket), _handler(self.answer)), registry)
-        self.registry = f"localhost:{registry.server_address[1]}"
+        self._server = _Unix(str(self.socket), _handler(self.answer))
+        self.store = Registry()
+        self.registry = self.store.name
 
     def __enter__(self) -> Standin:
-        for server in self._servers:
-            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        self.store.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
+        self.store.__exit__()
+        self._server.shutdown()
+        self._server.server_close()
 
     # What a test says and asks
 
@@ -138,12 +138,14 @@ class Standin:
 
     def held(self) -> dict[str, Any]:
         """A copy of all that engine and registry hold, but for what is in the volumes."""
-        return copy.deepcopy({name: getattr(self, name) for name in HELD})
+        held = copy.deepcopy({name: getattr(self, name) for name in HELD})
+        return held | {"store": self.store.held()}
 
     def hold(self, held: Mapping[str, Any]) -> None:
         """Hold what was held then, with nothing wrong."""
         for name in HELD:
             setattr(self, name, held[name])
+        self.store.hold(held["store"])
         self.forget()
 
     def revive(self) -> None:
@@ -238,7 +240,7 @@ class Standin:
 
     def _listed(self, references: Sequence[str]) -> list[dict[str, Any]]:
         """What was pushed, as the engine that built it still has it; the newest first."""
-        found = [(name, digest) for name, digest in self.tags.items()
+        found = [(name, digest) for name, digest in self.store.tags.items()
                  if f"{self.registry}/{name.split(':')[0]}" in references]  # fmt: skip
         return [
             {
@@ -268,11 +270,6 @@ class Standin:
         if kind == "volumes":
             self.volume(name).mkdir(parents=True, exist_ok=True)
         return made
-
-    def _manifest(self, method: str, target: str, _body: bytes) -> tuple[int, bytes, str] | None:
-        _, _, repository, image, _, tag = target.split("/")
-        digest = self.tags.get(f"{repository}/{image}:{tag}")
-        return (404, b"", "") if digest is None else (200, b"", digest)
 
     # The `docker` program
 
@@ -426,7 +423,7 @@ class Standin:
             return Answer("\n".join([*lines, self.faults.build, ""]), exit_code=1)
         for name in targets if not self.faults.unpushed else ():
             tag = env[f"TAG_{name.upper()}"]
-            self.tags[f"slipway/{name}:{tag}"] = f"sha256:{sha256(tag.encode()).hexdigest()}"
+            self.store.push_image(f"slipway/{name}", tag)
         assert env["REGISTRY"] == self.registry
         return Answer("\n".join([*lines, ""]))
 
@@ -546,7 +543,7 @@ class _Unix(ThreadingMixIn, UnixStreamServer):
 
 
 def _handler(
-    answer: Callable[[str, str, bytes], tuple[Any, ...] | None],
+    answer: Callable[[str, str, bytes], tuple[int, bytes] | None],
 ) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -557,12 +554,10 @@ def _handler(
             if given is None:
                 self.close_connection = True
                 return
-            status, content, *digest = given
+            status, content = given
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(content)))
-            if digest and digest[0]:
-                self.send_header("docker-content-digest", digest[0])
             self.end_headers()
             self.wfile.write(content)
 

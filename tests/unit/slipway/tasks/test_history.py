@@ -93,7 +93,7 @@ class TestVerify:
         assert "line 2 of the ledger of dev is missing" in ended.errors
 
     def test_an_engine_without_a_toolbox_says_what_to_do(self, released: World) -> None:
-        released.standin.tags.clear()
+        released.standin.store.tags.clear()
         ended = released.invoke(*VERIFY)
         assert ended.exit_code == 2
         assert "next: invoke build --service toolbox" in ended.errors
