@@ -44,6 +44,11 @@ variable "TAG_TOOLBOX" {
   default = "local"
 }
 
+# The revisions of the database's schema that the backend brings, each as NAME:PHASE. `invoke build` reads them from the sources.
+variable "SCHEMA" {
+  default = ""
+}
+
 # A site's own Python package index. Empty means the tools' default.
 variable "UV_DEFAULT_INDEX" {
   default = ""
@@ -110,6 +115,7 @@ target "backend" {
   args = {
     SERVICE = "backend"
     MODEL   = "builtin"
+    SCHEMA  = SCHEMA
   }
   tags = ["${REGISTRY}/slipway/backend:${TAG_BACKEND}"]
 }

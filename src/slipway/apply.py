@@ -7,7 +7,7 @@ import datetime
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ class Release:
     timings: dict[str, float]
     #: The port of this machine at which the environment's edge answers.
     https: int
+    done: list[Step] = field(default_factory=list)
 
     def apply(self) -> None:
         """Carry out the plan; when a step fails, the generation that served goes on serving."""
@@ -72,7 +73,7 @@ class Release:
                 continue
             self.state.journal(step=str(step), plan=self.plan.hash, done=False)
             try:
-                with console.phase(_title(step), self.timings):
+                with console.phase(step.phase, self.timings):
                     _ACTIONS[step.kind](self, step)
             except LeaseLost:
                 # Whoever holds the lease now decides what runs.
@@ -80,6 +81,7 @@ class Release:
             except Exception:
                 self._revert(step)
                 raise
+            self.done.append(step)
             self.state.journal(step=str(step), plan=self.plan.hash, done=True)
 
     def provide_secrets(self, _step: Step) -> None:
@@ -200,10 +202,15 @@ class Release:
     def stack(self, stack: str, generation: int | None = None) -> stacks.Stack:
         """A stack as it is wanted, with the secrets as they now are."""
         number = generation or self.plan.generation
-        fingerprints = state_facts.parse(self.state.read()).secrets
+        known = state_facts.parse(self.state.read())
         return stacks.cut(
             resolve(
-                self.layout, self.name, self.environment, images=self.images, generation=number
+                self.layout,
+                self.name,
+                self.environment,
+                images=self.images,
+                generation=number,
+                release=known.migrating_release,
             ),
             stack,
             project=(
@@ -213,7 +220,7 @@ class Release:
             ),
             environment=self.name,
             release=self.version,
-            fingerprints=fingerprints,
+            fingerprints=known.secrets,
             generation=None if stack == "platform" else number,
         )
 
@@ -320,24 +327,6 @@ _ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {
     Kind.SOAK: Release.soak,
     Kind.RETIRE: Release.remove_generation,
 }
-
-
-_TITLES = {
-    Kind.SECRET: "secrets",
-    Kind.PLATFORM: "platform: {subject}",
-    Kind.DISCARD: "discard {subject}",
-    Kind.MIGRATE: "migrate {subject}",
-    Kind.START: "start {subject}, until healthy",
-    Kind.SWITCH: "switch {subject}",
-    Kind.DRAIN: "drain {subject}",
-    Kind.PROVE: "prove {subject}",
-    Kind.SOAK: "soak {subject}",
-    Kind.RETIRE: "retire {subject}",
-}
-
-
-def _title(step: Step) -> str:
-    return _TITLES[step.kind].format(subject=step.subject)
 
 
 @contextlib.contextmanager

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from slipway import console
 from slipway.commands import bake
 from slipway.config.layout import Layout
 from slipway.errors import CommandFailed, SlipwayError
-from slipway.facts import images, registry
+from slipway.facts import images, migrations, registry
 from slipway.plans import build as plans
 from slipway.run import run
 
@@ -17,6 +18,35 @@ REPOSITORY = "slipway"
 # BuildKit's plain output names a step like this: `#12 [backend runtime 3/6] RUN ...`.
 _STEP = re.compile(r"^#\d+ (\[[^\]]+ +\d+/\d+\]) (.+)$")
 PROGRESS_WIDTH = 96
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a release: how each is referred to, and what it is known by.
+
+    `references` are by digest; an image that must be built first, named in `build`, is referred
+    to by its tag. `identities` are the same before and after a build: the hash of an image's inputs
+    where it is built here, its digest where it is taken from elsewhere.
+    """
+
+    references: Mapping[str, str]
+    identities: Mapping[str, str]
+    build: tuple[str, ...] = ()
+
+
+def wanted(
+    layout: Layout, *, registry_name: str, base_id: str, targets: Sequence[str] = ()
+) -> Images:
+    """Name the images of the checkout without building any."""
+    inputs = images.read(layout, base_id, targets)
+    have = _digests(registry_name, inputs)
+    return Images(
+        references={
+            image.name: _reference(registry_name, image, have[image.name]) for image in inputs
+        },
+        identities={image.name: f"inputs {image.input_hash}" for image in inputs},
+        build=plans.plan(inputs, have).build,
+    )
 
 
 def build(
@@ -37,13 +67,25 @@ def build(
     plan = plans.plan(inputs, have)
     console.say(str(plan))
     if plan.build:
-        with console.phase(f"build {len(plan.build)} images", timings) as progress:
-            _bake(layout, plan.build, plans.variables(inputs, registry_name), progress)
+        variables = plans.variables(inputs, registry_name)
+        variables["SCHEMA"] = migrations.label(migrations.of_checkout(layout.root))
+        with console.phase(phase(plan.build), timings) as progress:
+            _bake(layout, plan.build, variables, progress)
         have = _digests(registry_name, inputs)
     missing = [name for name, digest in have.items() if digest is None]
     if missing:
         raise SlipwayError(f"built, but not in the registry: {', '.join(missing)}")
-    return {name: f"{registry_name}/{REPOSITORY}/{name}@{digest}" for name, digest in have.items()}
+    return {image.name: _reference(registry_name, image, have[image.name]) for image in inputs}
+
+
+def phase(names: Sequence[str]) -> str:
+    """What the building of these images is called, on the screen and in the ledger."""
+    return f"build {len(names)} images"
+
+
+def _reference(registry_name: str, image: images.ImageInputs, digest: str | None) -> str:
+    named = f"@{digest}" if digest else f":{image.input_hash}"
+    return f"{registry_name}/{REPOSITORY}/{image.name}{named}"
 
 
 def _digests(registry_name: str, inputs: Sequence[images.ImageInputs]) -> dict[str, str | None]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +132,70 @@ def _not_installed(argv: Sequence[str]) -> SlipwayError:
     return SlipwayError(
         f"`{argv[0]}` is not installed, or not on PATH", next_command="invoke host.check"
     )
+
+
+def run_told(
+    argv: Sequence[str],
+    *,
+    input: str,
+    env: Mapping[str, str],
+    cwd: Path,
+    seconds: float,
+    on_line: Callable[[str], None],
+) -> int:
+    """Run a program of somebody else's with `input`, give its lines to `on_line`; its exit code.
+
+    After `seconds` it is ended, with everything that it started. Raises SlipwayError when the time
+    is up or it cannot be started.
+    """
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **env},
+            cwd=cwd,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SlipwayError(f"{argv[0]} cannot be started: {error.strerror}") from error
+    threads = [
+        threading.Thread(target=_feed, args=(process, input), daemon=True),
+        threading.Thread(target=_tell, args=(process, on_line), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        exit_code = process.wait(seconds)
+    except subprocess.TimeoutExpired as error:
+        raise SlipwayError(f"{argv[0]} did not end within {seconds:g} s, and was ended") from error
+    finally:
+        # What it left behind would hold its output open, and outlive the release.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for thread in threads:
+            thread.join()
+    return exit_code
+
+
+def _feed(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdin is not None
+    # It need not read what it is told.
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(text)
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+
+
+def _tell(process: subprocess.Popen[str], on_line: Callable[[str], None]) -> None:
+    assert process.stdout is not None
+    with process.stdout as stream:
+        for line in stream:
+            on_line(line.rstrip())
 
 
 def run_attached(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:

@@ -99,6 +99,9 @@ class Environment(_Section):
     ready_seconds: Annotated[int, Field(ge=5, le=3600)] = Field(
         description="how long a new container may take to become healthy"
     )
+    hook_seconds: Annotated[int, Field(ge=1, le=86400)] = Field(
+        description="how long one hook may take"
+    )
     free_disk_gib: Annotated[int, Field(ge=1, le=10000)] = Field(
         description="free disk that a build or release needs before it starts"
     )

@@ -36,6 +36,10 @@ class Layout:
         """The overlay file of an environment."""
         return self.environments / f"{environment}.yaml"
 
+    def hooks(self, environment: str) -> Path:
+        """The folder with the hooks of an environment, which need not be there."""
+        return self.environments / f"{environment}.hooks"
+
     def stack_files(self, environment: str) -> tuple[Path, ...]:
         """The Compose files of an environment, in the order in which they are merged."""
         return (

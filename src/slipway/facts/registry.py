@@ -9,7 +9,7 @@ import ipaddress
 import json
 import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,6 +209,30 @@ def changed(what: str, found: str) -> Refused:
     """The refusal of bytes that are not those of their digest."""
     return Refused(
         f"{what} was altered: the registry's bytes have the digest {found}", code="bytes-changed"
+    )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image as the registry holds it: its labels, and per layer its id and packed size."""
+
+    labels: Mapping[str, str]
+    layers: tuple[tuple[str, int], ...]
+
+
+def stored(registry: str, repository: str, digest: str) -> Stored:
+    """Read an image's labels and layers. Raises Refused when the registry does not have it."""
+    found = document(registry, repository, digest)
+    if found is None:
+        raise Refused(
+            f"The registry at {registry} has no {repository}@{digest}", code="bytes-missing"
+        )
+    manifest = found.parsed()
+    config = json.loads(blob(registry, repository, manifest["config"]["digest"]))
+    sizes = [layer["size"] for layer in manifest["layers"]]
+    return Stored(
+        labels=config.get("config", {}).get("Labels") or {},
+        layers=tuple(zip(config["rootfs"]["diff_ids"], sizes, strict=True)),
     )
 
 

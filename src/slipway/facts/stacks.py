@@ -21,16 +21,19 @@ def resolve(
     *,
     images: Mapping[str, str],
     generation: int,
+    release: str = "unreleased",
 ) -> dict[str, Any]:
     """The merged project of environment `name`, with every variable filled in.
 
-    `images` maps an image name to the reference to run. Raises Refused, with Compose's own
+    `images` maps an image name to the reference to run; `release` is what the database remembers
+    a migration by. Raises Refused, with Compose's own
     sentence, when a file is wrong.
     """
     files = layout.stack_files(name)
     variables = {
         "SLIPWAY_ENVIRONMENT": name,
         "SLIPWAY_GENERATION": str(generation),
+        "SLIPWAY_RELEASE": release,
         "SLIPWAY_LOG_LEVEL": environment.log_level,
         "SLIPWAY_MONITORING": environment.monitoring,
         "SLIPWAY_ADDRESS": environment.ports.address,

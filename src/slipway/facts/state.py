@@ -42,6 +42,15 @@ class StateFacts:
         return None if self.committed is None else int(self.committed["generation"])
 
     @property
+    def migrating_release(self) -> str:
+        """What the database remembers the next release's migration by.
+
+        The same until a release is done, so that a contract waits until its expand is proved.
+        """
+        committed = self.committed
+        return "first" if committed is None else f"after-g{committed['generation']}"
+
+    @property
     def generations(self) -> tuple[int, ...]:
         """Every generation that the ledger mentions."""
         return tuple(int(line["generation"]) for line in self.ledger if "generation" in line)

@@ -3,51 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from slipway.config import names, secrets
+from slipway.config import names
 from slipway.facts.engine import Container, EngineFacts
 from slipway.facts.state import StateFacts
 from slipway.plans import settings
-
-HIDDEN = "(hidden)"
-ABSENT = "nothing"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One attribute that is not as it was released; None stands for one that is not there."""
-
-    subject: str
-    attribute: str
-    released: str | None
-    found: str | None
-
-    def __str__(self) -> str:
-        before, after = self.shown
-        return f"{self.subject}: {self.attribute}: {before} -> {after}"
-
-    @property
-    def shown(self) -> tuple[str, str]:
-        """Both values for a person; those of what may be a secret are hidden."""
-        key = self.attribute.removeprefix("environment ")
-        hidden = key != self.attribute and secrets.hidden(key)
-        before, after = (
-            ABSENT if value is None else HIDDEN if hidden else secrets.without_password(value)
-            for value in (self.released, self.found)
-        )
-        return before, after
-
-    def plain(self) -> dict[str, str]:
-        """The same for a program."""
-        before, after = self.shown
-        return {
-            "subject": self.subject,
-            "attribute": self.attribute,
-            "released": before,
-            "found": after,
-        }
+from slipway.plans.differences import Difference, between
 
 
 def drift(
@@ -71,11 +33,6 @@ def drift(
         for each in _stack(engine.of(project), project, document or {}, interrupted)
     ]
     return (*found, *_ground(environment, engine))
-
-
-def subjects(differences: tuple[Difference, ...] | None) -> frozenset[str]:
-    """The names of what drifted."""
-    return frozenset(each.subject for each in differences or ())
 
 
 def _stack(
@@ -111,12 +68,10 @@ def _container(
         # The engine forgets the image's command when the entry point is another.
         defaults.pop("command", None)
     wanted = defaults | stated
-    for attribute in sorted(wanted.keys() | container.settings.keys()):
-        before, after = wanted.get(attribute), container.settings.get(attribute)
+    for each in between(container.name, wanted, container.settings):
         # The engine and Compose give aliases, and time to stop, of their own.
-        unasked = before is None and attribute.startswith(("alias ", "stop "))
-        if before != after and not unasked:
-            yield Difference(container.name, attribute, before, after)
+        if each.before is not None or not each.attribute.startswith(("alias ", "stop ")):
+            yield each
 
 
 def _ground(environment: str, engine: EngineFacts) -> Iterator[Difference]:

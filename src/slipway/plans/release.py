@@ -12,7 +12,7 @@ from slipway.config import names
 from slipway.config.secrets import OPTIONAL
 from slipway.facts.engine import Container, EngineFacts
 from slipway.facts.state import StateFacts
-from slipway.plans.drift import Difference
+from slipway.plans.differences import Difference
 from slipway.plans.stacks import Stack
 
 # Platform services in the order in which they may be changed.
@@ -36,6 +36,21 @@ class Kind(StrEnum):
     RETIRE = "retire"
 
 
+PHASES = {
+    Kind.NETWORK: "network {subject}",
+    Kind.VOLUME: "volume {subject}",
+    Kind.SECRET: "secrets",
+    Kind.PLATFORM: "platform: {subject}",
+    Kind.DISCARD: "discard {subject}",
+    Kind.MIGRATE: "migrate {subject}",
+    Kind.START: "start {subject}, until healthy",
+    Kind.SWITCH: "switch {subject}",
+    Kind.DRAIN: "drain {subject}",
+    Kind.PROVE: "prove {subject}",
+    Kind.SOAK: "soak {subject}",
+    Kind.RETIRE: "retire {subject}",
+}
+
 # Made before the lease is taken, because the lease is kept in one of the volumes.
 GROUND = (Kind.NETWORK, Kind.VOLUME)
 
@@ -53,15 +68,24 @@ class Step:
     def __str__(self) -> str:
         return f"{self.kind:<9} {self.subject:<32} {self.reason}".rstrip()
 
+    @property
+    def phase(self) -> str:
+        """What the step is called while it is done, and in the timings of the ledger."""
+        return PHASES[self.kind].format(subject=self.subject)
+
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of one release of one environment."""
+    """The steps of one release of one environment.
+
+    `content` stands for everything that the steps put there: see `Want`.
+    """
 
     environment: str
     generation: int
     previous: int | None
     steps: tuple[Step, ...] = field(default=())
+    content: str = ""
 
     @property
     def empty(self) -> bool:
@@ -79,8 +103,8 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits that name exactly these steps."""
-        lines = json.dumps([self.environment, *(str(step) for step in self.steps)])
+        """Twelve hexadecimal digits that name exactly these steps and what they put there."""
+        lines = json.dumps([self.environment, self.content, *(str(step) for step in self.steps)])
         return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
@@ -89,7 +113,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Want:
-    """The wanted environment: its stacks, rendered with the fingerprints known beforehand."""
+    """The wanted environment: its stacks, rendered with the fingerprints known beforehand.
+
+    `content` is a hash of all that shapes it: what the files resolve to, with each image by what
+    it is made of, the environment's block, its hooks, and the fingerprints of its secrets.
+    """
 
     environment: str
     platform: Stack
@@ -98,6 +126,7 @@ class Want:
     secrets_generated: bool
     certificate_due: bool
     soak_seconds: int
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,7 +161,8 @@ def plan(want: Want, have: Have) -> Plan:
     if steps or secrets.reason:
         first = next((i for i, step in enumerate(steps) if step.kind not in GROUND), len(steps))
         steps.insert(first, secrets)
-    return Plan(environment, new, _previous(have, running, current, new), tuple(steps))
+    previous = _previous(have, running, current, new)
+    return Plan(environment, new, previous, tuple(steps), want.content)
 
 
 def _previous(have: Have, running: tuple[int, ...], current: int | None, new: int) -> int | None:

@@ -1,12 +1,14 @@
-"""`invoke release`: build, plan, apply, prove; nothing is touched before the plan is known."""
+"""`invoke release`: plan, build, apply, prove; nothing is touched before the plan is agreed to."""
 
 from __future__ import annotations
 
+import json as formats
 import time
+from dataclasses import replace
 
 import invoke
 
-from slipway import access, checks, console, releasing, state, target
+from slipway import access, agreements, checks, console, hooks, releasing, state, target
 from slipway import build as builder
 from slipway.apply import Release, ground
 from slipway.config import environment as environments
@@ -18,8 +20,10 @@ from slipway.facts import engine as engine_facts
 from slipway.facts import git, host
 from slipway.facts import target as target_facts
 from slipway.plans import release as plans
+from slipway.plans.preview import Preview
 from slipway.plans.release import Have, Plan
 from slipway.prepare import prepare
+from slipway.releasing import Wanted
 from slipway.tasks.door import task
 
 
@@ -27,13 +31,24 @@ from slipway.tasks.door import task
     help={
         "env": "the environment to release to",
         "prepare-host": "first install what this host lacks (as root): engine, registry, base",
-        "plan": "print the steps and stop",
+        "plan": "print what would be done, touch nothing, and stop",
+        "json": "with --plan: print it as one JSON object",
+        "expect": "the hash of a plan: apply only that one",
+        "yes": "answer the question beforehand that environments with a source ask",
     }
 )
 def release(
-    _context: invoke.Context, env: str = "", prepare_host: bool = False, plan: bool = False
+    _context: invoke.Context,
+    env: str = "",
+    prepare_host: bool = False,
+    plan: bool = False,
+    json: bool = False,
+    expect: str = "",
+    yes: bool = False,
 ) -> None:
-    """Build what changed, start it beside what runs, switch to it, and prove it."""
+    """Plan, build what changed, start it beside what runs, switch to it, and prove it."""
+    if json and not plan:
+        raise Refused("--json prints a plan: give it together with --plan")
     layout = checkout()
     environment = environments.load(env, layout)
     _refuse_promotion(env, environment)
@@ -45,61 +60,97 @@ def release(
         if plan and needed:
             return
     _check_host(env, environment)
+    own = hooks.read(layout, env, environment)
     with engine_facts.client() as here:
         if environment.host == "local":
             checks.ports(environment, engine_facts.read(here, env), env)
-        images = builder.build(
-            layout,
-            registry_name=environment.registry,
-            base_id=checks.base_id(here),
-            timings=timings,
-        )
-    tree = git.read(layout.root)
+        base = checks.base_id(here)
+    images = builder.wanted(layout, registry_name=environment.registry, base_id=base)
+    wanted = Wanted(layout, env, environment, images, git.read(layout.root).short)
     with target.reached(environment) as reached:
-        engine = reached.engine
-        if reached.remote:
-            seen = target_facts.read(images["toolbox"])
-            checks.other_host(seen, environment, engine_facts.read(engine, env), env)
-        purpose = f"release {tree.short}"
-        want, have = releasing.compare(layout, env, environment, engine, images, tree.short)
-        steps = plans.plan(want, have)
-        if steps.empty:
-            if environment.secrets == "generated" and not access.left(layout, env):
-                # Released from another checkout: this one's user needs CA and password too.
-                with state.opened(env, images["toolbox"], purpose=purpose) as held:
-                    access.leave(layout, env, held.secrets(tuple(access.FILES)))
-            _say_unchanged(env, environment, have)
+        if "toolbox" not in images.build:
+            _check_target(wanted, reached)
+        compared = releasing.compare(wanted, reached.engine)
+        steps = plans.plan(*compared)
+        if steps.empty and not json:
+            _leave_access(layout, env, environment, images.references["toolbox"])
+            _say_unchanged(env, environment, compared[1])
             return
-        console.say(f"plan {steps.hash} for {env} at {environment.url}:\n{steps}")
-        if plan:
-            return
-        checks.supplied_secrets(environment, have.state, env)
-        ground(steps, engine)
-        with state.opened(env, images["toolbox"], purpose=purpose) as held:
-            releasing.refuse_outdated(
-                steps, releasing.compare(layout, env, environment, engine, images, tree.short)
-            )
-            underway = Release(
-                layout,
-                env,
-                environment,
-                images,
-                tree.short,
-                steps,
-                engine,
-                held,
-                timings,
-                reached.https,
-            )
-            releasing.carry_out(underway, began)
-        want, have = releasing.compare(layout, env, environment, engine, images, tree.short)
-        left = plans.plan(want, have)
-        if not left.empty:
-            raise SlipwayError(
-                f"{env} is not what was released; still to do:\n{left}",
-                next_command=f"invoke release --env {env}",
-            )
+        agreed = releasing.preview(wanted, reached.engine, compared, steps)
+    console.say(formats.dumps(agreed.plain(), indent=2) if json else str(agreed))
+    if plan:
+        agreements.keep(layout, agreed)
+        return
+    agreements.refuse_other(layout, agreed, expect)
+    checks.supplied_secrets(environment, compared[1].state, env)
+    _confirm(env, environment, agreed, yes=yes)
+    own.before("release", agreed.plain())
+    built = builder.build(layout, registry_name=environment.registry, base_id=base, timings=timings)
+    with target.reached(environment) as reached:
+        wanted = replace(wanted, images=replace(images, references=built, build=()))
+        if "toolbox" in images.build:
+            _check_target(wanted, reached)
+        _apply(wanted, reached, agreed, own, timings, began)
     _say_done(layout, env, environment, steps, time.monotonic() - began)
+
+
+def _apply(
+    wanted: Wanted,
+    reached: target.Target,
+    agreed: Preview,
+    own: hooks.Hooks,
+    timings: dict[str, float],
+    began: float,
+) -> None:
+    """Carry out what was agreed to under the lease, and hold the outcome to what was wanted."""
+    built, engine = wanted.images.references, reached.engine
+    ground(agreed.plan, engine)
+    with state.opened(wanted.name, built["toolbox"], purpose=f"release {wanted.version}") as held:
+        releasing.refuse_outdated(agreed.plan, releasing.compare(wanted, engine))
+        underway = Release(
+            wanted.layout,
+            wanted.name,
+            wanted.environment,
+            built,
+            wanted.version,
+            agreed.plan,
+            engine,
+            held,
+            timings,
+            reached.https,
+        )
+        releasing.carry_out(underway, began, agreed, own)
+    left = plans.plan(*releasing.compare(wanted, engine))
+    if not left.empty:
+        raise SlipwayError(
+            f"{wanted.name} is not what was released; still to do:\n{left}",
+            next_command=f"invoke release --env {wanted.name}",
+        )
+
+
+def _confirm(name: str, environment: Environment, agreed: Preview, *, yes: bool) -> None:
+    """Ask before an environment that images are promoted to is touched."""
+    if environment.source != "tree":
+        console.confirm(
+            f"Apply plan {agreed.plan.hash}, version {agreed.version}, to {name}?",
+            yes=yes,
+            flag="--yes",
+        )
+
+
+def _check_target(wanted: Wanted, reached: target.Target) -> None:
+    """Refuse another host that has no room, or whose ports are taken."""
+    if reached.remote:
+        seen = target_facts.read(wanted.images.references["toolbox"])
+        running = engine_facts.read(reached.engine, wanted.name)
+        checks.other_host(seen, wanted.environment, running, wanted.name)
+
+
+def _leave_access(layout: Layout, name: str, environment: Environment, toolbox: str) -> None:
+    """Released from another checkout: this one's user needs CA and password too."""
+    if environment.secrets == "generated" and not access.left(layout, name):
+        with state.opened(name, toolbox, purpose="leave CA and password") as held:
+            access.leave(layout, name, held.secrets(tuple(access.FILES)))
 
 
 def _refuse_promotion(name: str, environment: Environment) -> None:

@@ -20,6 +20,7 @@ VARIABLES = {
     "SLIPWAY_ENVIRONMENT": "dev",
     "SLIPWAY_GENERATION": "7",
     "SLIPWAY_LOG_LEVEL": "info",
+    "SLIPWAY_RELEASE": "first",
     "SLIPWAY_MONITORING": "minimal",
     "SLIPWAY_ADDRESS": "127.0.0.1",
     "SLIPWAY_HTTPS_PORT": "8443",

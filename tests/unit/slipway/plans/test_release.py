@@ -16,7 +16,7 @@ from slipway.config import names, secrets
 from slipway.facts.engine import Container, EngineFacts
 from slipway.facts.state import StateFacts
 from slipway.plans import release
-from slipway.plans.drift import Difference
+from slipway.plans.differences import Difference
 from slipway.plans.release import Have, Kind, Plan, Want
 from slipway.plans.stacks import Stack
 

@@ -24,6 +24,7 @@ def resolved(generation: int = 1) -> Any:
             SLIPWAY_ENVIRONMENT="dev",
             SLIPWAY_GENERATION=generation,
             SLIPWAY_LOG_LEVEL="info",
+            SLIPWAY_RELEASE="first",
             SLIPWAY_MONITORING="minimal",
             SLIPWAY_ADDRESS="127.0.0.1",
             SLIPWAY_HTTPS_PORT=8443,

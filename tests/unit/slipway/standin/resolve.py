@@ -28,6 +28,7 @@ WORDS = {
         "ENVIRONMENT",
         "LOG_LEVEL",
         "MONITORING",
+        "RELEASE",
         "BACKEND_IMAGE",
         "EDGE_IMAGE",
         "POSTGRES_IMAGE",

@@ -43,7 +43,9 @@ CONFINED = tuple(
 ALONE = ("--network", "none", *CONFINED)
 BESIDE = ("--network", "host", *CONFINED)
 PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
-HELD = tuple("containers networks volumes images toolboxes generation number".split())
+HELD = tuple(
+    "containers networks volumes images toolboxes generation number schemas database".split()
+)
 DENIED = 3
 LABEL = "com.docker.compose."
 STARTED = "2026-01-02T03:04:05.678901234Z"
@@ -101,6 +103,9 @@ class Standin:
         self.volumes: dict[str, dict[str, Any]] = {}
         self.images: dict[str, str] = {"slipway/base:trixie": BASE_ID}
         self.toolboxes: dict[str, dict[str, str]] = {}
+        self.template = (HERE / "resolved.template").read_text()
+        self.schemas: dict[str, str] = {}
+        self.database: dict[str, Any] = {}
         self.generation: int | None = None
         self.number = 0
         self.unknown: list[str] = []
@@ -131,6 +136,7 @@ class Standin:
         """Take back every fault, and forget what was asked and changed so far."""
         self.faults = Faults()
         self.in_flight: list[dict[str, int]] = []
+        self.absent: set[str] = set()
         self.changes: list[str] = []
         self.commands: list[tuple[str, ...]] = []
         self.dead = False
@@ -225,11 +231,17 @@ class Standin:
                 getattr(self, kind).pop(name)
                 return 204, b""
             case ("GET", "images", "json"):
-                found = self._listed(json.loads(query["filters"][0])["reference"])
+                asked = json.loads(query.get("filters", ["{}"])[0]).get("reference")
+                found = self._listed(asked)
             case ("GET", "images", *parts, "json") if "/".join(parts) in self.images:
                 found = {"Id": self.images["/".join(parts)], "RepoTags": []}
-            case ("GET", "images", *parts, "json") if "@sha256:" in "/".join(parts):
-                found = {"Id": parts[-1].partition("@")[2], "Config": standin_inspect.IMAGE}
+            case ("GET", "images", *parts, "json") if "sha256:" in parts[-1]:
+                digest = parts[-1].rpartition("@")[2]
+                if digest in self.absent:
+                    return 404, json.dumps({"message": f"No such image: {path}"}).encode()
+                labels = {"slipway.schema": self.schemas.get(digest, "")}
+                config = standin_inspect.IMAGE | {"Labels": labels}
+                found = {"Id": digest, "Config": config, "RootFS": standin_inspect.LAYERS}
             case ("GET", "images", *_):
                 return 404, json.dumps({"message": f"No such image: {path}"}).encode()
             case _:
@@ -238,10 +250,18 @@ class Standin:
             return 404, json.dumps({"message": f"no such thing: {path}"}).encode()
         return (201 if method == "POST" else 200), json.dumps(found).encode()
 
-    def _listed(self, references: Sequence[str]) -> list[dict[str, Any]]:
+    def _listed(self, references: Sequence[str] | None) -> list[dict[str, Any]]:
         """What was pushed, as the engine that built it still has it; the newest first."""
-        found = [(name, digest) for name, digest in self.store.tags.items()
-                 if f"{self.registry}/{name.split(':')[0]}" in references]  # fmt: skip
+
+        def asked_for(name: str) -> bool:
+            repository = name.partition(":")[0]
+            return not references or f"{self.registry}/{repository}" in references
+
+        found = [
+            (name, digest)
+            for name, digest in self.store.tags.items()
+            if digest not in self.absent and asked_for(name)
+        ]
         return [
             {
                 "Id": digest,
@@ -296,6 +316,8 @@ class Standin:
                 return self._hold(name, tuple(rest), argv)
             case ("exec", "--interactive", name, "slipway-toolbox", verb):
                 return self._toolbox(name, verb, json.loads(request["input"]))
+            case ("exec", identity, "psql", *_) if identity in self.containers:
+                return self._psql()
             case ("exec", identity, "slipway-edge", *rest) if identity in self.containers:
                 return self._edge(rest)
             case ("exec", identity, "cat", *_) if identity in self.containers:
@@ -309,6 +331,11 @@ class Standin:
                 self.toolboxes.pop(name, None)
                 return Answer(f"{name}\n")
         return self._refuse(argv)
+
+    def _psql(self) -> Answer:
+        if self.database:
+            return Answer(json.dumps(self.database))
+        return Answer(errors='ERROR:  relation "alembic_version" does not exist\n', exit_code=1)
 
     def _refuse(self, argv: Sequence[str]) -> Answer:
         self.unknown.append(" ".join(argv))
@@ -340,7 +367,7 @@ class Standin:
         if self.faults.config:
             return Answer(errors=f"{self.faults.config}\n", exit_code=15)
         assert all(Path(file).is_file() for file in files), files
-        template = string.Template((HERE / "resolved.template").read_text())
+        template = string.Template(self.template)
         return Answer(template.substitute(env))
 
     def _up(self, project: str, document: Mapping[str, Any], rest: Sequence[str]) -> Answer:
@@ -423,7 +450,9 @@ class Standin:
             return Answer("\n".join([*lines, self.faults.build, ""]), exit_code=1)
         for name in targets if not self.faults.unpushed else ():
             tag = env[f"TAG_{name.upper()}"]
-            self.store.push_image(f"slipway/{name}", tag)
+            labels = {"slipway.schema": env["SCHEMA"]} if name == "backend" else {}
+            digest = self.store.push_image(f"slipway/{name}", tag, labels)
+            self.schemas[digest] = labels.get("slipway.schema", "")
         assert env["REGISTRY"] == self.registry
         return Answer("\n".join([*lines, ""]))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 # What the images of the stand-in say, for containers that say nothing themselves.
 IMAGE = {"Env": ["PATH=/usr/bin", "LANG=C.UTF-8"], "Entrypoint": ["slipway"], "Cmd": ["help"]}
+LAYERS = {"Type": "layers", "Layers": ["sha256:base", "sha256:python"]}
 SHARED_MEMORY = 64 << 20
 
 

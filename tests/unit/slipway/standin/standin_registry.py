@@ -53,10 +53,17 @@ class Registry:
         self.pushed.clear()
         self.gone = False
 
-    def push_image(self, repository: str, tag: str) -> str:
+    def push_image(self, repository: str, tag: str, labels: dict[str, str] | None = None) -> str:
         """An image of one layer, which differs from every other tag's."""
         layer = f"the layer of {repository}:{tag}".encode()
-        config = json.dumps({"architecture": "amd64", "made from": tag}).encode()
+        config = json.dumps(
+            {
+                "architecture": "amd64",
+                "made from": tag,
+                "config": {"Labels": labels},
+                "rootfs": {"type": "layers", "diff_ids": [f"sha256:{tag}"]},
+            }
+        ).encode()
         manifest = json.dumps(
             {
                 "schemaVersion": 2,

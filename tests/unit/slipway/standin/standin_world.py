@@ -35,6 +35,9 @@ SOURCES = {
     "docker-bake.hcl": "# resolved by the stand-in\n",
     "services/Dockerfile": "ARG SERVICE\nCOPY --from=requirements ${SERVICE}.txt /\n",
     "services/backend/app.py": "print('served')\n",
+    "services/backend/src/slipway_backend/migrations/versions/v0001_first.py": (
+        'revision = "0001"\ndown_revision = None\nphase = "expand"\n'
+    ),
     "infra/nginx/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/postgres/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/toolbox/Dockerfile": "FROM slipway/base:trixie\n",

@@ -19,7 +19,7 @@ def backend(world: World) -> Container:
 def found(world: World) -> dict[str, tuple[str, str]]:
     """What `status` says drifted: attribute -> released, found."""
     report = json.loads(world.invoke("status", "--env", "dev", "--json").output)
-    return {each["attribute"]: (each["released"], each["found"]) for each in report["drift"]}
+    return {each["attribute"]: (each["before"], each["after"]) for each in report["drift"]}
 
 
 def environment(container: Container, *entries: str) -> None:
@@ -162,7 +162,7 @@ def test_a_stranger_on_a_network_without_a_way_out_is_named(released: World) -> 
     stranger["Config"]["Labels"] = {"com.docker.compose.project": "shop"}
     released.standin.containers["x"] = stranger | {"Id": "x", "Name": "/psql"}
     report = json.loads(released.invoke("status", "--env", "dev", "--json").output)
-    assert {each["subject"]: each["found"] for each in report["drift"]} == {
+    assert {each["subject"]: each["after"] for each in report["drift"]} == {
         "slipway-dev-edge-app": "psql",
         "slipway-dev-app-data": "psql",
     }
