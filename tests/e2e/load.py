@@ -1,117 +1,79 @@
-"""A bounded load on an HTTPS address of this machine, which counts every request it loses.
+"""A bounded load on an HTTPS address of this machine, which records every request it loses.
 
-``Load(url, ca_file, rate, seconds)`` sends requests at fixed times, every second one on a
-connection that is kept and every other one on a fresh connection, and repeats none: what a caller
-would see as a failure is counted as one.
+``Load(url, ca_file, rate, seconds)`` sends requests at fixed times whatever became of those before,
+every second one on a connection that is kept and every other one on a fresh connection. It repeats
+none: what a caller would see as a failure is counted as one. ``beside`` mixes in other kinds.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
+import asyncio
+import contextlib
 import json
-import socket
+import random
 import ssl
 import threading
 import time
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from slipway.report import Result as Figure
+from load_client import Connection, Request, require_this_machine
+from load_result import Loss, Result, Sample
+from traffic import Traffic, same
 
 MOST_PER_SECOND = 500
-MOST_SECONDS = 600.0
-TIMEOUT_SECONDS = 30.0
+MOST_SECONDS = 1800.0
+MOST_AT_ONCE = 2000
 # The edge closes a connection that nobody used for 75 s; a client that sends on one of that age
 # races with the close and would lose a request to itself.
 IDLE_SECONDS = 60.0
-
-
-@dataclass
-class Result:
-    """What came back: counts, reasons of failure, seconds per request, answering generations."""
-
-    sent: int = 0
-    ok: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    latencies: list[float] = field(default_factory=list)
-    generations: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-    @property
-    def lost(self) -> int:
-        """Requests without the expected answer."""
-        return sum(self.failed.values())
-
-    def figure(self, while_: str) -> Figure:
-        """The lost requests as a line of a report."""
-        note = f"of {self.sent} sent; p99 {self.percentile(0.99) * 1000:.0f} ms"
-        return Figure(f"requests lost while {while_}", self.lost, "requests", "== 0", note=note)
-
-    def percentile(self, part: float) -> float:
-        """The latency in seconds that ``part`` (0 to 1) of the answers stayed under."""
-        ordered = sorted(self.latencies)
-        return ordered[min(int(part * len(ordered)), len(ordered) - 1)] if ordered else 0.0
-
-    def summary(self) -> dict[str, object]:
-        """The figures of a report."""
-        return {
-            "sent": self.sent,
-            "ok": self.ok,
-            "lost": self.lost,
-            "reasons": dict(self.failed),
-            "per_second": round(self.sent / self.seconds, 1) if self.seconds else 0.0,
-            "p50_ms": round(self.percentile(0.5) * 1000, 1),
-            "p99_ms": round(self.percentile(0.99) * 1000, 1),
-            "generations": dict(self.generations),
-        }
+KEPT = 24
 
 
 class Load:
-    """``rate`` requests a second to ``url`` for at most ``seconds``, from ``workers`` threads.
+    """``rate`` requests a second to ``url``, and ``beside`` it other kinds, for ``seconds``.
 
-    Used as a context manager it runs in the background and stops on leaving; ``run`` waits for the
-    whole time. ``expected`` are the status codes that count as success. Raises ValueError for an
-    address that is not on this machine or a load beyond the bounds.
+    Used as a context manager it runs in a thread of its own and stops on leaving, when every
+    answer that was due has come; ``run`` waits for the whole time. Raises ValueError for an address
+    that is not on this machine or a load beyond the bounds.
     """
 
     def __init__(
         self,
         url: str,
         ca_file: Path | None,
-        rate: int,
+        rate: float,
         seconds: float,
         *,
         method: str = "GET",
-        body: bytes | None = None,
+        body: bytes = b"",
         headers: Mapping[str, str] | None = None,
-        expected: frozenset[int] = frozenset({200}),
-        workers: int = 24,
+        beside: Sequence[Traffic] = (),
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme != "https" or parts.hostname is None:
             raise ValueError(f"{url}: an https address is needed")
-        if not (0 < rate <= MOST_PER_SECOND and 0 < seconds <= MOST_SECONDS):
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        first = same("request", rate, Request(method, target, body, dict(headers or {})))
+        self._traffic = [each for each in (first, *beside) if each.rate > 0]
+        total = sum(each.rate for each in self._traffic)
+        if not (0 < total <= MOST_PER_SECOND and 0 < seconds <= MOST_SECONDS):
             raise ValueError(f"at most {MOST_PER_SECOND} a second for {MOST_SECONDS:g} s")
-        _require_this_machine(parts.hostname)
+        require_this_machine(parts.hostname)
         self._host, self._port = parts.hostname, parts.port or 443
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._context = ssl.create_default_context(cafile=ca_file and str(ca_file))
-        self._rate, self._total = rate, int(rate * seconds)
-        self._method, self._body, self._headers = method, body, dict(headers or {})
-        self._expected = expected
-        self._lock = threading.Lock()
-        self._next = 0
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"load-{number}", daemon=True)
-            for number in range(workers)
-        ]
-        self._started = 0.0
+        self._seconds = seconds
+        self._kept: list[Connection] = []
+        self._running: set[asyncio.Task[None]] = set()
+        self._phase = ""
+        self._began = 0.0
+        self._failure: BaseException | None = None
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._work, name="load", daemon=True)
         self.result = Result()
 
     def run(self) -> Result:
@@ -121,8 +83,19 @@ class Load:
 
     def stop(self) -> Result:
         """Send no more, wait for the answers still due, and return what came back."""
-        self._stop.set()
+        with contextlib.suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(self._stop.set)
         return self._finish()
+
+    def phase(self, name: str) -> float:
+        """Count what is sent from now on under this name; returns the seconds since the start."""
+        self._phase = name
+        return self.now
+
+    @property
+    def now(self) -> float:
+        """Seconds since the start, as in samples and losses."""
+        return time.monotonic() - self._began
 
     def __enter__(self) -> Load:
         self._start()
@@ -137,84 +110,100 @@ class Load:
         self.stop()
 
     def _start(self) -> None:
-        self._started = time.monotonic()
-        for thread in self._threads:
-            thread.start()
+        self._began = time.monotonic()
+        self._thread.start()
 
     def _finish(self) -> Result:
-        for thread in self._threads:
-            thread.join()
-        self.result.seconds = time.monotonic() - self._started
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
         return self.result
 
     def _work(self) -> None:
-        kept = self._connection()
-        used = time.monotonic()
-        while not self._stop.is_set():
-            with self._lock:
-                number = self._next
-                self._next += 1
-            if number >= self._total:
-                break
-            due = self._started + number / self._rate
-            self._stop.wait(max(0.0, due - time.monotonic()))
-            if self._stop.is_set():
-                break
-            if number % 2:
-                fresh = self._connection()
-                self._send(fresh, "fresh", {"Connection": "close"})
-                fresh.close()
-            else:
-                idle = time.monotonic() - used
-                if idle > IDLE_SECONDS:
-                    kept.close()
-                    kept = self._connection()
-                if not self._send(kept, f"kept, idle {idle:.0f} s", {}):
-                    kept.close()
-                    kept = self._connection()
-                used = time.monotonic()
-        kept.close()
+        try:
+            self._loop.run_until_complete(self._drive())
+        except Exception as error:
+            self._failure = error
+        finally:
+            self._loop.close()
+            self.result.seconds = self.now
+            self.result.cpu_seconds = time.thread_time()
 
-    def _connection(self) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(
-            self._host, self._port, timeout=TIMEOUT_SECONDS, context=self._context
-        )
+    async def _drive(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for traffic in self._traffic:
+                group.create_task(self._send_at_fixed_times(traffic))
+        while self._running:
+            await asyncio.wait(self._running)
+        for connection in self._kept:
+            connection.close()
 
-    def _send(
-        self, connection: http.client.HTTPSConnection, kind: str, extra: Mapping[str, str]
-    ) -> bool:
-        began = time.monotonic()
+    async def _send_at_fixed_times(self, traffic: Traffic) -> None:
+        """Arrivals do not wait for answers: a slow answer must not spare the product the next."""
+        # Kinds start at different times, so that they do not all arrive at once.
+        number, begin = 0, random.random() / traffic.rate  # noqa: S311
+        while (due := begin + number / traffic.rate) < self._seconds:
+            if await self._stopped_within(due - self.now):
+                return
+            self.result.late_seconds = max(self.result.late_seconds, self.now - due)
+            if len(self._running) >= MOST_AT_ONCE:
+                raise RuntimeError(f"{MOST_AT_ONCE} requests wait for their answers")
+            task = asyncio.create_task(self._send(traffic, number, due, self._phase))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            number += 1
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._stop.wait()
+        return self._stop.is_set()
+
+    async def _send(self, traffic: Traffic, number: int, due: float, phase: str) -> None:
+        keep = number % 2 == 0
+        connection = self._take() if keep else self._connection()
+        age, idle = connection.age, connection.idle
+        kind = ("kept" if connection.exchanges else "new") if keep else "fresh"
         generation = ""
         try:
-            connection.request(self._method, self._target, self._body, {**self._headers, **extra})
-            response = connection.getresponse()
-            response.read()
-            generation = response.getheader("x-slipway-generation") or ""
-            reason = "" if response.status in self._expected else f"status {response.status}"
-        except (OSError, http.client.HTTPException) as error:
-            reason = f"{type(error).__name__}: {error} ({kind} connection)"
-        took = time.monotonic() - began
-        with self._lock:
-            self.result.sent += 1
-            if reason:
-                self.result.failed[reason] += 1
+            response = await connection.exchange(traffic.make(number), keep=keep)
+        except (OSError, EOFError, ValueError) as error:
+            connection.close()
+            said = f"{type(error).__name__}: {error}".rstrip(": ")
+            reason = f"{said} ({connection.stage}, {kind} connection)"
+        else:
+            generation = response.generation
+            reason = traffic.judge(response)
+            if keep and connection.open:
+                self._give_back(connection)
             else:
-                self.result.ok += 1
-                self.result.latencies.append(took)
-            if generation:
-                self.result.generations[generation] += 1
-        return not reason
+                connection.close()
+        took = self.now - due
+        self.result.add(Sample(traffic.name, phase, due, took, generation), reason)
+        if reason:
+            self.result.losses.append(
+                Loss(traffic.name, phase, round(due, 3), round(took, 3), reason, kind, age, idle)
+            )
 
+    def _connection(self) -> Connection:
+        return Connection(self._host, self._port, self._context)
 
-def _require_this_machine(host: str) -> None:
-    for family, kind, _, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM):
-        with socket.socket(family, kind) as probe:
-            try:
-                probe.bind((address[0], 0))
-            except OSError:
-                raise ValueError(
-                    f"{host} ({address[0]}) is not an address of this machine"
-                ) from None
+    def _take(self) -> Connection:
+        """One of the kept connections, or a new one; any of them, so that some idle for long."""
+        while self._kept:
+            connection = self._kept.pop(random.randrange(len(self._kept)))  # noqa: S311
+            if connection.open and connection.idle < IDLE_SECONDS:
+                return connection
+            self.result.closed_idle += connection.idle < IDLE_SECONDS
+            connection.close()
+        return self._connection()
+
+    def _give_back(self, connection: Connection) -> None:
+        if len(self._kept) < KEPT:
+            self._kept.append(connection)
+        else:
+            connection.close()
 
 
 def main() -> None:
@@ -222,7 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--ca", type=Path)
-    parser.add_argument("--rate", type=int, default=200)
+    parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--seconds", type=float, default=30.0)
     options = parser.parse_args()
     print(json.dumps(Load(options.url, options.ca, options.rate, options.seconds).run().summary()))
