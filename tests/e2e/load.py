@@ -168,22 +168,22 @@ class Load:
         generation = ""
         try:
             response = await connection.exchange(traffic.make(number), keep=keep)
-        except (OSError, EOFError, ValueError) as error:
+            generation = response.generation
+            reason = traffic.judge(response)
+        except Exception as error:  # whatever it is, a caller would have no answer
             connection.close()
             said = f"{type(error).__name__}: {error}".rstrip(": ")
             reason = f"{said} ({connection.stage}, {kind} connection)"
+        if keep and connection.open:
+            self._give_back(connection)
         else:
-            generation = response.generation
-            reason = traffic.judge(response)
-            if keep and connection.open:
-                self._give_back(connection)
-            else:
-                connection.close()
+            connection.close()
         took = self.now - due
         self.result.add(Sample(traffic.name, phase, due, took, generation), reason)
         if reason:
+            # Under the phase it was lost in: a stream may be much older.
             self.result.losses.append(
-                Loss(traffic.name, phase, round(due, 3), round(took, 3), reason, kind, age, idle)
+                Loss(traffic.name, self._phase, due, took, reason, kind, generation, age, idle)
             )
 
     def _connection(self) -> Connection:

@@ -22,7 +22,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Loss:
-    """One lost request: when it was due, why, and on what kind of connection of which age."""
+    """One lost request: the phase it was lost in, when it was due, seconds until it was lost, why,
+
+    on what kind of connection, who answered, the connection's age and idle time when it was sent.
+    """
 
     kind: str
     phase: str
@@ -30,6 +33,7 @@ class Loss:
     seconds: float
     reason: str
     connection: str
+    generation: str
     age: float
     idle: float
 

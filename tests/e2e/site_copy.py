@@ -23,6 +23,17 @@ HTTPS, HTTP = map(int, os.environ.get("SLIPWAY_E2E_PORTS", "18443,18080").split(
 PORTS = {"address": "127.0.0.1", "https": HTTPS, "http": HTTP}
 
 
+def merged(*overlays: dict[str, Any]) -> dict[str, Any]:
+    """What several overlays say of the services, dictionary by dictionary."""
+    whole: dict[str, Any] = {}
+    for overlay in overlays:
+        for name, value in overlay.items():
+            known = whole.get(name)
+            both = isinstance(known, dict) and isinstance(value, dict)
+            whole[name] = merged(known, value) if both else value
+    return whole
+
+
 @dataclass(frozen=True)
 class Answer:
     """How a command ended, and everything that it printed."""
@@ -42,6 +53,7 @@ class Site:
         self.root = folder / "checkout"
         self.engine = docker.from_env()
         self.first_release = ""
+        self.services: dict[str, Any] = {}
         self._copy()
         self.set_environment()
 
@@ -97,10 +109,14 @@ class Site:
         (self.root / path).write_text(text.replace(old, new))
 
     def set_environment(self, **changes: Any) -> None:
-        """Write the overlay of the environment: dev's, with other ports and these changes."""
+        """Write the overlay of the environment: dev's, with other ports and these changes.
+
+        `self.services` is merged into what dev says of the services.
+        """
         folder = self.root / "infra" / "compose" / "environments"
         overlay = yaml.safe_load((folder / "dev.yaml").read_text())
         overlay["x-slipway"] |= {"ports": PORTS, **changes}
+        overlay["services"] = merged(overlay["services"], self.services)
         (folder / f"{NAME}.yaml").write_text(yaml.safe_dump(overlay, sort_keys=False))
 
     @property

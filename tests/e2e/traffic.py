@@ -19,6 +19,9 @@ PAGE = 500
 #: Longer than the longest stream and the longest wait for its first word.
 STREAM_SECONDS = 150.0
 QUESTION = "When does the night ferry to the northern island leave?"
+ANSWERING = b"The night ferry to the northern island leaves at seven from the second pier.\n"
+#: A whole answer ends with this.
+LAST_WORDS = "That is the whole timetable"
 
 
 def answered(response: Response) -> str:
@@ -67,23 +70,37 @@ def streaming(authorization: str, rate: float) -> Traffic:
 
 
 def whole(response: Response) -> str:
-    """Why a stream is not whole: it must end with `done`, whose answer is all that came before."""
+    """Why a stream is not whole: it must end with `done`, which repeats all that came before."""
     if response.status != 200:
         return f"status {response.status}"
-    said, last = [], ""
+    said: list[str] = []
+    last, answer = "", ""
     for block in response.body.decode().split("\n\n"):
         lines = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
-        last = lines.get("event", last)
-        data: Any = json.loads(lines["data"]) if lines.get("data") else {}
+        if "event" not in lines:
+            continue
+        last = lines["event"]
+        data: Any = json.loads(lines["data"])
         if last == "delta":
             said.append(data.get("text", ""))
+        elif last == "done":
+            answer = data["answer"]
         elif last == "error":
             return f"stream: error {data.get('status')} {data.get('cause', '')}".rstrip()
     if last != "done":
         return f"stream: ended with {last or 'nothing'}"
-    if not any(said):
-        return "stream: no word"
+    if LAST_WORDS not in answer or "".join(said).strip() != answer.strip():
+        return f"stream: {len(said)} pieces, not the whole answer"
     return ""
+
+
+def wait_until_ready(http: httpx.Client, document_id: str) -> None:
+    """Wait until a document is ingested."""
+    deadline = time.monotonic() + READY_SECONDS
+    while (found := http.get(f"/v1/documents/{document_id}").json())["status"] != "ready":
+        assert found["status"] in {"queued", "processing"}, found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
 
 
 @dataclass
@@ -115,8 +132,7 @@ class Uploads:
             each["source"]
             for each in found
             if each["status"] == "ready"
-            and each["served_sha256" if "served_sha256" in each else "sha256"]
-            == self.sent.get(each["source"])
+            and each["sha256"] == self.sent.get(each["source"])
             and each["chunks"] == 1
         }
         return Checked(

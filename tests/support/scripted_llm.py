@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class Reply:
     #: Nothing more is sent after so many pieces until the event is set, or the client is gone.
     hold_after: int = 0
     hold: threading.Event | None = None
+    #: Seconds before each piece: a model that thinks.
+    every: float = 0.0
 
 
 Answer = Callable[[dict[str, Any]], Reply]
@@ -47,7 +50,8 @@ class ScriptedLLM:
 
     model = "tiny"
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.replies: deque[Reply] = deque()
@@ -64,7 +68,7 @@ class ScriptedLLM:
 
     @property
     def ollama_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def base_url(self) -> str:
@@ -84,7 +88,7 @@ class ScriptedLLM:
 
     def start(self) -> None:
         """Listen, on the same port as before."""
-        self._server = _Server(("127.0.0.1", self.port), self)
+        self._server = _Server((self.host, self.port), self)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -164,6 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
+            time.sleep(reply.every)
             self._event({"choices": [{"index": 0, "delta": {"content": piece}}]})
         if reply.finish_reason:
             end = {"index": 0, "delta": {}, "finish_reason": reply.finish_reason}
