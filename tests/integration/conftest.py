@@ -14,6 +14,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
+from oidc_provider import oidc_provider  # noqa: F401 - a fixture
 from scripted_llm import language_model, scripted_llm  # noqa: F401 - fixtures
 
 from slipway_backend.api.app import make_app, started

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -154,6 +155,29 @@ class TokenKeys:
             except jwt.InvalidSignatureError:
                 continue
         raise TokenRefused("The access token is not valid; log in again.")
+
+    def seal(self, values: Mapping[str, str], *, purpose: str, seconds: int) -> str:
+        """Return `values` signed, so that who carries them can neither change nor invent them."""
+        claims = {**values, "aud": purpose, "exp": datetime.now(UTC) + timedelta(seconds=seconds)}
+        return jwt.encode(claims, self._current, algorithm=ALGORITHM)
+
+    def unseal(self, sealed: str, *, purpose: str) -> dict[str, str]:
+        """Return what `seal` was given for this purpose; raise TokenRefused otherwise."""
+        for key in self._keys.values():
+            try:
+                claims = jwt.decode(
+                    sealed,
+                    key,
+                    algorithms=[ALGORITHM],
+                    audience=purpose,
+                    options={"require": ["exp", "aud"]},
+                )
+            except jwt.InvalidSignatureError:
+                continue
+            except jwt.InvalidTokenError:
+                break
+            return {name: str(value) for name, value in claims.items()}
+        raise TokenRefused("This login took too long, or was begun elsewhere: begin again.")
 
     def refresh_tokens(self, session_id: UUID, nonce: str) -> list[str]:
         """The refresh token of a session's nonce, with the current key first."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from slipway_backend.access import Role
 from slipway_backend.errors import StartRefused
 
 SECRETS_DIRECTORY = Path("/run/secrets")
@@ -34,6 +36,19 @@ class Settings(BaseSettings):
     session_seconds: int = Field(
         14 * 86400, ge=60, description="seconds after which a session that is not used has ended"
     )
+    oidc_issuer: str = Field("", description="the identity provider; empty: passwords alone")
+    oidc_client_id: str = ""
+    oidc_client_secret: str = Field("", description="empty for a public client")
+    oidc_redirect_url: str = Field(
+        "", description="https://DOMAIN/v1/login/oidc/callback, as the provider knows it"
+    )
+    oidc_scopes: str = Field("openid profile email", description="asked of the provider")
+    oidc_username_claim: str = "preferred_username"
+    oidc_groups_claim: str = "groups"
+    oidc_admin_group: str = Field("", description="its members are administrators")
+    oidc_editor_group: str = Field("", description="its members are editors")
+    oidc_role: Role = Field("reader", description="of everybody else who logs in there")
+    oidc_seconds: float = Field(10.0, gt=0, le=60, description="patience per question to it")
     audit: Literal["off", "writes", "all"] = Field("all", description="what the audit log holds")
     audit_days: int = Field(90, ge=1, le=36500, description="days that audit entries are kept")
     admin_username: str = Field("admin", min_length=1)
@@ -173,6 +188,33 @@ class Settings(BaseSettings):
                 "make one with `openssl rand -base64 18`."
             )
         return self.admin_password
+
+    @property
+    def oidc_decides_roles(self) -> bool:
+        """Whether the provider's groups say who administers and edits; else administrators do."""
+        return bool(self.oidc_admin_group or self.oidc_editor_group)
+
+    def require_oidc(self) -> str:
+        """Return OIDC_ISSUER, empty without a provider.
+
+        Raises StartRefused when something it needs is missing, or it would be asked in the clear.
+        """
+        if not self.oidc_issuer:
+            return ""
+        missing = [
+            name for name in ("oidc_client_id", "oidc_redirect_url") if not getattr(self, name)
+        ]
+        if missing:
+            raise StartRefused(
+                f"OIDC_ISSUER is set but {' and '.join(missing).upper()} is not: give what the "
+                "identity provider knows this service by."
+            )
+        for name in ("oidc_issuer", "oidc_redirect_url"):
+            parts = urlsplit(getattr(self, name))
+            own = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
+            if parts.scheme != "https" and not own:
+                raise StartRefused(f"{name.upper()} must begin with https://.")
+        return self.oidc_issuer
 
     def require_reranker(self) -> str:
         """Return the base URL of the reranker, empty without one.

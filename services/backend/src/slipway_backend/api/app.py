@@ -32,6 +32,7 @@ from slipway_backend.api.routes import (
     keys,
     login,
     models,
+    oidc,
     query,
     search,
     users,
@@ -54,6 +55,7 @@ from slipway_backend.llm import LanguageModel
 from slipway_backend.llm.ollama import kept_loaded
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
+from slipway_backend.oidc import Provider
 from slipway_backend.queue import make_queue, open_queue
 from slipway_backend.replicas import Reads
 from slipway_backend.search import Reranker, Searcher
@@ -96,6 +98,7 @@ def make_app(state: State) -> FastAPI:
     add_problem_handlers(app)
     for routes in (
         login,
+        oidc,
         documents,
         files,
         events,
@@ -130,6 +133,7 @@ async def started(
     settings.require_jwt_secret()
     with_model = bool(settings.require_language_model())
     settings.require_reranker()
+    settings.require_oidc()
     conninfo = settings.require_database()
     metrics = Metrics(settings.monitoring)
     metrics.build.labels(
@@ -188,6 +192,7 @@ async def started(
             log,
             TokenKeys(settings.jwt_secret, settings.jwt_secret_previous),
             changes,
+            Provider(settings, client) if settings.require_oidc() else None,
         )
 
 

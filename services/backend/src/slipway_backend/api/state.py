@@ -18,6 +18,7 @@ from slipway_backend.database import Pool
 from slipway_backend.embedding_sets.process import EmbeddingSets
 from slipway_backend.files import FileStore
 from slipway_backend.metrics import Metrics
+from slipway_backend.oidc import Provider
 from slipway_backend.replicas import Reads
 from slipway_backend.search import Searcher
 from slipway_backend.security import TokenKeys
@@ -56,6 +57,7 @@ class State:
     audit: AuditLog
     token_keys: TokenKeys
     changes: Changes
+    provider: Provider | None = None
     password_checks: anyio.CapacityLimiter = field(default_factory=_one_per_core)
     embedding_requests: anyio.CapacityLimiter = field(default_factory=_one_per_core)
 

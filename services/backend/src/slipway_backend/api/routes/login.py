@@ -65,7 +65,7 @@ async def login(body: Login, request: Request, state: StateDependency) -> Token:
             raise unauthorized(str(error)) from None
         await audit.write(connection, "login", identity=identity, object=session_id)
     get_logger().info("login", user_id=str(identity.user_id))
-    return _token(state, identity, session_id, refresh_token)
+    return token_of(state, identity, session_id, refresh_token)
 
 
 @router.post("/refresh", responses=describe(401, 422, 503))
@@ -95,7 +95,7 @@ async def refresh(body: Refresh, state: StateDependency) -> Token:
     if refresh_token is None or identity.session_id is None:
         get_logger().warning("refresh_token_reused", user_id=str(identity.user_id))
         raise unauthorized("This refresh token was used before, so its session has ended; log in.")
-    return _token(state, identity, identity.session_id, refresh_token)
+    return token_of(state, identity, identity.session_id, refresh_token)
 
 
 @router.post("/logout", status_code=204, responses=describe(401, 403, 422, 503))
@@ -110,7 +110,8 @@ async def logout(state: StateDependency, identity: Person, body: Logout | None =
         await audit.write(connection, "logout", object=identity.session_id, everywhere=everywhere)
 
 
-def _token(state: State, identity: Identity, session_id: UUID, refresh_token: str) -> Token:
+def token_of(state: State, identity: Identity, session_id: UUID, refresh_token: str) -> Token:
+    """What somebody who has just logged in is given."""
     seconds = state.settings.jwt_seconds
     return Token(
         access_token=state.token_keys.issue(identity, session_id=session_id, seconds=seconds),

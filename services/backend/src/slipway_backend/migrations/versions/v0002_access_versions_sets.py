@@ -54,6 +54,15 @@ ACCESS = (
         FOREIGN KEY (owner_id) REFERENCES users (id) ON DELETE SET NULL
     """,
     """
+    CREATE TABLE external_identities (
+        issuer text NOT NULL,
+        subject text NOT NULL,
+        user_id uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        PRIMARY KEY (issuer, subject)
+    )
+    """,
+    "CREATE INDEX external_identities_user ON external_identities (user_id)",
+    """
     CREATE TABLE groups (
         id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
         name text NOT NULL UNIQUE,
