@@ -37,6 +37,7 @@ OPTIONAL = (
     Secret("llm_api_key", "the language model's server, if it wants a key"),
     Secret("embedding_api_key", "the embedding model's server, if it wants a key"),
     Secret("rerank_api_key", "the reranker, if it wants a key"),
+    Secret("oidc_client_secret", "the identity provider, if it gave this service a secret"),
 )
 
 # The `jwt_secret` that was replaced last; tokens signed with it stay good until they expire.
