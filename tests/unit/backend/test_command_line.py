@@ -25,7 +25,7 @@ def test_no_command_shows_the_usage_and_is_refused(capsys: pytest.CaptureFixture
     assert "give a command, or --embedded" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["serve", "worker", "migrate", "embeddings list"])
+@pytest.mark.parametrize("command", ["serve", "worker", "migrate", "embeddings list", "users list"])
 def test_a_command_without_its_settings_is_refused_in_one_sentence(
     command: str,
     tmp_path: Path,

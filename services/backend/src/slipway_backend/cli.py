@@ -1,4 +1,4 @@
-"""The command line: serve, worker, migrate, embeddings, health, and --embedded."""
+"""The command line: serve, worker, migrate, users, embeddings, health, and --embedded."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from slipway_backend import __version__, probe
+from slipway_backend.access import Role
 from slipway_backend.bulk.options import add_options
 from slipway_backend.errors import StartRefused
 from slipway_backend.logs import configure_logging
@@ -41,6 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands.add_parser("worker", help="ingest queued documents")
     commands.add_parser("migrate", help="bring the database to this release")
     _add_embeddings(commands.add_parser("embeddings", help="list, build, switch embedding sets"))
+    _add_users(commands.add_parser("users", help="list, add and deactivate users, grant access"))
     add_options(commands.add_parser("ingest", help="upload a folder to a server, resumably"))
     evaluate = commands.add_parser("evaluate", help="measure search quality on a labelled set")
     evaluate.add_argument("folder", type=Path, help="questions.jsonl and documents/")
@@ -63,6 +66,24 @@ def _add_embeddings(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--questions", type=Path, help="labelled questions, JSON lines")
     discard = commands.add_parser("discard", help="remove a set that is not served")
     discard.add_argument("id", type=int)
+
+
+def _add_users(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="users", metavar="command", required=True)
+    commands.add_parser("list", help="every user: name, role, active or not")
+    add = commands.add_parser("add", help="make a user; the password comes from standard input")
+    password = commands.add_parser("password", help="set a password; the user's sessions end")
+    deactivate = commands.add_parser("deactivate", help="end sessions and API keys, let nobody in")
+    grant = commands.add_parser("grant", help="let a user read or write a collection")
+    for command in (add, password, deactivate, grant):
+        command.add_argument("username")
+    add.add_argument("--role", choices=get_args(Role), default="reader", help="default: reader")
+    for command in (add, password):
+        command.add_argument(
+            "--generate", action="store_true", help="make a password up, and show it once"
+        )
+    grant.add_argument("collection")
+    grant.add_argument("access", choices=("read", "write"), help="write holds read")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -118,6 +139,10 @@ def _run(chosen: argparse.Namespace) -> int:
         from slipway_backend.migrate import migrate  # noqa: PLC0415
 
         migrate(settings)
+    elif chosen.command == "users":
+        from slipway_backend.user_commands import run_users  # noqa: PLC0415
+
+        code = run_users(settings, chosen)
     elif chosen.command == "index":
         from slipway_backend.search.commands import run_index_check  # noqa: PLC0415
 

@@ -13,6 +13,7 @@ from slipway_backend import sessions
 from slipway_backend.access import Role
 from slipway_backend.database import Connection
 from slipway_backend.errors import Problem
+from slipway_backend.security import password_complaint
 
 COLUMNS = "id, username, role, disabled_at IS NOT NULL AS disabled, created_at, updated_at"
 
@@ -136,6 +137,27 @@ async def delete(connection: Connection, user_id: UUID) -> User:
         await _keep_an_administrator(connection, user_id)
     await connection.execute("DELETE FROM users WHERE id = %s", [user_id])
     return user
+
+
+def refuse_weak(username: str, password: str) -> None:
+    """Raise a 422 problem when a user must not have this password."""
+    complaint = password_complaint(username, password)
+    if complaint:
+        raise Problem(422, "Password refused", complaint)
+
+
+def refuse_kept(administrator: str, username: str, what: str) -> None:
+    """Raise a 409 problem when this is the administrator of the settings.
+
+    Releases log in as that one with the password of the settings, to prove themselves.
+    """
+    if username == administrator:
+        raise Problem(
+            409,
+            "Kept by the settings",
+            f"The {what} of {username!r} come from ADMIN_PASSWORD: change that and run "
+            "`slipway-backend migrate`, or use a user of your own.",
+        )
 
 
 async def _keep_an_administrator(connection: Connection, leaving: UUID) -> None:

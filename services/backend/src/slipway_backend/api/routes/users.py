@@ -22,7 +22,7 @@ from slipway_backend.api.models.users import (
 from slipway_backend.api.problems import describe
 from slipway_backend.api.state import State, StateDependency
 from slipway_backend.errors import Problem
-from slipway_backend.security import hash_password, password_complaint, verify_password
+from slipway_backend.security import hash_password, verify_password
 from slipway_backend.throttle import Caller
 
 router = APIRouter(prefix="/v1", tags=["users"])
@@ -50,8 +50,8 @@ async def change_password(
     body: PasswordChange, request: Request, state: StateDependency, identity: Person
 ) -> None:
     """Change one's own password; every other session of the user ends."""
-    _refuse_kept(state, identity.username, "password")
-    _refuse_weak(identity.username, body.new_password)
+    users.refuse_kept(state.settings.admin_username, identity.username, "password")
+    users.refuse_weak(identity.username, body.new_password)
     address = request.client.host if request.client else "unknown"
     caller = Caller.of(address, identity.username)
     async with state.pool.connection() as connection:
@@ -105,7 +105,7 @@ async def create_user(
     body: NewUser, response: Response, state: StateDependency, _: Administrator
 ) -> UserOut:
     """Make a user. Sending the same again, as after an answer that was lost, changes nothing."""
-    _refuse_weak(body.username, body.password)
+    users.refuse_weak(body.username, body.password)
     async with state.pool.connection() as connection:
         there, stored = await users.password_hash(connection, body.username)
     if there is not None and there.role == body.role:
@@ -139,10 +139,10 @@ async def change_user(
     async with state.pool.connection() as connection:
         user = await users.find(connection, user_id)
     if body.role not in (None, user.role) or body.disabled or body.password is not None:
-        _refuse_kept(state, user.username, "role, password and state")
+        users.refuse_kept(state.settings.admin_username, user.username, "role, password and state")
     hashed = None
     if body.password is not None:
-        _refuse_weak(user.username, body.password)
+        users.refuse_weak(user.username, body.password)
         hashed = await _hash(state, body.password)
     async with state.pool.connection() as connection, connection.transaction():
         user = await users.update(
@@ -165,27 +165,10 @@ async def delete_user(user_id: UUID, state: StateDependency, _: Administrator) -
     """Delete a user with sessions, API keys and grants; what they uploaded stays."""
     async with state.pool.connection() as connection, connection.transaction():
         user = await users.delete(connection, user_id)
-        _refuse_kept(state, user.username, "account")
+        users.refuse_kept(state.settings.admin_username, user.username, "account")
         await audit.write(connection, "user.delete", object=user_id, username=user.username)
 
 
 async def _hash(state: State, password: str) -> str:
     async with state.password_checks:
         return await anyio.to_thread.run_sync(hash_password, password)
-
-
-def _refuse_weak(username: str, password: str) -> None:
-    complaint = password_complaint(username, password)
-    if complaint:
-        raise Problem(422, "Password refused", complaint)
-
-
-def _refuse_kept(state: State, username: str, what: str) -> None:
-    # Releases log in as this user with the password of the settings, to prove themselves.
-    if username == state.settings.admin_username:
-        raise Problem(
-            409,
-            "Kept by the settings",
-            f"The {what} of {username!r} come from ADMIN_PASSWORD: change that and run "
-            "`slipway-backend migrate`, or use a user of your own.",
-        )
