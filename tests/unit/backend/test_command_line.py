@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import http.server
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from slipway_backend import probe
 from slipway_backend.cli import main
 from slipway_backend.embedded import ensure_model, ensure_secret
 from slipway_backend.probe import serve_is_live, worker_is_live
@@ -42,13 +45,16 @@ def test_a_command_without_its_settings_is_refused_in_one_sentence(
     assert "Traceback" not in complaint
 
 
-def test_a_worker_is_live_as_long_as_its_heartbeat_is_fresh(tmp_path: Path) -> None:
-    settings = Settings(worker_heartbeat_file=tmp_path / "beat")
-    assert not worker_is_live(settings)
-    settings.worker_heartbeat_file.touch()
-    assert worker_is_live(settings)
-    os.utime(settings.worker_heartbeat_file, (0, time.time() - 100))
-    assert not worker_is_live(settings)
+def test_a_worker_is_live_as_long_as_its_heartbeat_is_fresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat = tmp_path / "beat"
+    monkeypatch.setenv("WORKER_HEARTBEAT_FILE", str(beat))
+    assert not worker_is_live()
+    beat.touch()
+    assert worker_is_live()
+    os.utime(beat, (0, time.time() - 100))
+    assert not worker_is_live()
 
 
 class Live(http.server.BaseHTTPRequestHandler):
@@ -60,14 +66,32 @@ class Live(http.server.BaseHTTPRequestHandler):
         """Stay silent."""
 
 
-def test_a_server_is_live_when_it_answers() -> None:
+def test_the_probes_look_where_the_service_is_by_default() -> None:
+    defaults = Settings.model_fields
+    assert defaults["port"].default == probe.PORT
+    assert str(defaults["worker_heartbeat_file"].default) == probe.HEARTBEAT_FILE
+
+
+def test_a_probe_loads_nothing_that_takes_long() -> None:
+    code = (
+        "import sys\n"
+        "from slipway_backend.cli import main\n"
+        "try: main(['health', 'worker'])\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"pydantic", "structlog", "asyncio"} & set(done.stdout.split())
+
+
+def test_a_server_is_live_when_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), Live) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        settings = Settings(port=server.server_port)
-        assert serve_is_live(settings)
+        monkeypatch.setenv("PORT", str(server.server_port))
+        assert serve_is_live()
         thread.join()
-    assert not serve_is_live(settings)
+    assert not serve_is_live()
 
 
 def test_a_secret_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:

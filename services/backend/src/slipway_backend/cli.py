@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -14,8 +13,6 @@ from slipway_backend import __version__, probe
 from slipway_backend.access import Role
 from slipway_backend.bulk.options import add_options
 from slipway_backend.errors import StartRefused
-from slipway_backend.logs import configure_logging
-from slipway_backend.settings import Settings, debug_wanted, load_settings
 
 REFUSED = 2
 
@@ -95,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = _run(chosen)
     except StartRefused as refusal:
+        from slipway_backend.settings import debug_wanted  # noqa: PLC0415
+
         if chosen.debug or debug_wanted():
             raise
         sys.stderr.write(f"slipway-backend: {refusal}\n")
@@ -116,9 +115,13 @@ def _run(chosen: argparse.Namespace) -> int:
         from slipway_backend.bulk.command import run as run_ingest  # noqa: PLC0415
 
         return run_ingest(chosen)
-    settings = load_settings()
     if chosen.command == "health":
-        return _health(settings, chosen.process)
+        live = probe.serve_is_live() if chosen.process == "serve" else probe.worker_is_live()
+        return 0 if live else 1
+    from slipway_backend.logs import configure_logging  # noqa: PLC0415
+    from slipway_backend.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
     service = "backend" if chosen.command == "serve" else str(chosen.command)
     configure_logging(service, settings.generation, settings.log_level)
     code = 0
@@ -127,6 +130,8 @@ def _run(chosen: argparse.Namespace) -> int:
 
         serve(settings)
     elif chosen.command == "worker":
+        import asyncio  # noqa: PLC0415
+
         from slipway_backend.worker import run_worker  # noqa: PLC0415
 
         asyncio.run(run_worker(settings))
@@ -156,9 +161,3 @@ def _run(chosen: argparse.Namespace) -> int:
 
         code = run(settings, chosen)
     return code
-
-
-def _health(settings: Settings, process: str) -> int:
-
-    live = probe.serve_is_live(settings) if process == "serve" else probe.worker_is_live(settings)
-    return 0 if live else 1
