@@ -1,4 +1,4 @@
-"""What every way of releasing shares: compare, preview, apply under the lease, check after."""
+"""What every way of releasing shares: compare, apply under the lease, write the outcome."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import docker
 
-from slipway import build as builder
 from slipway import console, edge, hooks, state
 from slipway.apply import Release
 from slipway.build import Images
@@ -21,20 +21,15 @@ from slipway.config.environment import Environment
 from slipway.config.layout import Layout
 from slipway.errors import Refused, SlipwayError
 from slipway.facts import engine as engine_facts
-from slipway.facts import migrations as migration_facts
-from slipway.facts import stacks, transfer
+from slipway.facts import stacks
 from slipway.facts import state as state_facts
 from slipway.facts.engine import EngineFacts
 from slipway.facts.state import StateFacts
-from slipway.facts.transfer import Known
-from slipway.plans import changes, drift, migrations
-from slipway.plans import estimate as estimates
+from slipway.plans import drift
 from slipway.plans import release as plans
 from slipway.plans import stacks as stack_plans
-from slipway.plans.differences import Difference
-from slipway.plans.migrations import Migrations
-from slipway.plans.preview import Gap, Image, Preview
-from slipway.plans.release import Have, Kind, Plan, Want
+from slipway.plans.preview import Preview
+from slipway.plans.release import Have, Plan, Want
 
 
 @dataclass(frozen=True)
@@ -55,11 +50,17 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
         *(wanted.environment, wanted.images),
     )
     running = engine_facts.read(engine, name)
-    known = _state(name, environment, engine, images, running)
+    # Each of these waits for a process of its own, the edge's for as long as the others together.
+    with ThreadPoolExecutor() as beside:
+        asked = beside.submit(edge.active, name, running)
+        # The number is left out of the hashes, so any will do.
+        resolving = beside.submit(
+            stacks.resolve, layout, name, environment, images=images.references, generation=1
+        )
+        known = _state(name, environment, engine, images, running)
+        resolved, active = resolving.result(), asked.result()
     if known.altered is not None:
         console.warn(f"line {known.altered} of the ledger of {name} was altered")
-    # The number is left out of the hashes, so any will do.
-    resolved = stacks.resolve(layout, name, environment, images=images.references, generation=1)
     platform, app = (
         stack_plans.cut(
             resolved,
@@ -84,50 +85,7 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
             resolved, images, environment, known, hooks.read(layout, name, environment)
         ),
     )
-    active = edge.active(name, running)
     return want, Have(running, known, active, drift.drift(name, running, known, active) or ())
-
-
-def preview(
-    wanted: Wanted, engine: docker.DockerClient, compared: tuple[Want, Have], plan: Plan
-) -> Preview:
-    """Everything that a person reads before the plan is carried out.
-
-    Raises Refused when a schema change would take from the release that serves what it needs.
-    """
-    want, have = compared
-    images, environment = wanted.images, wanted.environment
-    known = transfer.read(engine, environment.registry, images.references)
-    ledger = have.state.ledger
-    settings = changes.changes(want.platform, want.app, have.state, have.active)
-    building = [builder.phase(images.build)] if images.build else []
-    phases = [*building, *(step.phase for step in plan.after_ground)]
-    return Preview(
-        plan=plan,
-        url=environment.url,
-        version=wanted.version,
-        images=_images(images, have.state, known, settings),
-        changes=tuple(
-            each
-            for each in settings
-            # Told once per image, not once per service.
-            if each.attribute != "image" or each.after not in images.references.values()
-        ),
-        secrets=tuple(
-            Difference(secret, "fingerprint", have.state.handed.get(secret), now)
-            for secret, now in sorted(have.state.secrets.items())
-            if have.state.handed.get(secret) != now
-        ),
-        drift=have.drift,
-        migrations=_migrations(wanted, engine, have, known),
-        gaps=tuple(
-            Gap(step.subject, *(estimates.last(step.phase, ledger) or (None, None)))
-            for step in plan.of(Kind.PLATFORM)
-            if step.recreate
-        ),
-        estimate=estimates.estimate(phases, ledger),
-        hooks=hooks.read(wanted.layout, wanted.name, environment).of("release"),
-    )
 
 
 def refuse_outdated(planned: Plan, found: tuple[Want, Have]) -> None:
@@ -228,59 +186,6 @@ def _content(
     # The toolbox is in no Compose file.
     text += images.identities.get("toolbox", "")
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _images(
-    images: Images,
-    known: StateFacts,
-    there: Mapping[str, Known],
-    settings: tuple[Difference, ...],
-) -> tuple[Image, ...]:
-    """Each image old and new; the old one is what the last configuration names."""
-    last = known.committed or {}
-    before: dict[str, str | None] = dict(last.get("images") or {})
-    before |= {
-        each.subject: each.before
-        for each in settings
-        if each.attribute == "image" and each.subject in images.references
-    }
-    return tuple(
-        Image(
-            name=name,
-            before=before.get(name),
-            after=reference,
-            identity=images.identities[name],
-            build=name in images.build,
-            missing=None if name in images.build else there[name].missing,
-        )
-        for name, reference in sorted(images.references.items())
-    )
-
-
-def _migrations(
-    wanted: Wanted, engine: docker.DockerClient, have: Have, known: Mapping[str, Known]
-) -> Migrations:
-    """What the schema of the new backend changes in the database as it is."""
-    revisions = (
-        migration_facts.of_checkout(wanted.layout.root)
-        if "backend" in wanted.images.build
-        else migration_facts.of_labels(known["backend"].labels)
-    )
-    running = have.engine.containers
-    database = next((each.id for each in running if each.service == "postgres"), None)
-    schema = (
-        migration_facts.NEVER_MIGRATED
-        if database is None
-        else migration_facts.of_database(database)
-    )
-    found = migrations.due(revisions, schema, have.state.migrating_release)
-    serving = next(
-        (each.image for each in running if each.service == "backend" and each.serving), None
-    )
-    if serving is not None:
-        labels = engine.images.get(serving).attrs["Config"].get("Labels") or {}
-        migrations.refuse_early_contract(found, revisions, migration_facts.of_labels(labels))
-    return found
 
 
 def _certificate_due(environment: Environment, known: StateFacts) -> bool:

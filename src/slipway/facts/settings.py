@@ -35,7 +35,7 @@ def _running(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, name in _SWITCHES.items():
         yield name, "yes" if host.get(key) else "no"
     for key, name in (("CapAdd", "added"), ("CapDrop", "dropped")):
-        yield f"capabilities {name}", ", ".join(sorted(host.get(key) or ())) or "none"
+        yield f"capabilities {name}", capabilities_text(host.get(key))
     yield "security options", ", ".join(sorted(host.get("SecurityOpt") or ())) or "none"
     yield "restart", _restart(host.get("RestartPolicy") or {})
     for name, joined in (attributes["NetworkSettings"]["Networks"] or {}).items():
@@ -97,6 +97,11 @@ def _restart(policy: Mapping[str, Any]) -> str:
 def command_text(words: str | Sequence[str]) -> str:
     """A command as one line."""
     return words if isinstance(words, str) else shlex.join(words)
+
+
+def capabilities_text(names: Sequence[str] | None) -> str:
+    """Capabilities without the prefix that some engines add."""
+    return ", ".join(sorted(name.upper().removeprefix("CAP_") for name in names or ())) or "none"
 
 
 def bytes_text(count: int) -> str:

@@ -10,7 +10,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from slipway.facts.settings import NO_LIMIT, bytes_text, command_text, cpus_text, seconds_text
+from slipway.facts.settings import (
+    NO_LIMIT,
+    bytes_text,
+    capabilities_text,
+    command_text,
+    cpus_text,
+    seconds_text,
+)
 
 # Settings that have a line of their own below; any other is shown as it was resolved.
 KNOWN = frozenset(
@@ -47,7 +54,7 @@ def _described(
     yield from _process(service)
     yield from _limits(service)
     for key, name in (("cap_add", "added"), ("cap_drop", "dropped")):
-        yield f"capabilities {name}", _list(service.get(key))
+        yield f"capabilities {name}", capabilities_text(service.get(key))
     yield "security options", _list(service.get("security_opt"))
     yield "restart", str(service.get("restart") or "no")
     yield from _networks(service, document.get("networks", {}))

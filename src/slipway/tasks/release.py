@@ -10,6 +10,7 @@ import invoke
 
 from slipway import access, agreements, checks, console, hooks, releasing, state, target
 from slipway import build as builder
+from slipway import preview as previews
 from slipway.apply import Release, ground
 from slipway.config import environment as environments
 from slipway.config import secrets
@@ -76,7 +77,7 @@ def release(
             _leave_access(layout, env, environment, images.references["toolbox"])
             _say_unchanged(env, environment, compared[1])
             return
-        agreed = releasing.preview(wanted, reached.engine, compared, steps)
+        agreed = previews.preview(wanted, reached.engine, compared, steps)
     console.say(formats.dumps(agreed.plain(), indent=2) if json else str(agreed))
     if plan:
         agreements.keep(layout, agreed)
