@@ -227,6 +227,8 @@ def _container(attributes: dict[str, Any], defaults: Mapping[str, str]) -> Conta
             int(binding["HostPort"])
             for bindings in (attributes["HostConfig"].get("PortBindings") or {}).values()
             for binding in bindings or ()
+            # Empty where a person let the engine choose one.
+            if binding["HostPort"]
         ),
         number=int(labels.get(NUMBER_LABEL, 1)),
         settings=settings.running(attributes),

@@ -88,6 +88,12 @@ CHANGES: dict[str, tuple[Callable[[Container], object], dict[str, tuple[str, str
         ),
         {"port 8000/tcp": ("nothing", "0.0.0.0:8000")},
     ),
+    "a port that the engine chose": (
+        lambda each: each["HostConfig"].update(
+            PortBindings={"8000/tcp": [{"HostIp": "", "HostPort": ""}]}
+        ),
+        {"port 8000/tcp": ("nothing", ":")},
+    ),
     "capabilities": (
         lambda each: each["HostConfig"].update(CapAdd=["NET_ADMIN"], CapDrop=[]),
         {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -63,8 +64,8 @@ class TestShown:
     def test_a_step_with_a_gap_says_how_long_it_was_last_time(self, released: World) -> None:
         released.change("infra/nginx/Dockerfile")
         told = released.release("--plan").output
-        assert "edge is stopped before it is started: a gap, at most 0." in told
-        assert "(line 1 of the ledger)" in told
+        gap = r"edge is stopped before it is started: a gap, at most [\d.]+ s last time \(line 1 "
+        assert re.search(gap, told)
 
     def test_seconds_are_estimated_from_past_releases(self, released: World) -> None:
         released.change(BACKEND)
