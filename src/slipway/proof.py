@@ -19,6 +19,8 @@ from slipway.errors import SlipwayError
 POLL_SECONDS = 0.5
 PAGE = 500
 INGESTION_SECONDS = 180.0
+# The service makes nobody wait longer than the minute in which it counts failed logins.
+LOGIN_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,7 @@ def prove(http: httpx.Client, *, username: str, password: str, folder: Path, kee
 
 
 def _prove(http: httpx.Client, username: str, password: str, folder: Path, *, keep: bool) -> Proved:
-    token = _json(
-        http.post("/v1/login", json={"username": username, "password": password}), "log in"
-    )["access_token"]
+    token = _log_in(http, username, password)
     http.headers["authorization"] = f"Bearer {token}"
     questions = samples(folder)
     paths = [folder / name for name in sorted({sample.document for sample in questions})]
@@ -103,6 +103,21 @@ def _prove(http: httpx.Client, username: str, password: str, folder: Path, *, ke
         if not keep:
             _delete(http, uploaded.values())
     return Proved(len(ready), sum(int(each["chunks"]) for each in ready), len(questions))
+
+
+def _log_in(http: httpx.Client, username: str, password: str) -> str:
+    """Log in, as late as the service asks for after somebody's failed logins."""
+    deadline = time.monotonic() + LOGIN_SECONDS
+    while True:
+        answer = http.post("/v1/login", json={"username": username, "password": password})
+        wait = answer.headers.get("retry-after", "")
+        if (
+            answer.status_code != httpx.codes.TOO_MANY_REQUESTS
+            or not wait.isdecimal()
+            or time.monotonic() + int(wait) > deadline
+        ):
+            return str(_json(answer, "log in")["access_token"])
+        time.sleep(max(int(wait), POLL_SECONDS))
 
 
 def _forget(http: httpx.Client, paths: list[Path]) -> None:

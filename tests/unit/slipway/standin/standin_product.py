@@ -26,6 +26,8 @@ class Product:
         self.broken: dict[str, tuple[int, Any]] = {}
         self.asked: list[str] = []
         self.polls_until_ready = 1
+        self.refused_logins = 0
+        self.retry_after = 7
 
     def client(
         self, url: str = "https://localhost", _authority: str = "", _port: int = 443
@@ -44,6 +46,13 @@ class Product:
                     if isinstance(content, str)
                     else httpx.Response(status, json=content)
                 )
+        if called == "POST /v1/login" and self.refused_logins:
+            self.refused_logins -= 1
+            return httpx.Response(
+                429,
+                json={"title": "Too many failed tries", "detail": "Wait."},
+                headers={"Retry-After": str(self.retry_after)},
+            )
         if called == "POST /v1/login":
             right = {"username": "admin", "password": self.password()}
             if json.loads(request.content) != right:

@@ -45,6 +45,25 @@ def test_a_served_user_is_counted(product: Product, tmp_path: Path) -> None:
     assert prove(product, tmp_path) == proof.Proved(documents=1, chunks=2, questions=1)
 
 
+def test_a_login_that_must_wait_is_sent_again_after_that_time(
+    product: Product, tmp_path: Path
+) -> None:
+    product.refused_logins = 2
+    began = proof.time.monotonic()
+    assert prove(product, tmp_path).questions == 1
+    assert proof.time.monotonic() - began >= 2 * product.retry_after
+
+
+def test_a_login_is_not_waited_for_without_end(product: Product, tmp_path: Path) -> None:
+    product.refused_logins = 1000
+    with pytest.raises(SlipwayError, match="could not log in: 429 Too many failed tries"):
+        prove(product, tmp_path)
+    product.retry_after, asked = 3600, len(product.asked)
+    with pytest.raises(SlipwayError, match="could not log in: 429"):
+        prove(product, tmp_path)
+    assert len(product.asked) == asked + 1, "an hour is not waited for"
+
+
 def test_a_second_proof_ingests_the_samples_again(product: Product, tmp_path: Path) -> None:
     prove(product, tmp_path)
     product.asked.clear()
