@@ -149,6 +149,13 @@ def _steps(release: Release) -> list[str]:
     return [str(step) for step in release.done]
 
 
+def toolbox(environment: Environment, engine: docker.DockerClient, images: Images) -> str:
+    """The toolbox to use before a build: the last release left its own where none is built yet."""
+    if "toolbox" in images.build:
+        return engine_facts.toolbox(engine, environment.registry)
+    return images.references["toolbox"]
+
+
 def _state(
     name: str,
     environment: Environment,
@@ -159,13 +166,7 @@ def _state(
     volume = names.state_volume(name)
     if volume not in running.volumes:
         return StateFacts()
-    # One that is not built yet cannot read; the last release left its own on the engine.
-    toolbox = (
-        engine_facts.toolbox(engine, environment.registry)
-        if "toolbox" in images.build
-        else images.references["toolbox"]
-    )
-    return state_facts.read(toolbox, volume)
+    return state_facts.read(toolbox(environment, engine, images), volume)
 
 
 def _content(

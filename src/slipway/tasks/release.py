@@ -74,7 +74,9 @@ def release(
         compared = releasing.compare(wanted, reached.engine)
         steps = plans.plan(*compared)
         if steps.empty and not json:
-            _leave_access(layout, env, environment, images.references["toolbox"])
+            _leave_access(
+                layout, env, environment, releasing.toolbox(environment, reached.engine, images)
+            )
             _say_unchanged(env, environment, compared[1])
             return
         agreed = previews.preview(wanted, reached.engine, compared, steps)
