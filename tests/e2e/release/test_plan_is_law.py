@@ -207,7 +207,7 @@ def test_a_container_made_anew_by_hand_is_named_in_all_its_attributes(released: 
     }  # fmt: skip
     assert found["image"][1] == image
     assert found["command"] == ("worker", "sleep 9")
-    assert found["entrypoint"] == ("slipway-backend", "sh")
+    assert found["entrypoint"][1] == "sh"
     assert found["environment LOG_LEVEL"] == ("info", "debug")
     assert found["environment LLM_API_KEY"] == ("nothing", "(hidden)")
     assert found["environment GENERATION"][1] == "nothing"
