@@ -32,9 +32,15 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/slow":
             time.sleep(float(self.path.partition("?")[2]))
             self.answer(200, {})
+        elif path == "/status":
+            self.answer(int(self.path.partition("?")[2]), {})
+        elif path == "/torn":
+            self.tear()
         else:
             time.sleep(0.005)
             self.answer(200, {"path": self.path, "headers": dict(self.headers.items())})
+
+    do_HEAD = do_GET  # noqa: N815
 
     def do_POST(self) -> None:
         left = int(self.headers.get("Content-Length") or 0)
@@ -55,17 +61,29 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(1)
         self.close_connection = True
 
+    def tear(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"5\r\nhello\r\n")
+        self.wfile.flush()
+        self.close_connection = True
+
     def answer(self, status: int, value: object) -> None:
-        body = json.dumps(value).encode()
+        body = b"" if status == 204 else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        if body:
+            self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Slipway-Generation", os.environ["GENERATION"])
+        if status == 503:
+            self.send_header("Retry-After", "7")
         if draining.is_set():
             self.send_header("Connection", "close")
             self.close_connection = True
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -66,6 +66,8 @@ class StandIn:
         self.path = path
         self.peers: dict[str, Any] = {"generation": 0, "ready": 0, "addresses": []}
         self.in_flight: dict[str, dict[str, int]] = {}
+        self.figures: dict[str, Any] = {}
+        self.maintenance: dict[str, Any] = {"on": False}
         self.status = 200
         self.mangle: Callable[[dict[str, Any]], object] = lambda answer: answer
         self.puts = 0
@@ -81,13 +83,18 @@ class StandIn:
 
             def do_PUT(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                stand_in.puts += 1
-                if stand_in.status == 200:
-                    stand_in.peers = body
+                if self.path == "/maintenance":
+                    stand_in.maintenance = body if stand_in.status == 200 else {}
+                else:
+                    stand_in.puts += 1
+                    if stand_in.status == 200:
+                        stand_in.peers = body
                 self.answer()
 
             def answer(self) -> None:
-                value = stand_in.mangle({**stand_in.peers, "in_flight": stand_in.in_flight})
+                peers = {**stand_in.peers, "in_flight": stand_in.in_flight}
+                values = {"/figures": stand_in.figures, "/maintenance": stand_in.maintenance}
+                value = values[self.path] if self.path in values else stand_in.mangle(peers)
                 body = json.dumps(value).encode()
                 self.send_response(stand_in.status)
                 self.send_header("Content-Length", str(len(body)))
@@ -129,6 +136,7 @@ class Site:
             self.probe,
             "backend-g",
             8000,
+            self.folder / "maintenance.json",
             self.resolve,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -285,3 +286,60 @@ def test_ready_before_answering_before_silent(
 ) -> None:
     """The rule in one table."""
     assert choose(answers) == chosen
+
+
+def test_maintenance_is_told_to_nginx_kept_on_disk_and_taken_back(site: Site) -> None:
+    """A second message keeps the time and the pass of the first."""
+    state = site.agent.maintain("back at noon")
+    assert state is not None
+    assert site.nginx.maintenance == state.document()
+    assert len(state.pass_) == 32
+    again = site.agent.maintain("back at one")
+    assert again == replace(state, message="back at one")
+    assert site.agent.status()["maintenance"] == {"message": "back at one", "since": state.since}
+    assert site.agent.maintain(None) is None
+    assert site.nginx.maintenance == {"on": False}
+    assert site.agent.status()["maintenance"] is None
+
+
+def test_maintenance_outlives_the_agent(site: Site) -> None:
+    """A new agent finds it on disk and tells NGINX, which may be new as well."""
+    site.agent.maintain("back at noon")
+    told = site.nginx.maintenance
+    site.nginx.maintenance = {"on": False}
+    agent = site.new_agent()
+    site.nginx.status = 500
+    agent.round()
+    assert site.nginx.maintenance == {}
+    site.nginx.status = 200
+    agent.round()
+    assert site.nginx.maintenance == told
+    assert agent.maintenance is not None
+
+
+def test_an_unreadable_maintenance_state_does_not_stop_the_rounds(site: Site) -> None:
+    """NGINX goes on as it is, and the next command writes a new file."""
+    for text in ("torn", "[]", '{"on": true}'):
+        (site.folder / "maintenance.json").write_text(text)
+        agent = site.new_agent()
+        agent.round()
+        assert agent.maintenance is None
+    assert agent.maintain("") is not None
+
+
+def test_maintenance_that_nginx_does_not_confirm_is_undone_on_disk(site: Site) -> None:
+    """A restart must not come back with what was reported as failed."""
+    site.nginx.status = 500
+    with pytest.raises(EdgeError):
+        site.agent.maintain("back at noon")
+    site.nginx.status = 200
+    assert site.agent.maintenance is None
+    agent = site.new_agent()
+    agent.round()
+    assert agent.maintenance is None
+
+
+def test_a_message_too_long_for_a_page_is_refused(site: Site) -> None:
+    """With its length and what is accepted."""
+    with pytest.raises(Refused, match=r"501 characters; at most 500"):
+        site.agent.maintain("x" * 501)

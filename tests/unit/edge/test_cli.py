@@ -157,6 +157,35 @@ def test_status_fails_when_nginx_does_not_answer(
     assert "NGINX answered GET /peers with 500" in capsys.readouterr().out
 
 
+def test_maintenance_is_turned_on_shown_and_turned_off(
+    site: Site, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each prints the state as JSON; the pass is in it, and not in the status."""
+    site.serve()
+    assert run("maintenance", "on", "--message", "back at noon") == 0
+    on = json.loads(capsys.readouterr().out)
+    assert (on["on"], on["message"]) == (True, "back at noon")
+    assert run("maintenance") == 0
+    assert json.loads(capsys.readouterr().out) == on
+    assert run("status") == 0
+    assert on["pass"] not in capsys.readouterr().out
+    assert run("maintenance", "off") == 0
+    assert json.loads(capsys.readouterr().out) == {"on": False}
+    assert run("maintenance", "on", "--message", "x" * 501) == 1
+    assert "at most 500" in json.loads(capsys.readouterr().out)["refused"]
+
+
+def test_status_tells_the_figures_that_nginx_counts(
+    site: Site, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With an agent and without one."""
+    site.nginx.figures = {"3": {"requests": 5, "failed": 1, "busy": 0, "buckets": {"inf": 5}}}
+    for serve in (lambda: None, site.serve):
+        serve()
+        assert run("status") == 0
+        assert json.loads(capsys.readouterr().out)["figures"] == site.nginx.figures
+
+
 def test_health_is_whether_nginx_answers(
     site: Site,
     run: Callable[..., int],
@@ -181,6 +210,7 @@ def test_the_agents_socket_knows_three_addresses(site: Site) -> None:
     assert exchange(socket, "POST", "/round")[0] == 202
     assert exchange(socket, "POST", "/switch/0")[0] == 404
     assert exchange(socket, "GET", "/")[0] == 404
+    assert exchange(socket, "PUT", "/maintenance", {"on": True})[0] == 409
 
 
 def test_the_agent_process_serves_and_ends_on_sigterm(site: Site) -> None:

@@ -1,4 +1,6 @@
 local cjson = require "cjson.safe"
+local figures = require "slipway.figures"
+local maintenance = require "slipway.maintenance"
 local peers = require "slipway.peers"
 
 local _M = {}
@@ -18,20 +20,44 @@ local function in_flight()
     return cjson.encode(counts)
 end
 
-function _M.answer()
+-- Stores what is PUT; false when it was refused, which is answered then.
+local function stored(put)
+    if ngx.req.get_method() ~= "PUT" then
+        return true
+    end
+    ngx.req.read_body()
+    local done, why = put(cjson.decode(ngx.req.get_body_data() or ""))
+    if not done then
+        ngx.status = ngx.HTTP_BAD_REQUEST
+        ngx.say(cjson.encode({ error = why }))
+    end
+    return done
+end
+
+function _M.peers()
     ngx.header.content_type = "application/json"
-    if ngx.req.get_method() == "PUT" then
-        ngx.req.read_body()
-        local stored, why = peers.put(cjson.decode(ngx.req.get_body_data() or ""))
-        if not stored then
-            ngx.status = ngx.HTTP_BAD_REQUEST
-            ngx.say(cjson.encode({ error = why }))
-            return
-        end
+    local before = peers.active().generation
+    if not stored(peers.put) then
+        return
     end
     local list = peers.active()
+    if list.generation ~= before then
+        figures.forget(tonumber(list.generation))
+    end
     ngx.say('{"generation":', list.generation, ',"ready":', list.ready,
         ',"addresses":', array(list.addresses), ',"in_flight":', in_flight(), '}')
+end
+
+function _M.figures()
+    ngx.header.content_type = "application/json"
+    ngx.say(cjson.encode(figures.all()))
+end
+
+function _M.maintenance()
+    ngx.header.content_type = "application/json"
+    if stored(maintenance.put) then
+        ngx.say(cjson.encode(maintenance.state() or { on = false }))
+    end
 end
 
 return _M

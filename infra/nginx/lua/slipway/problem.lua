@@ -1,4 +1,5 @@
 local cjson = require "cjson.safe"
+local maintenance = require "slipway.maintenance"
 
 local _M = {}
 
@@ -18,19 +19,51 @@ local PROBLEMS = {
     [504] = { "Gateway Timeout", "The backend did not answer in time. Send the request again after the time in Retry-After." },
 }
 
+local MAINTENANCE = "This service is under maintenance. Send the request again after the time in Retry-After."
+
+local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
+
+local PAGE = [[<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="refresh" content="60"><title>Maintenance</title>
+<style>body{font:1.1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:20vh auto;padding:0 1rem}</style>
+</head><body><h1>Maintenance</h1><p>%s</p><p>This page looks again by itself every minute.</p></body></html>
+]]
+
+local function wants_page()
+    local accept = ngx.var.http_accept or ""
+    return accept:find("text/html", 1, true) ~= nil
+end
+
+local function send(content_type, body)
+    ngx.header.content_type = content_type
+    ngx.header.content_length = #body
+    ngx.print(body)
+end
+
 function _M.answer()
     local status = ngx.status
     local problem = PROBLEMS[status] or { "Error", "The request failed." }
-    local body = cjson.encode({
+    local title, detail = problem[1], problem[2]
+    if ngx.var.edge_refusal == "maintenance" then
+        local state = maintenance.state()
+        title = "Maintenance"
+        detail = state and state.message ~= "" and state.message or MAINTENANCE
+        ngx.header.cache_control = "no-store"
+        if wants_page() then
+            local text = detail:gsub('[&<>"]', ENTITIES)
+            -- A function, so that a % in the text stays.
+            local page = PAGE:gsub("%%s", function() return text end, 1)
+            return send("text/html; charset=utf-8", page)
+        end
+    end
+    send("application/problem+json", cjson.encode({
         type = "about:blank",
-        title = problem[1],
+        title = title,
         status = status,
-        detail = problem[2],
+        detail = detail,
         request_id = ngx.var.edge_request_id,
-    })
-    ngx.header.content_type = "application/problem+json"
-    ngx.header.content_length = #body
-    ngx.print(body)
+    }))
 end
 
 return _M

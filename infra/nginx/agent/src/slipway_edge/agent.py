@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
+from slipway_edge import maintenance
 from slipway_edge.errors import EdgeError, Refused
+from slipway_edge.maintenance import Maintenance
 from slipway_edge.nginx import Nginx
 from slipway_edge.peers import Peers, Serving
 from slipway_edge.probe import Answer, Probe, Resolve, resolve
@@ -44,6 +48,7 @@ class Agent:
         probe: Probe,
         prefix: str,
         port: int,
+        maintenance_path: Path,
         resolve: Resolve = resolve,
     ) -> None:
         self._nginx = nginx
@@ -55,6 +60,10 @@ class Agent:
         # Held while NGINX and the file are changed, never while somebody else is waited for.
         self._lock = threading.Lock()
         self._record = self._load()
+        self._maintenance_path = maintenance_path
+        self._maintenance: Maintenance | None = None
+        # What the file says is told to NGINX in the first round.
+        self._maintenance_told = False
         self._answers: tuple[Answer, ...] = ()
         self._silent_rounds = 0
         self._rounds = 0
@@ -87,6 +96,9 @@ class Agent:
 
         Raises EdgeError when NGINX or the disk does not take it; the next round tries again.
         """
+        if not self._maintenance_told:
+            with self._lock:
+                self._tell_maintenance()
         record = self._record
         if record.generation == 0:
             self._finish_round(())
@@ -156,6 +168,32 @@ class Agent:
             },
         }
 
+    def maintain(self, message: str | None) -> Maintenance | None:
+        """Turn callers away with ``message`` from now on; None lets them in again.
+
+        Requests in flight finish. Raises EdgeError, with everything as it was, when NGINX or the
+        disk does not take it; Refused when the message is too long.
+        """
+        with self._lock:
+            before = self._maintenance
+            state = None if message is None else maintenance.begin(message, before)
+            try:
+                # On disk before it counts: a crash in between comes back with what was asked for.
+                maintenance.save(self._maintenance_path, state)
+                self._nginx.put_maintenance(state)
+            except EdgeError:
+                with contextlib.suppress(EdgeError):
+                    maintenance.save(self._maintenance_path, before)
+                raise
+            self._maintenance, self._maintenance_told = state, True
+        logger.info("maintenance: %s", "off" if state is None else f"on: {state.message}")
+        return state
+
+    @property
+    def maintenance(self) -> Maintenance | None:
+        """What callers are turned away with; None while they are let in."""
+        return self._maintenance
+
     def status(self) -> dict[str, object]:
         """What serves, what each address last said, and the requests in flight everywhere.
 
@@ -170,6 +208,8 @@ class Agent:
             **known,
             "in_flight_by_generation": {**drained, **serving.per_generation()},
             "previous": record.previous,
+            "figures": self._nginx.figures(),
+            "maintenance": shown(self._maintenance),
             "agent": {
                 "running": True,
                 "pid": os.getpid(),
@@ -178,6 +218,22 @@ class Agent:
                 "resolve_error": self._resolve_error,
             },
         }
+
+    def _tell_maintenance(self) -> None:
+        try:
+            self._maintenance = maintenance.load(self._maintenance_path)
+        except EdgeError as error:
+            # NGINX goes on as it is.
+            logger.error("maintenance_unreadable: %s", error)
+            self._maintenance_told = True
+            return
+        try:
+            self._nginx.put_maintenance(self._maintenance)
+        except EdgeError as error:
+            # It does not keep the round from its work; the next one tells again.
+            logger.error("maintenance_untold: %s", error)
+        else:
+            self._maintenance_told = True
 
     def _load(self) -> Record:
         try:
@@ -222,6 +278,11 @@ class Agent:
         return Refused(
             reason, {"requested": generation, "generation": serving, "answers": answers or {}}
         )
+
+
+def shown(state: Maintenance | None) -> dict[str, object] | None:
+    """Maintenance as the status tells it: without the pass."""
+    return None if state is None else {"message": state.message, "since": state.since}
 
 
 def describe(serving: Serving, answers: Iterable[Answer]) -> dict[str, object]:

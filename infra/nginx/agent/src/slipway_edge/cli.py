@@ -46,6 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     switch.add_argument("generation", type=_generation, help="its number, as in backend-g42")
     switch.set_defaults(command=_switch)
 
+    maintain = commands.add_parser("maintenance", help="show whether callers are turned away")
+    maintain.set_defaults(command=_maintenance, on=None)
+    states = maintain.add_subparsers(metavar="on|off")
+    on = states.add_parser("on", help="answer callers 503; requests in flight finish")
+    on.add_argument("--message", default="", help="what callers are told")
+    on.set_defaults(on=True)
+    states.add_parser("off", help="let callers in again").set_defaults(on=False, message="")
+
     status = commands.add_parser("status", help="what serves, and the requests in flight, as JSON")
     status.set_defaults(command=_status)
 
@@ -78,11 +86,24 @@ def _switch(options: argparse.Namespace) -> int:
     return 0 if status == 200 else 1
 
 
-def _ask_agent(path: Path, method: str, target: str, timeout: float) -> tuple[int, object]:
+def _maintenance(options: argparse.Namespace) -> int:
+    path = options.run / "agent.sock"
+    if options.on is None:
+        status, answer = _ask_agent(path, "GET", "/maintenance", AGENT_SECONDS)
+    else:
+        asked = {"on": options.on, "message": options.message}
+        status, answer = _ask_agent(path, "PUT", "/maintenance", AGENT_SECONDS, asked)
+    print(json.dumps(answer))
+    return 0 if status == 200 else 1
+
+
+def _ask_agent(
+    path: Path, method: str, target: str, timeout: float, body: object = None
+) -> tuple[int, object]:
     deadline = time.monotonic() + AGENT_SECONDS
     while True:
         try:
-            return exchange(path, method, target, timeout=timeout)
+            return exchange(path, method, target, body, timeout=timeout)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             # Nothing was sent yet, and a dead agent is started again within a second or two.
             if time.monotonic() > deadline:
@@ -98,8 +119,8 @@ def _status(options: argparse.Namespace) -> int:
     try:
         status, answer = exchange(options.run / "agent.sock", "GET", "/status")
     except (OSError, http.client.HTTPException, ValueError) as error:
-        serving = Nginx(options.run / "nginx.sock").serving()
-        known = describe(serving, ())
+        nginx = Nginx(options.run / "nginx.sock")
+        known = {**describe(nginx.serving(), ()), "figures": nginx.figures()}
         print(json.dumps({**known, "agent": {"running": False, "error": str(error)}}))
         return 0
     print(json.dumps(answer))
@@ -131,6 +152,7 @@ def _agent(options: argparse.Namespace) -> int:
         Probe(),
         os.environ.get("BACKEND_ALIAS_PREFIX", "backend-g"),
         int(os.environ.get("BACKEND_PORT", "8000")),
+        state / "maintenance.json",
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from slipway_edge.errors import EdgeError
+from slipway_edge.maintenance import Maintenance
 from slipway_edge.peers import Peers, Serving
 from slipway_edge.unix import exchange
 
@@ -38,6 +39,16 @@ class Nginx:
             raise EdgeError(f"NGINX was given {peers} and confirmed {confirmed.peers}")
         return confirmed
 
+    def figures(self) -> dict[str, object]:
+        """Counters per generation since NGINX started; raises EdgeError when it does not answer."""
+        return self._ask("GET", "/figures")
+
+    def put_maintenance(self, state: Maintenance | None) -> None:
+        """Let callers in, or not, from now on; raises EdgeError when that is not confirmed."""
+        wanted = {"on": False} if state is None else state.document()
+        if self._ask("PUT", "/maintenance", wanted) != wanted:
+            raise EdgeError("NGINX did not confirm the maintenance state")
+
     def answers(self) -> bool:
         """Whether NGINX answers at all."""
         try:
@@ -47,15 +58,19 @@ class Nginx:
         return status == 204
 
     def _peers(self, method: str, body: object = None) -> Serving:
-        try:
-            status, answer = exchange(self._path, method, "/peers", body)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise EdgeError(f"NGINX does not answer on {self._path}: {error}") from error
-        if status != 200 or not isinstance(answer, Mapping):
-            raise EdgeError(f"NGINX answered {method} /peers with {status}: {answer}")
+        answer = self._ask(method, "/peers", body)
         in_flight = {
             int(generation): {str(address): int(count) for address, count in counts.items()}
             for generation, counts in answer["in_flight"].items()
         }
         peers = Peers(int(answer["generation"]), tuple(answer["addresses"]), int(answer["ready"]))
         return Serving(peers, in_flight)
+
+    def _ask(self, method: str, target: str, body: object = None) -> dict[str, Any]:
+        try:
+            status, answer = exchange(self._path, method, target, body)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise EdgeError(f"NGINX does not answer on {self._path}: {error}") from error
+        if status != 200 or not isinstance(answer, dict):
+            raise EdgeError(f"NGINX answered {method} {target} with {status}: {answer}")
+        return answer

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slipway_edge.agent import Agent
 from slipway_edge.errors import EdgeError, Refused
+from slipway_edge.maintenance import Maintenance
 from slipway_edge.unix import UnixServer
 
 _SWITCH = re.compile(r"/switch/([1-9][0-9]{0,8})")
@@ -18,37 +19,58 @@ def serve(agent: Agent, path: Path) -> UnixServer:
     """A server for ``agent`` at ``path``, bound but not yet running."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path != "/status":
-                self._send(404, {"error": f"nothing at {self.path}"})
-                return
-            try:
-                self._send(200, agent.status())
-            except EdgeError as error:
-                self._send(502, {"error": str(error)})
-
-        def do_POST(self) -> None:
-            match = _SWITCH.fullmatch(self.path)
-            if self.path == "/round":
-                agent.wake()
-                self._send(202, {})
-            elif match is None:
-                self._send(404, {"error": f"nothing at {self.path}"})
-            else:
-                try:
-                    self._send(200, agent.switch(int(match.group(1))))
-                except Refused as refusal:
-                    self._send(409, {"refused": str(refusal), **refusal.facts})
-
-        def _send(self, status: int, value: object) -> None:
-            body = json.dumps(value).encode()
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, value = answer(agent, self.command, self.path, body)
+            content = json.dumps(value).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = answer  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing: what the agent does, it logs itself."""
 
     return UnixServer(str(path), Handler)
+
+
+def answer(agent: Agent, method: str, target: str, body: bytes) -> tuple[int, object]:
+    """Status and content for one request to the agent."""
+    try:
+        return _routed(agent, method, target, body)
+    except Refused as refusal:
+        return 409, {"refused": str(refusal), **refusal.facts}
+    except EdgeError as error:
+        return 502, {"error": str(error)}
+
+
+def _routed(agent: Agent, method: str, target: str, body: bytes) -> tuple[int, object]:
+    match method, target:
+        case "GET", "/status":
+            return 200, agent.status()
+        case "POST", "/round":
+            agent.wake()
+            return 202, {}
+        case "GET", "/maintenance":
+            return 200, _maintenance(agent.maintenance)
+        case "PUT", "/maintenance":
+            return 200, _maintenance(agent.maintain(_message(body)))
+        case "POST", _ if match := _SWITCH.fullmatch(target):
+            return 200, agent.switch(int(match.group(1)))
+    return 404, {"error": f"nothing at {target}"}
+
+
+def _message(body: bytes) -> str | None:
+    """What callers shall be told; None when they shall be let in. Raises Refused when unclear."""
+    try:
+        asked = json.loads(body)
+        return str(asked["message"]) if asked["on"] else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(f"expected an object with on and message: {error!r}") from error
+
+
+def _maintenance(state: Maintenance | None) -> dict[str, object]:
+    return {"on": False} if state is None else state.document()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from slipway_edge.errors import EdgeError
 
@@ -31,11 +33,9 @@ class Store:
         Raises EdgeError when the file cannot be understood.
         """
         try:
-            text = self._path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return Record()
-        try:
-            value = json.loads(text)
+            value = read_object(self._path)
+            if value is None:
+                return Record()
             previous = value["previous"]
             return Record(
                 int(value["generation"]),
@@ -50,24 +50,43 @@ class Store:
 
     def save(self, record: Record) -> None:
         """Write the record so that it survives a power cut; raises EdgeError when it cannot."""
-        fresh = self._path.with_suffix(".new")
-        value = {
-            "generation": record.generation,
-            "addresses": list(record.addresses),
-            "previous": record.previous,
-        }
+        replace_object(
+            self._path,
+            {
+                "generation": record.generation,
+                "addresses": list(record.addresses),
+                "previous": record.previous,
+            },
+        )
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file, None when there is no file.
+
+    Raises ValueError when it is not JSON, TypeError when it is not an object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    if not isinstance(value, dict):
+        raise TypeError("not an object")
+    return value
+
+
+def replace_object(path: Path, value: Mapping[str, object]) -> None:
+    """Write a file so that it survives a power cut; raises EdgeError when it cannot."""
+    fresh = path.with_suffix(".new")
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            json.dump(value, file)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
         try:
-            with fresh.open("w", encoding="utf-8") as file:
-                json.dump(value, file)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise EdgeError(
-                f"{self._path} cannot be written ({error}); check the edge's volume"
-            ) from error
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise EdgeError(f"{path} cannot be written ({error}); check the edge's volume") from error
