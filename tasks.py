@@ -13,6 +13,7 @@ from slipway.tasks import (
     keys,
     lock,
     logs,
+    maintenance,
     release,
     secrets,
     status,
@@ -24,6 +25,7 @@ namespace = Collection(
     status.status,
     diagnose.diagnose,
     logs.logs,
+    maintenance.maintenance,
     down.down,
     lock.lock,
 )

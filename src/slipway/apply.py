@@ -176,7 +176,9 @@ class Release:
         """Use the environment as a user would."""
         authority = "ca.crt" if self.environment.secrets == "generated" else "tls.crt"
         values = self.state.secrets(("admin_password", authority))
-        with proof.client(self.environment.url, values[authority], self.https) as http:
+        admission = edge.admission(self._edge())
+        url, trusted = self.environment.url, values[authority]
+        with proof.client(url, trusted, self.https, admission) as http:
             proof.prove(
                 http,
                 keep=self.environment.source == "tree",

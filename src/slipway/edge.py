@@ -65,6 +65,37 @@ def switch(container_id: str, generation: int) -> dict[str, Any]:
     return _answer(done.output)
 
 
+def maintenance(container_id: str) -> dict[str, Any]:
+    """Whether callers are turned away: "on", and then message, since and pass.
+
+    An edge of a version that knows no maintenance lets them in.
+    """
+    done = run(commands.maintenance(container_id), check=False, timeout=30)
+    return _answer(done.output) if done.exit_code == 0 else {"on": False}
+
+
+def maintain(container_id: str, message: str | None) -> dict[str, Any]:
+    """Turn callers away with `message`, or let them in again when it is None; the new state.
+
+    Raises SlipwayError with the edge's reason; nothing has changed then.
+    """
+    done = run(commands.maintain(container_id, message), check=False, timeout=30)
+    if done.exit_code == 0:
+        return _answer(done.output)
+    try:
+        answer = _answer(done.output)
+        reason = answer.get("refused") or answer.get("error")
+    except SlipwayError:
+        reason = done.errors.strip().rpartition("\n")[2]
+    raise SlipwayError(f"The edge did not change its maintenance: {reason}")
+
+
+def admission(container_id: str) -> dict[str, str]:
+    """The headers with which a request is served also during maintenance."""
+    state = maintenance(container_id)
+    return {commands.PASS_HEADER: state["pass"]} if state["on"] else {}
+
+
 def _answer(output: str) -> dict[str, Any]:
     try:
         answer = json.loads(output)

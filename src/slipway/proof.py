@@ -46,17 +46,21 @@ def samples(folder: Path) -> tuple[Sample, ...]:
     return tuple(Sample(**entry) for entry in json.loads((folder / "questions.json").read_text()))
 
 
-def client(url: str, authority: str, port: int) -> httpx.Client:
+def client(
+    url: str, authority: str, port: int, headers: Mapping[str, str] | None = None
+) -> httpx.Client:
     """A client that reaches the environment on this machine and trusts its authority alone.
 
     `authority` is PEM text: the authority's certificate, or the server's own. Connections go to
     `port` of the loopback address whatever the domain is called, so that a release is proved
-    before the site's DNS knows about it.
+    before the site's DNS knows about it. `headers` go with every request.
     """
     context = ssl.create_default_context(cadata=authority)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     transport = _Loopback(port, context)
-    return httpx.Client(base_url=url, transport=transport, timeout=30, trust_env=False)
+    return httpx.Client(
+        base_url=url, transport=transport, timeout=30, trust_env=False, headers=headers
+    )
 
 
 class _Loopback(httpx.HTTPTransport):

@@ -114,6 +114,15 @@ def opened(environment: str, image: str, *, purpose: str) -> Iterator[State]:
             run(toolbox.remove(container), check=False, timeout=60)
 
 
+def note(environment: str, image: str, **entry: Any) -> None:
+    """Append a line about something beside any release to the ledger; it needs no lease.
+
+    Raises CommandFailed when the toolbox could not write it.
+    """
+    request = json.dumps({"entry": {**entry, "holder": holder()}})
+    run(toolbox.note(image, names.state_volume(environment)), input=request, timeout=60)
+
+
 def holder() -> str:
     """Who releases, from where, and in which process."""
     return f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})"

@@ -32,6 +32,11 @@ def host(image: str) -> Argv:
     )
 
 
+def note(image: str, state_volume: str) -> Argv:
+    """Run the toolbox once to append a line to the ledger; it comes on standard input."""
+    return (*read(image, state_volume)[:-1], "note")
+
+
 def hold(
     image: str, name: str, volumes: Mapping[str, str], labels: Mapping[str, str], seconds: int
 ) -> Argv:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import docker
@@ -106,6 +108,9 @@ def _text(report: dict[str, Any]) -> str:
     lines = [
         f"{report['environment']} {state} generation {report['generation']} at {report['url']}"
     ]
+    under = (report["edge"] or {}).get("maintenance")
+    if under:
+        lines.append(f"  {_maintenance(under)}")
     width = max(len(each["name"]) for each in report["containers"])
     for each in report["containers"]:
         restarts = f"  {each['restarts']} restarts" if each["restarts"] else ""
@@ -117,6 +122,12 @@ def _text(report: dict[str, Any]) -> str:
         lines.append(f"  edge -> {address['address']}  {ready}, {address['in_flight']} in flight")
     lines.append(_drift(report["drift"]))
     return "\n".join(lines)
+
+
+def _maintenance(under: Mapping[str, Any]) -> str:
+    since = datetime.fromtimestamp(under["since"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    told = f": {under['message']}" if under["message"] else ""
+    return f"UNDER MAINTENANCE since {since}, callers are answered 503{told}"
 
 
 def _drift(found: list[dict[str, str]] | None) -> str:

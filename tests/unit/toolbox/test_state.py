@@ -75,6 +75,16 @@ class TestLease:
 
 
 class TestLedger:
+    def test_a_note_needs_no_lease_and_leaves_the_release_under_way_its_journal(
+        self, state: Path
+    ) -> None:
+        fence = taken(state)
+        ledger.journal(state, fence=fence, entry={"step": "switch"}, now=1001)
+        line = ledger.note(state, entry={"kind": "maintenance", "result": "on"}, now=1002)
+        assert (line["number"], line["result"]) == (1, "on")
+        assert ledger.append(state, fence=fence, entry={}, now=1003)["previous"] == line["hash"]
+        assert ledger.altered(state) is None
+
     def test_lines_are_numbered_and_chained(self, state: Path) -> None:
         fence = taken(state)
         first = ledger.append(state, fence=fence, entry={"result": "done"}, now=1001)

@@ -85,6 +85,7 @@ VERBS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {
     "release": lambda state, request: lease.release(state, now=time.time(), **request),
     "journal": lambda state, request: ledger.journal(state, now=time.time(), **request),
     "commit": lambda state, request: ledger.append(state, now=time.time(), **request),
+    "note": lambda state, request: ledger.note(state, now=time.time(), **request),
     "put-file": put_file,
     "put-secrets": lambda state, request: vault.put(state, **_fenced(state, request)),
     "get-secrets": lambda state, request: vault.get(state, **request),

@@ -22,22 +22,33 @@ def append(state: Path, *, fence: int, entry: dict[str, Any], now: float) -> dic
     """Append `entry` and close the journal. Raises Denied when the lease is not `fence`'s."""
     with locked(state):
         lease.check(state, fence=fence, now=now)
-        path = state / "ledger.jsonl"
-        _cut_torn_line(path)
-        lines = _lines(path)
-        last = next((line for line in reversed(lines) if line is not None), None)
-        previous = last["hash"] if last else FIRST
-        line = {**entry, "number": len(lines) + 1, "time": now, "previous": previous}
-        found = altered(state)
-        if found is not None:
-            # A line more would hide that one is missing at the end.
-            line["altered"] = found
-        line["hash"] = hash_of(line)
-        append_line(path, line)
-        # After the line: a crash between the two leaves one line more than the head tells of.
-        write(state / "head.json", canonical({"number": line["number"], "hash": line["hash"]}))
+        line = _append(state, entry, now)
         (state / "journal.jsonl").unlink(missing_ok=True)
         return line
+
+
+def note(state: Path, *, entry: dict[str, Any], now: float) -> dict[str, Any]:
+    """Append what was done beside any release, which needs no lease: no plan depends on it."""
+    with locked(state):
+        return _append(state, entry, now)
+
+
+def _append(state: Path, entry: dict[str, Any], now: float) -> dict[str, Any]:
+    path = state / "ledger.jsonl"
+    _cut_torn_line(path)
+    lines = _lines(path)
+    last = next((line for line in reversed(lines) if line is not None), None)
+    previous = last["hash"] if last else FIRST
+    line = {**entry, "number": len(lines) + 1, "time": now, "previous": previous}
+    found = altered(state)
+    if found is not None:
+        # A line more would hide that one is missing at the end.
+        line["altered"] = found
+    line["hash"] = hash_of(line)
+    append_line(path, line)
+    # After the line: a crash between the two leaves one line more than the head tells of.
+    write(state / "head.json", canonical({"number": line["number"], "hash": line["hash"]}))
+    return line
 
 
 def journal(state: Path, *, fence: int, entry: dict[str, Any], now: float) -> dict[str, Any]:

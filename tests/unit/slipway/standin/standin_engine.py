@@ -43,8 +43,9 @@ CONFINED = tuple(
 ALONE = ("--network", "none", *CONFINED)
 BESIDE = ("--network", "host", *CONFINED)
 PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
-HELD = tuple(
-    "containers networks volumes images toolboxes generation number schemas database".split()
+HELD = (
+    *("containers", "networks", "volumes", "images", "toolboxes", "generation"),
+    *("maintenance", "number", "schemas", "database"),
 )
 DENIED = 3
 LABEL = "com.docker.compose."
@@ -74,6 +75,7 @@ class Faults:
     host_ports: tuple[int, ...] = ()
     edge_refuses: dict[int, str] = field(default_factory=dict)
     edge_silent: bool = False
+    edge_knows_no_maintenance: bool = False
     migrate: str = ""
     build: str = ""
     config: str = ""
@@ -107,6 +109,7 @@ class Standin:
         self.schemas: dict[str, str] = {}
         self.database: dict[str, Any] = {}
         self.generation: int | None = None
+        self.maintenance: dict[str, Any] = {"on": False}
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -461,6 +464,8 @@ class Standin:
             return Answer(errors="OCI runtime exec failed: no such process\n", exit_code=126)
         if list(rest) == ["status"]:
             return Answer(json.dumps(self._status()))
+        if rest[0] == "maintenance":
+            return self._maintain(rest[1:])
         verb, generation = rest[0], int(rest[1])
         assert verb == "switch"
         addresses = self._addresses(generation)
@@ -478,11 +483,28 @@ class Standin:
         self.generation = generation
         return Answer(json.dumps(self._status()))
 
+    def _maintain(self, rest: Sequence[str]) -> Answer:
+        match rest:
+            case ("on", told):
+                message = told.removeprefix("--message=")
+                self.maintenance = {"on": True, "message": message, "since": 0, "pass": "p" * 32}
+                self.changes.append("maintenance on")
+            case ("off",):
+                self.maintenance = {"on": False}
+                self.changes.append("maintenance off")
+        if self.faults.edge_knows_no_maintenance:
+            return Answer(errors="usage: slipway-edge\ninvalid choice\n", exit_code=2)
+        return Answer(json.dumps(self.maintenance))
+
     def _status(self) -> dict[str, Any]:
+        under = self.maintenance
         return {
             "generation": self.generation,
             "addresses": [] if self.generation is None else self._addresses(self.generation),
             "in_flight": self.in_flight.pop(0) if self.in_flight else {},
+            "maintenance": (
+                {key: under[key] for key in ("message", "since")} if under["on"] else None
+            ),
         }
 
     def _addresses(self, generation: int) -> list[dict[str, Any]]:
@@ -506,9 +528,11 @@ class Standin:
             return self._refuse(argv)
         _, volume, image, verb = rest[len(ALONE) :]
         assert image.startswith(self.registry)
-        assert verb == "read"
+        assert verb in {"read", "note"}
+        if verb == self.faults.die_before:
+            return Answer(errors="no space left on device\n", exit_code=1)
         asked = json.loads(typed or "{}")
-        return Answer(json.dumps(VERBS["read"](self.volume(volume.split(":")[0]), asked)))
+        return Answer(json.dumps(VERBS[verb](self.volume(volume.split(":")[0]), asked)))
 
     def _hold(self, name: str, rest: tuple[str, ...], argv: tuple[str, ...]) -> Answer:
         if rest[: len(ALONE)] != ALONE or rest[-2] != "hold":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,28 @@ class Product:
         self.documents: dict[str, dict[str, Any]] = {}
         self.broken: dict[str, tuple[int, Any]] = {}
         self.asked: list[str] = []
+        self.passes: set[str | None] = set()
         self.polls_until_ready = 1
         self.refused_logins = 0
         self.retry_after = 7
 
     def client(
-        self, url: str = "https://localhost", _authority: str = "", _port: int = 443
+        self,
+        url: str = "https://localhost",
+        _authority: str = "",
+        _port: int = 443,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Client:
         """A client whose far end is this product."""
-        return httpx.Client(base_url=url, transport=httpx.MockTransport(self.answer))
+        return httpx.Client(
+            base_url=url, transport=httpx.MockTransport(self.answer), headers=headers
+        )
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
         called = f"{request.method} {request.url.path}"
         self.asked.append(called)
+        self.passes.add(request.headers.get("x-slipway-maintenance"))
         for pattern, (status, content) in self.broken.items():
             if re.fullmatch(pattern, called):
                 return (

@@ -27,7 +27,18 @@ from slipway.config.layout import Layout
 from slipway.facts import host
 from slipway.facts import lock as lock_facts
 from slipway.plans import lock as locks
-from slipway.tasks import build, diagnose, down, history, keys, logs, release, secrets, status
+from slipway.tasks import (
+    build,
+    diagnose,
+    down,
+    history,
+    keys,
+    logs,
+    maintenance,
+    release,
+    secrets,
+    status,
+)
 
 KEY_VARIABLES = ("SLIPWAY_SIGNING_KEY", "SLIPWAY_SIGNING_PASSPHRASE")
 TREE = Path(__file__).parents[4]
@@ -90,7 +101,8 @@ class World:
         patch.setenv("PATH", f"{self.standin.folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
         for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "SLIPWAY_DEBUG", *KEY_VARIABLES):
             patch.delenv(name, raising=False)
-        for module in (build, diagnose, down, history, keys, logs, release, secrets, status):
+        tasks = (build, diagnose, down, history, keys, logs, maintenance, release, secrets, status)
+        for module in tasks:
             patch.setattr(module, "checkout", lambda: self.layout)
         patch.setattr(host, "read", ready_host)
         patch.setattr(proof, "client", self.product.client)
