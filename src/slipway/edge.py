@@ -93,7 +93,7 @@ def maintain(container_id: str, message: str | None) -> dict[str, Any]:
 def admission(container_id: str) -> dict[str, str]:
     """The headers with which a request is served also during maintenance."""
     state = maintenance(container_id)
-    return {commands.PASS_HEADER: state["pass"]} if state["on"] else {}
+    return {commands.ADMITTING_HEADER: state["pass"]} if state["on"] else {}
 
 
 def _answer(output: str) -> dict[str, Any]:

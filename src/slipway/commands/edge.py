@@ -5,7 +5,7 @@ from __future__ import annotations
 Argv = tuple[str, ...]
 
 # A request with this header and the edge's pass is let in during maintenance.
-PASS_HEADER = "x-slipway-maintenance"
+ADMITTING_HEADER = "x-slipway-maintenance"
 
 
 def status(container: str) -> Argv:

@@ -7,7 +7,7 @@ from typing import Any
 import invoke
 
 from slipway import console, edge, state, target
-from slipway.commands.edge import PASS_HEADER
+from slipway.commands.edge import ADMITTING_HEADER
 from slipway.config import environment as environments
 from slipway.config.layout import checkout
 from slipway.errors import Refused, SlipwayError
@@ -75,6 +75,6 @@ def _said(name: str, url: str, now: dict[str, Any]) -> str:
         return f"{name} serves again at {url}."
     return (
         f"{name} is under maintenance: callers are answered 503. Requests in flight finish.\n"
-        f"  look behind it   curl --header '{PASS_HEADER}: {now['pass']}' {url}/\n"
+        f"  look behind it   curl --header '{ADMITTING_HEADER}: {now['pass']}' {url}/\n"
         f"  end it           invoke maintenance --env {name} off"
     )
