@@ -146,7 +146,7 @@ def performance(session: nox.Session) -> None:
         place = arguments.index("--torch")
         _, torch = arguments[place : place + 2]
         del arguments[place : place + 2]
-    sync(session, "performance", "toolkit", "backend")
+    sync(session, "embedded", "toolkit", "backend")
     env = {"SLIPWAY_MODEL_CACHE": model(session), "PYTHONPATH": str(ROOT / "tests")}
     script = ("python", "-m", "performance.backend", *arguments)
     peers = ("--peers", str(peers_python(session, torch)))

@@ -51,6 +51,7 @@ class GivenVectors:
 
     name = "given"
     dimension = DIMENSION
+    runtime = "none"
 
     def __init__(self) -> None:
         self.vector = numpy.zeros(DIMENSION, dtype=numpy.float32)

@@ -61,9 +61,6 @@ ENVIRONMENTS: Mapping[str, Environment] = {
         members=_ALL, extras=_EMBEDDED, groups=("test", "clients", "security")
     ),
     "coverage": Environment(groups=("coverage",)),
-    "performance": Environment(
-        members=("slipway-backend",), extras=_EMBEDDED, groups=("performance",)
-    ),
     # a language model's runtime: in its image, and under test
     "llm": Environment(groups=("llm",)),
     "llm-test": Environment(

@@ -16,6 +16,7 @@ class WordEmbedder:
 
     name = "words"
     dimension = 384
+    runtime = "none"
 
     def embed(self, texts: Sequence[str]) -> NDArray[numpy.float32]:
         rows = numpy.zeros((len(texts), self.dimension), dtype=numpy.float32)

@@ -62,6 +62,12 @@ class Metrics:
             ["release", "generation", "version", "monitoring"],
             registry=registry,
         )
+        self.embedder = Gauge(
+            "slipway_embedder_info",
+            "Which embedding model this process wants, and what computes it here.",
+            ["model", "runtime"],
+            registry=registry,
+        )
         self._requests(registry, buckets)
         self._documents(registry)
         self._stages(registry, buckets)

@@ -117,7 +117,10 @@ class Settings(BaseSettings):
     embedding_model: str = Field("", description="the model's name on that server")
     embedding_api_key: str = ""
     embedding_runtime: str = Field(
-        "openai-compatible", min_length=1, description="label; another one makes another set"
+        "auto",
+        min_length=1,
+        description="of the builtin model: auto, onnxruntime, openvino; of a server: a label, "
+        "another one makes another set",
     )
     embedding_precision: str = Field(
         "as-served", min_length=1, description="label; another one makes another set"

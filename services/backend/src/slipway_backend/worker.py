@@ -61,7 +61,8 @@ async def run_worker(settings: Settings, *, embedder: Embedder | None = None) ->
     files = FileStore(settings.files_directory)
     files.prepare()
     log = get_logger()
-    log.info("worker_starting", model=embedder.name)
+    metrics.embedder.labels(embedder.name, embedder.runtime).set(1)
+    log.info("worker_starting", model=embedder.name, runtime=embedder.runtime)
     while not stop.is_set():
         pool = make_pool(settings.require_database(), size=settings.database_pool, timeout=5.0)
         try:

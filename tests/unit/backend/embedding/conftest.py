@@ -8,6 +8,7 @@ import pytest
 from slipway_backend.embedding.builtin import BuiltinEmbedder
 from slipway_backend.embedding.model import build_model
 from slipway_backend.embedding.precision import Precision
+from slipway_backend.embedding.runtimes.openvino import is_fast_here
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +29,17 @@ def exact_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture(scope="session")
-def embedder(model_directory: Path) -> BuiltinEmbedder:
-    return BuiltinEmbedder(model_directory)
+NEEDS_OPENVINO = pytest.mark.skipif(
+    not is_fast_here(), reason="OpenVINO computes the int8 model only with AVX-512 VNNI"
+)
+
+
+@pytest.fixture(
+    scope="session", params=["onnxruntime", pytest.param("openvino", marks=NEEDS_OPENVINO)]
+)
+def embedder(model_directory: Path, request: pytest.FixtureRequest) -> BuiltinEmbedder:
+    """The int8 model, on each runtime in turn."""
+    return BuiltinEmbedder(model_directory, runtime=request.param)
 
 
 @pytest.fixture(scope="session")

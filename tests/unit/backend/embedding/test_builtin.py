@@ -15,6 +15,7 @@ import pytest
 from slipway_backend.embedding.builtin import BuiltinEmbedder
 from slipway_backend.embedding.folder import ModelUnusable
 from slipway_backend.embedding.model import build_model
+from slipway_backend.embedding.selftest import SAME_ARITHMETIC
 
 MIXED = [
     "The warranty covers six years or 30,000 operating hours, whichever comes first. " * 6,
@@ -39,7 +40,9 @@ def test_a_vector_does_not_depend_on_the_other_texts(
 ) -> None:
     for each in (embedder, exact_embedder):
         alone = np.concatenate([each.embed([text]) for text in MIXED])
-        np.testing.assert_allclose(each.embed(MIXED), alone, atol=1e-4)
+        cosines = (each.embed(MIXED) * alone).sum(axis=1)
+        # A kernel for another shape may add in another order, and a byte then round the other way.
+        assert cosines.min() >= SAME_ARITHMETIC.least
 
 
 def test_no_text_gives_no_row(embedder: BuiltinEmbedder) -> None:

@@ -147,6 +147,7 @@ async def started(
             f"FILES_DIRECTORY {settings.files_directory} is not writable ({error.strerror})."
         ) from None
     embedder = await anyio.to_thread.run_sync(load, settings)
+    metrics.embedder.labels(embedder.name, embedder.runtime).set(1)
     pool = make_pool(conninfo, size=settings.database_pool)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(httpx.AsyncClient())
@@ -175,7 +176,9 @@ async def started(
         answerer = Answerer(settings, searcher, metrics, model, embedder.count_tokens)
         changes = Changes(conninfo, most=settings.max_event_streams)
         await stack.enter_async_context(_running(changes.listen()))
-        get_logger().info("ready", model=embedder.name, mode=answerer.mode)
+        get_logger().info(
+            "ready", model=embedder.name, runtime=embedder.runtime, mode=answerer.mode
+        )
         log = await stack.enter_async_context(AuditLog(pool, settings.audit).running())
         yield State(
             settings,

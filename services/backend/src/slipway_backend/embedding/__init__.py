@@ -16,7 +16,8 @@ Provider = Literal["builtin", "openai"]
 class Fingerprint:
     """What vectors come from. Vectors of two fingerprints never meet in one index.
 
-    ``weights_sha256`` is empty where the weights are out of sight, on a server.
+    ``runtime`` is the one that defines the arithmetic; another that is held to the same arithmetic
+    may compute it. ``weights_sha256`` is empty where the weights are out of sight, on a server.
     """
 
     model: str
@@ -50,6 +51,10 @@ class Embedder(Protocol):
     @property
     def fingerprint(self) -> Fingerprint:
         """What the vectors come from, stored with them."""
+
+    @property
+    def runtime(self) -> str:
+        """What computes the vectors, for logs and figures."""
 
     def embed(self, texts: Sequence[str]) -> NDArray[numpy.float32]:
         """Return one L2-normalised row per text, shape ``(len(texts), dimension)``."""

@@ -77,6 +77,11 @@ class OpenAIEmbedder:
         """Model and dimension, with runtime and precision as the settings name them."""
         return Fingerprint(self._model, "openai", self._runtime, self._precision, self.dimension)
 
+    @property
+    def runtime(self) -> str:
+        """What the settings say that the server runs."""
+        return self._runtime
+
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one L2-normalised row per text.
 

@@ -11,14 +11,17 @@ from slipway_backend.embedding.folder import (
     ModelUnusable,
     read_model_folder,
 )
+from slipway_backend.embedding.runtimes import CHOICES, RuntimeChoice
 from slipway_backend.errors import StartRefused
+from slipway_backend.logs import get_logger
 from slipway_backend.settings import Settings
 
 
 def load_embedder(settings: Settings) -> Embedder:
     """Load what the settings want: the server at EMBEDDING_BASE_URL, or the builtin model.
 
-    Raises StartRefused when the model is not there, or the server's model is not named.
+    Raises StartRefused when the model is not there or EMBEDDING_RUNTIME cannot compute it, or the
+    server's model is not named.
     """
     if settings.embedding_base_url:
         if not settings.embedding_model:
@@ -27,8 +30,14 @@ def load_embedder(settings: Settings) -> Embedder:
                 "shall embed with."
             )
         return _server(settings, settings.embedding_base_url, settings.embedding_api_key)
+    runtime = _named(settings.embedding_runtime)
+    if runtime is None:
+        raise StartRefused(
+            f"EMBEDDING_RUNTIME is {settings.embedding_runtime}, but the builtin model runs on "
+            f"{', '.join(CHOICES)}: choose one of them, or set EMBEDDING_BASE_URL."
+        )
     try:
-        return _builtin(settings.model_directory)
+        return _builtin(settings.model_directory, runtime)
     except ModelUnusable as error:
         raise StartRefused(str(error)) from None
 
@@ -52,7 +61,9 @@ def load_stored(settings: Settings, stored: Fingerprint) -> Embedder | None:
         try:
             description = read_model_folder(folder)
             if description.precision == stored.precision:
-                embedder = _builtin(folder)
+                # With a server as the wanted embedder, the setting is a label of that.
+                runtime = None if settings.embedding_base_url else settings.embedding_runtime
+                embedder = _builtin(folder, _named(runtime) or "auto")
                 if embedder.fingerprint == stored:
                     return embedder
         except ModelUnusable:
@@ -66,11 +77,17 @@ def _model_folders(settings: Settings) -> Iterator[Path]:
         yield Path(settings.previous_model_directory)
 
 
-def _builtin(folder: Path) -> Embedder:
+def _named(runtime: str | None) -> RuntimeChoice | None:
+    return next((choice for choice in CHOICES if choice == runtime), None)
+
+
+def _builtin(folder: Path, runtime: RuntimeChoice) -> Embedder:
     # The runtime behind it takes memory and start-up time, which other embedders should not pay.
     from slipway_backend.embedding.builtin import BuiltinEmbedder  # noqa: PLC0415
 
-    return BuiltinEmbedder(folder)
+    embedder = BuiltinEmbedder(folder, runtime=runtime)
+    get_logger().info("embedding_model_loaded", model=embedder.name, runtime=embedder.runtime)
+    return embedder
 
 
 def _server(
@@ -85,10 +102,14 @@ def _server(
         stored.model if stored else settings.embedding_model,
         tokens=FileTokens(tokenizer) if tokenizer.is_file() else EstimatedTokens(),
         api_key=api_key,
-        runtime=stored.runtime if stored else settings.embedding_runtime,
+        runtime=stored.runtime if stored else _label(settings.embedding_runtime),
         precision=stored.precision if stored else settings.embedding_precision,
         batch=settings.embedding_batch,
         seconds=settings.embedding_seconds,
         maximum_tokens=settings.embedding_maximum_tokens,
         dimension=stored.dimension if stored else None,
     )
+
+
+def _label(runtime: str) -> str:
+    return "openai-compatible" if runtime == "auto" else runtime
