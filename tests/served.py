@@ -93,17 +93,19 @@ class Site:
         """Bring the database to this release."""
         migrate(self.settings())
 
-    def backend(self, command: str, **changed: object) -> Process:
-        """Start `slipway-backend <command>`."""
+    def backend(
+        self, command: str, *, module: str = "slipway_backend", **changed: object
+    ) -> Process:
+        """Start `slipway-backend <command>`, or another module that takes its arguments."""
         settings = self.settings(**changed)
         given = settings.model_dump(exclude_unset=True)
         environment = {name.upper(): _written(value) for name, value in given.items()}
-        return self.start(command, [sys.executable, "-m", "slipway_backend", command], environment)
+        return self.start(command, [sys.executable, "-m", module, command], environment)
 
-    def serve(self, **changed: object) -> tuple[Process, str]:
+    def serve(self, *, module: str = "slipway_backend", **changed: object) -> tuple[Process, str]:
         """Start the API and wait until it is ready; gives its address too."""
         port = free_port()
-        process = self.backend("serve", port=port, **changed)
+        process = self.backend("serve", module=module, port=port, **changed)
         base = f"http://127.0.0.1:{port}"
         wait_until_up(process, f"{base}/health/ready")
         return process, base
@@ -122,6 +124,23 @@ class Site:
         process = Process(name, popen, log, stream)
         self.processes.append(process)
         return process
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does, so that what it started is stopped too."""
+
+    def end(number: int, frame: object) -> None:
+        # What is being stopped must not be left half-way by another one.
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -128,19 +128,13 @@ async def search_floor(
     return outcome
 
 
-class BareSession:
-    """The ONNX session and the tokenizer, with no code of Slipway's around them."""
+class _Bare:
+    """The tokenizer and a bare runtime, with no code of Slipway's around them."""
 
-    def __init__(self, model: Path, threads: int = 1) -> None:
+    def __init__(self, model: Path) -> None:
         self._tokenizer = Tokenizer.from_file(str(model / TOKENIZER_FILE))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(256)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(model / MODEL_FILE), options, providers=["CPUExecutionProvider"]
-        )
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text."""
@@ -148,9 +142,57 @@ class BareSession:
 
     def run(self, batch: Sequence[Sequence[int]]) -> NDArray[numpy.float32]:
         """The vectors of one batch, padded to its longest text."""
+        raise NotImplementedError
+
+
+class BareSession(_Bare):
+    """ONNX Runtime, each call in its caller's thread."""
+
+    def __init__(self, model: Path) -> None:
+        super().__init__(model)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            str(model / MODEL_FILE), options, providers=["CPUExecutionProvider"]
+        )
+
+    def run(self, batch: Sequence[Sequence[int]]) -> NDArray[numpy.float32]:
+        """The vectors of one batch, padded to its longest text."""
         identifiers, mask = padded(batch)
         outputs = self._session.run(None, {"input_ids": identifiers, "attention_mask": mask})
         vectors: NDArray[numpy.float32] = outputs[0]
+        return vectors
+
+
+class BareOpenVino(_Bare):
+    """OpenVINO, two streams of one thread, not pinned. Raises ImportError without it."""
+
+    def __init__(self, model: Path, precision: str = "f32") -> None:
+        import openvino as runtime
+
+        super().__init__(model)
+        self._compiled = runtime.Core().compile_model(
+            str(model / MODEL_FILE),
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": precision,
+                # Of use to the int8 graph alone, whose blocks have this size.
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": 64,
+                "ENABLE_CPU_PINNING": False,
+                "NUM_STREAMS": 2,
+                "INFERENCE_NUM_THREADS": 2,
+            },
+        )
+        self._local = threading.local()
+
+    def run(self, batch: Sequence[Sequence[int]]) -> NDArray[numpy.float32]:
+        """The vectors of one batch, padded to its longest text."""
+        if not hasattr(self._local, "request"):
+            self._local.request = self._compiled.create_infer_request()
+        identifiers, mask = padded(batch)
+        outputs = self._local.request.infer({"input_ids": identifiers, "attention_mask": mask})
+        vectors: NDArray[numpy.float32] = outputs[0].copy()
         return vectors
 
 
@@ -165,45 +207,3 @@ def padded(
         identifiers[row, : len(tokens)] = tokens
         mask[row, : len(tokens)] = 1
     return identifiers, mask
-
-
-def batches(tokens: Sequence[Sequence[int]], size: int = 8) -> list[list[Sequence[int]]]:
-    """Batches of texts of like length."""
-    ordered = sorted(tokens, key=len)
-    return [list(ordered[start : start + size]) for start in range(0, len(ordered), size)]
-
-
-def texts_per_second(work: Callable[[list[Any]], object], given: list[list[Any]]) -> float:
-    """How many texts a second two threads get through, each taking one batch after another."""
-    work(given[0])
-    with ThreadPoolExecutor(2) as threads:
-        started = time.perf_counter()
-        list(threads.map(work, given))
-        return sum(len(batch) for batch in given) / (time.perf_counter() - started)
-
-
-def openvino(model: Path, precision: str) -> Callable[[Sequence[Sequence[int]]], object] | None:
-    """The same graph on OpenVINO, two streams of one thread, not pinned; None without it."""
-    try:
-        import openvino as runtime
-    except ImportError:
-        return None
-    compiled = runtime.Core().compile_model(
-        str(model / MODEL_FILE),
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": precision,
-            "ENABLE_CPU_PINNING": False,
-            "NUM_STREAMS": 2,
-            "INFERENCE_NUM_THREADS": 2,
-        },
-    )
-    local = threading.local()
-
-    def run(batch: Sequence[Sequence[int]]) -> object:
-        if not hasattr(local, "request"):
-            local.request = compiled.create_infer_request()
-        identifiers, mask = padded(batch)
-        return local.request.infer({"input_ids": identifiers, "attention_mask": mask})[0].copy()
-
-    return run

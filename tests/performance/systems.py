@@ -30,6 +30,7 @@ class System:
     processes: list[Process]
     base: str
     search_path: str
+    modes: tuple[str, ...] = ("hybrid", "vector")
     headers: dict[str, str] = field(default_factory=dict)
 
     def client(self) -> Client:
@@ -41,12 +42,10 @@ class System:
         return sum(process.memory() for process in self.processes)
 
     def body(self, question: str, mode: str) -> bytes:
-        """One search as the system takes it; `mode` is `hybrid` or `vector`."""
+        """One search as the system takes it, in one of its modes."""
         value: dict[str, object] = {"query": question, "limit": LIMIT}
         if self.name != "slipway":
             value["hybrid"] = mode == "hybrid"
-        elif mode != "hybrid":
-            value["mode"] = mode
         return json.dumps(value).encode()
 
     async def load(
@@ -65,13 +64,14 @@ class System:
         servers = sum(process.cpu_seconds() for process in self.processes)
         return servers + self.site.database_cpu_seconds()
 
-    async def works(self, question: str, mode: str) -> bool:
-        """Whether it answers a search in this mode with as many passages as were asked for."""
+    async def check(self, question: str, mode: str) -> None:
+        """Raise RuntimeError unless a search in this mode finds something."""
         client = self.client()
         try:
             body = self.body(question, mode)
             status, content = await client.request("POST", self.search_path, body)
-            return status == 200 and bool(json.loads(content)["results"])
+            if status != 200 or not json.loads(content)["results"]:
+                raise RuntimeError(f"{self.name} {mode}: {status} {content[:300]!r}")
         finally:
             await client.close()
 
@@ -81,9 +81,12 @@ class System:
             process.stop()
 
 
-async def slipway(site: Site, *, workers: int = 0, **changed: object) -> System:
-    """Slipway's API, and as many workers."""
-    server, base = site.serve(**changed)
+async def slipway(
+    site: Site, *, mode: str = "hybrid", workers: int = 0, **changed: object
+) -> System:
+    """Slipway's API, and as many workers. In `vector` mode its searches are by vectors alone."""
+    module = "slipway_backend" if mode == "hybrid" else "performance.vector_serve"
+    server, base = site.serve(module=module, **changed)
     processes = [server]
     for number in range(workers):
         beat = site.folder / f"heartbeat-{number}"
@@ -92,7 +95,7 @@ async def slipway(site: Site, *, workers: int = 0, **changed: object) -> System:
     answer = await client.post("/v1/login", {"username": "admin", "password": site.password})
     await client.close()
     headers = {"Authorization": f"Bearer {answer['access_token']}"}
-    return System("slipway", site, processes, base, "/v1/search", headers)
+    return System("slipway", site, processes, base, "/v1/search", (mode,), headers)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ import codecs
 import re
 from typing import BinaryIO
 
-from charset_normalizer import from_bytes
-
 from slipway_backend.parsing import Block
 
 _PARAGRAPH = re.compile(r"\n\s*\n")
@@ -43,6 +41,9 @@ def _declared(data: bytes) -> str | None:
 
 
 def _guessed(data: bytes) -> str:
+    # Half of what reading a text of known encoding would import.
+    from charset_normalizer import from_bytes  # noqa: PLC0415
+
     guess = from_bytes(data[:_SAMPLE_BYTES]).best()
     return guess.encoding if guess else "latin-1"
 
