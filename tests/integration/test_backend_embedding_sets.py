@@ -37,6 +37,7 @@ class EmbeddingServer:
         self.poor = False
         self.requests = 0
         self.stop_after: int | None = None
+        self.poison = ""
         self.hold_after: int | None = None
         self.holding = threading.Event()
         self.released = threading.Event()
@@ -52,6 +53,8 @@ class EmbeddingServer:
                     server.holding.set()
                     server.released.wait()
                 stopped = server.stop_after is not None and server.requests > server.stop_after
+                if server.poison and any(server.poison in text for text in body["input"]):
+                    stopped = True
                 rows = [
                     {"index": index, "embedding": server.vector(text)}
                     for index, text in enumerate(body["input"])
@@ -227,6 +230,33 @@ async def test_a_build_that_was_interrupted_goes_on_and_an_upload_goes_into_both
     await builder_of(filled, changed).step()
     assert await states(filled) == {1: "kept", 2: "serving"}
     assert await counts(filled) == {1: len(PLACES) + 1, 2: len(PLACES) + 1}
+
+
+async def test_a_document_that_cannot_be_embedded_holds_up_no_other_and_no_switch_that_is_wanted(
+    filled: Any, changed: Settings, server: EmbeddingServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.poison = "Tarn"
+    builder = builder_of(filled, changed)
+    await builder.step()
+    assert await counts(filled) == {1: len(PLACES), 2: len(PLACES) - 1}
+    assert await states(filled) == {1: "serving", 2: "building"}
+    asked = server.requests
+    await builder.step()
+    assert server.requests == asked, "it is not tried again and again"
+    capsys.readouterr()
+    assert await asyncio.to_thread(command, changed, "switch", "--to", "2") == 1
+    said = capsys.readouterr().out
+    assert "lacks 1 documents" in said
+    assert "Tarn.md (" in said
+    assert "status 503" in said
+    assert "embeddings switch --to 2 --without-missing" in said
+    assert await states(filled) == {1: "serving", 2: "building"}
+    forced = ("switch", "--to", "2", "--without-missing", "--force")
+    assert await asyncio.to_thread(command, changed, *forced) == 0
+    assert await states(filled) == {1: "kept", 2: "serving"}
+    server.poison = ""
+    await builder_of(filled, changed).step()
+    assert await counts(filled) == {1: len(PLACES), 2: len(PLACES)}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -59,6 +59,9 @@ def _add_embeddings(parser: argparse.ArgumentParser) -> None:
     switch = commands.add_parser("switch", help="complete a set and serve it, or go back to one")
     switch.add_argument("--to", type=int, metavar="ID", help="default: the set in the building")
     switch.add_argument("--force", action="store_true", help="also when it finds worse")
+    switch.add_argument(
+        "--without-missing", action="store_true", help="also without what cannot be embedded"
+    )
     for command in (build, switch):
         command.add_argument("--questions", type=Path, help="labelled questions, JSON lines")
     discard = commands.add_parser("discard", help="remove a set that is not served")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, field
+from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -28,6 +29,8 @@ PAUSE_SECONDS = 5.0
 GIVE_WAY = 3.0
 # HNSW over halfvec holds no more (pgvector's documentation).
 MAXIMUM_DIMENSION = 4000
+# A document that cannot be embedded may be replaced, or its server's settings changed.
+TRY_AGAIN_SECONDS = 600.0
 
 
 class NotComplete(Exception):
@@ -42,6 +45,8 @@ class Builder:
     pool: Pool
     sets: EmbeddingSets
     metrics: Metrics
+    # When each document of a set that could not be embedded is tried again.
+    _left: dict[tuple[int, UUID], float] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Build what the settings want, in the background, until cancelled."""
@@ -67,7 +72,16 @@ class Builder:
             target = await self.wanted(connection)
             if target is None:
                 return
-            await self.complete(connection, target, give_way=True)
+            failed = await self.complete(connection, target, give_way=True)
+            if failed:
+                get_logger().warning(
+                    "embedding_set_incomplete",
+                    set=target.id,
+                    missing=len(failed),
+                    command=f"slipway-backend embeddings switch --to {target.id} --without-missing",
+                )
+            if await missing(connection, target.id, NOBODY, 1):
+                return
             row = await self._row(connection, target.id)
             if row.report is None:
                 passed = (await self.judge(connection, target)).passed
@@ -103,22 +117,37 @@ class Builder:
         *,
         give_way: bool = False,
         tell: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Give a set all that is served, and its index; ``tell`` is called after each document."""
+    ) -> dict[UUID, str]:
+        """Give a set all that is served, and its index; ``tell`` is called after each document.
+
+        Returns the documents that could not be embedded with the reason. They are left alone for
+        TRY_AGAIN_SECONDS, and missing from the set meanwhile.
+        """
+        failed: dict[UUID, str] = {}
         started = time.monotonic()
-        async for _ in fill(connection, target):
+        leave = {
+            each
+            for (number, each), then in self._left.items()
+            if number == target.id and then > started
+        }
+        async for document, reason in fill(connection, target, leave=leave):
+            self._left.pop((target.id, document), None)
+            if reason is not None:
+                failed[document] = reason
+                self._left[target.id, document] = time.monotonic() + TRY_AGAIN_SECONDS
             tell()
             if give_way and await _uploads_wait(connection):
                 await asyncio.sleep((time.monotonic() - started) * GIVE_WAY)
             started = time.monotonic()
         await ensure_index(connection, target, megabytes=self.settings.index_memory_megabytes)
+        return failed
 
     async def judge(
         self, connection: Connection, target: EmbeddingSet, labelled: list[Question] | None = None
     ) -> Report:
         """Compare a set with the served one, store and log the report."""
         served = await self.sets.serving()
-        questions = [*await sample(connection, served.id), *(labelled or [])]
+        questions = [*await sample(connection, served.id, target.id), *(labelled or [])]
         report = await compare(self.pool, self.metrics, served, target, questions)
         await connection.execute(
             "UPDATE embedding_sets SET report = %s WHERE id = %s",
@@ -160,15 +189,17 @@ async def take_lock(connection: Connection) -> bool:
     return bool(row and row["held"])
 
 
-async def switch(connection: Connection, number: int) -> None:
+async def switch(connection: Connection, number: int, *, without: Collection[UUID] = ()) -> None:
     """Serve a complete set from now on, in one transaction; the earlier one is kept.
 
-    Raises NotComplete when a served document or the index is missing.
+    Raises NotComplete when the index is missing, or a served document that is not one of those to
+    go ``without``.
     """
     async with connection.transaction():
         # Ingestions hold these rows while they store, so none is half in when this goes on.
         await connection.execute("SELECT FROM embedding_sets ORDER BY id FOR NO KEY UPDATE")
-        if await missing(connection, number, NOBODY, 1):
+        lacking = await missing(connection, number, NOBODY, len(without) + 1)
+        if set(lacking) - set(without):
             raise NotComplete
         if await index_state(connection, number) != "valid":
             raise NotComplete

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable
+from uuid import UUID
 
 from slipway_backend.database import Connection, Pool, check_schema, make_pool
 from slipway_backend.embedding.provider import load_embedder
@@ -24,6 +25,7 @@ from slipway_backend.metrics import Metrics
 from slipway_backend.settings import Settings
 
 BATCH = 5000
+SHOWN = 20
 LOCK_SECONDS = 1.0
 # Processes follow a switch within their poll of 2 seconds, later when the database is slow.
 GRACE_SECONDS = 30
@@ -54,7 +56,7 @@ async def _run(settings: Settings, chosen: argparse.Namespace) -> int:
             try:
                 if chosen.embeddings == "build":
                     return await _build(builder, connection, labelled)
-                return await _switch(builder, connection, chosen.to, labelled, force=chosen.force)
+                return await _switch(builder, connection, chosen, labelled)
             finally:
                 await connection.execute("SELECT pg_advisory_unlock(%s)", [BUILD_LOCK])
 
@@ -92,11 +94,10 @@ async def _build(builder: Builder, connection: Connection, labelled: list[Questi
 async def _switch(
     builder: Builder,
     connection: Connection,
-    number: int | None,
+    chosen: argparse.Namespace,
     labelled: list[Question] | None,
-    *,
-    force: bool,
 ) -> int:
+    number = chosen.to
     sets = await stored.all_sets(connection)
     if number is None:
         number = next((row.id for row in sets if row.state == "building"), None)
@@ -115,8 +116,15 @@ async def _switch(
         )
     await stored.add_building(connection, row.fingerprint)
     # One that was served before is gone back to because somebody says so.
-    judge = not force and row.switched_at is None
-    return await _bring(builder, connection, target, labelled, judge=judge)
+    judge = not chosen.force and row.switched_at is None
+    return await _bring(
+        builder,
+        connection,
+        target,
+        labelled,
+        judge=judge,
+        without_missing=chosen.without_missing,
+    )
 
 
 async def _bring(
@@ -126,8 +134,12 @@ async def _bring(
     labelled: list[Question] | None,
     *,
     judge: bool,
+    without_missing: bool = False,
 ) -> int:
-    await builder.complete(connection, target, tell=await _progress_bar(connection, target))
+    tell = await _progress_bar(connection, target)
+    failed = await builder.complete(connection, target, tell=tell)
+    if failed and not await _goes_on(connection, target, failed, wanted=without_missing):
+        return 1
     if judge:
         report = await builder.judge(connection, target, labelled)
         _say(f"Set {target.id} {report.summary}.")
@@ -139,12 +151,39 @@ async def _bring(
             return 1
     while True:
         try:
-            await switch(connection, target.id)
+            await switch(connection, target.id, without=failed)
         except NotComplete:
-            await builder.complete(connection, target)
+            more = await builder.complete(connection, target)
+            if more and not await _goes_on(connection, target, more, wanted=without_missing):
+                return 1
+            failed |= more
             continue
         _say(f"Set {target.id} is served. `embeddings list` shows how to go back.")
         return 0
+
+
+async def _goes_on(
+    connection: Connection, target: EmbeddingSet, failed: dict[UUID, str], *, wanted: bool
+) -> bool:
+    """Name the documents that could not be embedded; whether to go on without them."""
+    shown = list(failed)[:SHOWN]
+    cursor = await connection.execute(
+        "SELECT id, coalesce(source, filename) AS name FROM documents WHERE id = ANY (%s)", [shown]
+    )
+    names = {row["id"]: row["name"] for row in await cursor.fetchall()}
+    for document in shown:
+        _say(f"  {names.get(document, 'deleted meanwhile')} ({document}): {failed[document]}")
+    if len(failed) > len(shown):
+        _say(f"  and {len(failed) - len(shown)} more")
+    _say(f"Set {target.id} lacks {len(failed)} documents that could not be embedded.")
+    if wanted:
+        _say("Search finds them again when a worker has embedded them: it tries now and then.")
+    else:
+        _say(
+            "It was not switched to. Replace or delete them; or serve it all the same, and find "
+            f"them no more: slipway-backend embeddings switch --to {target.id} --without-missing"
+        )
+    return wanted
 
 
 async def _discard(pool: Pool, number: int) -> int:

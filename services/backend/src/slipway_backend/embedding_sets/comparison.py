@@ -30,7 +30,9 @@ MINIMUM_WORDS = 3
 SAMPLE = """
 SELECT documents.source, documents.filename, chunks.heading, chunks.text
 FROM chunks JOIN documents ON documents.id = chunks.document_id
-WHERE embedding_set_id = %s ORDER BY md5(chunks.id::text) LIMIT %s
+WHERE embedding_set_id = %s
+    AND document_id IN (SELECT document_id FROM chunks WHERE embedding_set_id = %s)
+ORDER BY md5(chunks.id::text) LIMIT %s
 """
 
 
@@ -92,9 +94,9 @@ def read_questions(path: Path) -> list[Question]:
     return questions
 
 
-async def sample(connection: Connection, number: int) -> list[Question]:
-    """Return known items of a set, the same ones each time."""
-    cursor = await connection.execute(SAMPLE, [number, SAMPLES])
+async def sample(connection: Connection, number: int, other: int) -> list[Question]:
+    """Return known items of a set that another one has, too; the same ones each time."""
+    cursor = await connection.execute(SAMPLE, [number, other, SAMPLES])
     questions: dict[str, frozenset[str]] = {}
     for row in await cursor.fetchall():
         sentences = split_sentences(row["text"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from typing import Any
 from uuid import UUID
 
 import anyio.to_thread
@@ -16,6 +17,8 @@ from slipway_backend.logs import get_logger
 
 NOBODY = UUID(int=0)
 EMBEDDING_BATCH = 32
+# What any embedder takes: one that fails with a document and takes this fails for the document.
+HARMLESS = "passage"
 
 # Documents that search finds in some set and not in this one.
 MISSING = """
@@ -43,6 +46,10 @@ JOIN chunks USING (id)
 """
 
 
+class NotEmbedded(Exception):
+    """The embedder works, and not with this document; the message says what it told."""
+
+
 class _Changed(Exception):
     """The document changed while its passages were embedded."""
 
@@ -53,34 +60,44 @@ async def missing(connection: Connection, number: int, after: UUID, limit: int) 
     return [row["id"] for row in await cursor.fetchall()]
 
 
-async def fill(connection: Connection, target: EmbeddingSet) -> AsyncIterator[UUID]:
+async def fill(
+    connection: Connection, target: EmbeddingSet, *, leave: Collection[UUID] = ()
+) -> AsyncIterator[tuple[UUID, str | None]]:
     """Give the set every served document that it lacks, one transaction each; yield after each.
 
     Passages are taken from another set and embedded anew; nothing is parsed again. What was done
-    stays done, so this goes on where it was interrupted.
+    stays done, so this goes on where it was interrupted. A document that cannot be embedded is
+    yielded with the reason and holds up no other; those to ``leave`` are not tried.
     """
     after = NOBODY
     while documents := await missing(connection, target.id, after, 100):
         for document in documents:
-            await fill_document(connection, target, document)
-            yield document
+            if document in leave:
+                continue
+            reason = None
+            try:
+                await fill_document(connection, target, document)
+            except NotEmbedded as failed:
+                reason = str(failed)
+                get_logger().warning(
+                    "document_not_embedded",
+                    document_id=str(document),
+                    set=target.id,
+                    reason=reason,
+                )
+            yield document, reason
         after = documents[-1]
 
 
 async def fill_document(connection: Connection, target: EmbeddingSet, document: UUID) -> bool:
-    """Give the set one document; False when it changed meanwhile, with nothing stored."""
+    """Give the set one document; False when it changed meanwhile, with nothing stored.
+
+    Raises NotEmbedded when the embedder takes other texts and not this document's, and what the
+    embedder raises when it takes none.
+    """
     cursor = await connection.execute(PASSAGES, {"document": document})
     rows = await cursor.fetchall()
-    literals: list[str] = []
-    for start in range(0, len(rows), EMBEDDING_BATCH):
-        texts = [
-            f"{row['heading']}\n{row['text']}" if row["heading"] else row["text"]
-            for row in rows[start : start + EMBEDDING_BATCH]
-        ]
-        vectors = await anyio.to_thread.run_sync(
-            target.embedder.embed, texts, abandon_on_cancel=True
-        )
-        literals += [vector_literal(vector) for vector in vectors]
+    literals = await _vectors(target, rows)
     ids = [row["id"] for row in rows]
     try:
         async with connection.transaction():
@@ -96,6 +113,29 @@ async def fill_document(connection: Connection, target: EmbeddingSet, document: 
     except _Changed:
         return False
     return True
+
+
+async def _vectors(target: EmbeddingSet, rows: list[dict[str, Any]]) -> list[str]:
+    literals: list[str] = []
+    try:
+        for start in range(0, len(rows), EMBEDDING_BATCH):
+            texts = [
+                f"{row['heading']}\n{row['text']}" if row["heading"] else row["text"]
+                for row in rows[start : start + EMBEDDING_BATCH]
+            ]
+            literals += [vector_literal(vector) for vector in await _embed(target, texts)]
+    except Exception as error:
+        # A server's status does not say whose fault it is: some answer 500 to what is too long.
+        try:
+            await _embed(target, [HARMLESS])
+        except Exception:
+            raise error from None
+        raise NotEmbedded(str(error) or type(error).__name__) from error
+    return literals
+
+
+async def _embed(target: EmbeddingSet, texts: list[str]) -> Any:
+    return await anyio.to_thread.run_sync(target.embedder.embed, texts, abandon_on_cancel=True)
 
 
 async def ensure_index(connection: Connection, target: EmbeddingSet, *, megabytes: int) -> bool:
