@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import secrets
@@ -125,6 +126,8 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
         yield str(server.get_uri())
     finally:
         server.cleanup()
+        # At the process's exit it would do so again, and make the folder anew for its lock.
+        atexit.unregister(server._cleanup)  # noqa: SLF001
 
 
 def ensure_model(directory: Path) -> None:
