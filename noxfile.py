@@ -139,8 +139,11 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def performance(session: nox.Session) -> None:
-    """Measure a part against its peers and floors: `-- backend [--quick] [--torch VERSION]`."""
+    """Measure against peers and floors: `-- backend [--quick] [--torch VERSION]`, `-- release`."""
     arguments = list(session.posargs)
+    if arguments[:1] == ["release"]:
+        measure_releases(session, arguments)
+        return
     torch = ""
     if "--torch" in arguments:
         place = arguments.index("--torch")
@@ -151,6 +154,29 @@ def performance(session: nox.Session) -> None:
     script = ("python", "-m", "performance.backend", *arguments)
     peers = ("--peers", str(peers_python(session, torch)))
     session.run(*script, *peers, env=env, interrupt_timeout=PATIENCE)
+
+
+def measure_releases(session: nox.Session, arguments: list[str]) -> None:
+    """Release an environment of its own under load, `[--quick] [--rate N] [--only SCENARIO]`."""
+    require_engine(session)
+    sync(session, "toolkit-test", "toolkit")
+    folders = (ROOT / "tests", ROOT / "tests/e2e", ROOT / "tests/support")
+    env = {
+        "PYTHONPATH": os.pathsep.join(map(str, folders)),
+        "SLIPWAY_E2E_NAME": os.environ.get("SLIPWAY_E2E_NAME", "measured"),
+        "SLIPWAY_E2E_PORTS": os.environ.get("SLIPWAY_E2E_PORTS", "19443,19080"),
+    }
+    script = ("python", "-m", "performance.release", *arguments)
+    session.run(*script, env=env, interrupt_timeout=PATIENCE)
+
+
+def require_engine(session: nox.Session) -> None:
+    """Say what to do where no Docker engine answers."""
+    logging.getLogger("docker").setLevel(logging.WARNING)
+    try:
+        docker.from_env().ping()
+    except DockerException as error:
+        session.error(f"no Docker engine answers: {error}\nnext: .venv/bin/invoke host.prepare")
 
 
 def peers_python(session: nox.Session, torch: str) -> Path:
@@ -204,11 +230,7 @@ def llm(session: nox.Session) -> None:
 @nox.session(default=False)
 def e2e(session: nox.Session) -> None:
     """Deploy dev on this host's Docker engine, prove it from outside, take it down."""
-    logging.getLogger("docker").setLevel(logging.WARNING)
-    try:
-        docker.from_env().ping()
-    except DockerException as error:
-        session.error(f"no Docker engine answers: {error}\nnext: .venv/bin/invoke host.prepare")
+    require_engine(session)
     sync(session, "toolkit-test", "toolkit")
     words = ("pytest", "--timeout=0", *(session.posargs or ["tests/e2e"]))
     session.run(*words, interrupt_timeout=PATIENCE)

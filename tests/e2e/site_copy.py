@@ -92,6 +92,11 @@ class Site:
         assert isinstance(found, dict)
         return found
 
+    def image(self, service: str) -> str:
+        """The image, by digest, that a service runs from."""
+        found = (each for each in self.status()["containers"] if each["service"] == service)
+        return str(next(found)["image"])
+
     def containers(self) -> dict[str, str]:
         """Name of each container of the environment -> its id and the time of its start."""
         return {

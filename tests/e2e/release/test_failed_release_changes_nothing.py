@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from load import Load
+from mix import Rates, mixed
 from site_copy import NAME, Site
 
 from slipway.report import Result
@@ -21,7 +21,7 @@ def test_a_backend_that_cannot_start_is_taken_back_and_explained(
     whole = path.read_text()
     path.write_text(whole + BROKEN)
     try:
-        with Load(f"{released.url}/health", released.authority, 20, 240) as load:
+        with mixed(released, Rates(), 240) as load:
             answer = released.invoke("release", "--env", NAME)
             result = load.stop()
     finally:
@@ -37,7 +37,7 @@ def test_a_backend_that_cannot_start_is_taken_back_and_explained(
     assert {each["name"] for each in after["containers"]} == {
         each["name"] for each in before["containers"]
     }
-    assert dict(result.failed) == {}
+    assert load.losses() == []
     again = released.invoke("release", "--env", NAME)
     assert again.exit_code == 0
     assert "Nothing to do" in again.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from load import Load
+from mix import Rates, mixed
 from site_copy import NAME, Site
 
 from slipway.report import Result
@@ -17,7 +17,7 @@ def test_the_next_release_finishes_what_a_killed_one_began(
 ) -> None:
     before = released.status()["generation"]
     released.set_environment(log_level="debug")
-    with Load(f"{released.url}/health", released.authority, 20, 300) as load:
+    with mixed(released, Rates(), 300) as load:
         with released.start("release", "--env", NAME) as killed:
             assert killed.stdout is not None
             for line in killed.stdout:
@@ -37,4 +37,4 @@ def test_the_next_release_finishes_what_a_killed_one_began(
     status = released.status()
     assert status["generation"] > before
     assert {each["generation"] for each in status["containers"]} == {None, status["generation"]}
-    assert dict(result.failed) == {}
+    assert load.losses() == []
