@@ -22,6 +22,7 @@ from slipway_backend.documents import vector_literal
 from slipway_backend.embedding import Fingerprint
 from slipway_backend.embedding_sets import EmbeddingSet, FixedServing
 from slipway_backend.filters import EVERYTHING, Filters
+from slipway_backend.halfvec import HalfVector
 from slipway_backend.metrics import Metrics
 from slipway_backend.migrate import migrate
 from slipway_backend.search import Searcher
@@ -306,7 +307,7 @@ async def test_the_index_route_finds_all_there_is_even_where_the_index_gives_up(
             limit=10,
         )
         vector = corpus.vectors[7777]
-        values = {**plan.values, "vector": vector_literal(vector), "constant": 60, "limit": 10}
+        values = {**plan.values, "vector": HalfVector(vector)}
         await connection.execute("SET hnsw.max_scan_tuples = 200")
         cursor = await connection.execute(
             search_statement(Shape(1, DIMENSION, "index", "vector")), values
@@ -333,16 +334,13 @@ async def explained(
         "word_languages": ["english", "english"],
         "words": ["'word800'", "'word900'"],
         "shares": [0.6, 0.4],
-        "most_matches": 1000,
-        "vector": f"[{'1,' * 383}1]",
-        "candidates": 60,
-        "constant": 60,
-        "limit": 5,
+        "vector": HalfVector(numpy.ones(DIMENSION, dtype=numpy.float32)),
         "asking": uuid4(),
         "within": [1],
         **filters.parameters(),
     }
-    statement = search_statement(Shape(1, DIMENSION, route, conditions=filters.conditions()))
+    shape = Shape(1, DIMENSION, route, conditions=filters.conditions(), limit=5)
+    statement = search_statement(shape)
     async with connection.transaction():
         await connection.execute(f"SET LOCAL plan_cache_mode = {plan}")
         cursor = await connection.execute(f"EXPLAIN {statement}", values, prepare=True)
@@ -405,14 +403,14 @@ def test_the_fusion_is_that_of_its_definition_whatever_the_orders(
             unnest(%(vector_ids)s::bigint[], %(vector_places)s::bigint[]) AS given (id, place)),
         fused AS (
     """
-    statement = halves + FUSED.split("fused AS (", 1)[1].split("SELECT documents.id", 1)[0]
+    fused = FUSED.split("fused AS (", 1)[1].split("SELECT documents.id", 1)[0]
+    fused = fused.replace("{constant}", str(RANK_CONSTANT)).replace("{limit}", "24")
     values = {
         "text_ids": list(by_text), "text_places": list(by_text.values()),
         "vector_ids": list(by_vector), "vector_places": list(by_vector.values()),
-        "constant": RANK_CONSTANT, "limit": 24,
     }  # fmt: skip
     with psycopg.connect(corpus.conninfo, autocommit=True) as connection:
-        rows = connection.execute(statement + "SELECT id, score FROM fused", values).fetchall()
+        rows = connection.execute(f"{halves}{fused}SELECT id, score FROM fused", values).fetchall()
     expected = {
         number: (0.5 / (RANK_CONSTANT + by_text[number]) if number in by_text else 0.0)
         + (1.0 / (RANK_CONSTANT + by_vector[number]) if number in by_vector else 0.0)

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
 from psycopg_pool import PoolTimeout
@@ -80,9 +81,15 @@ class Reads:
         while len(self._samples) > 1 and self._is_old(self._samples[1]):
             self._samples.popleft()
 
-    @contextlib.asynccontextmanager
-    async def connection(self, identity: Identity) -> AsyncIterator[Connection]:
+    def connection(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:
         """Give a connection that sees at least what ``identity`` has written."""
+        if self._replica is None:
+            self._metrics.reads.labels("primary", "no replica").inc()
+            return self._primary.connection()
+        return self._chosen(identity)
+
+    @contextlib.asynccontextmanager
+    async def _chosen(self, identity: Identity) -> AsyncIterator[Connection]:
         async with contextlib.AsyncExitStack() as stack:
             connection, reason = await self._from_replica(stack, identity)
             if connection is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import time
 from types import FrameType
@@ -67,6 +68,9 @@ async def _serve(settings: Settings) -> None:
             timeout_graceful_shutdown=max(FINISH_SECONDS, math.ceil(settings.llm_seconds) + 5),
             lifespan="off",
         )
+        # What was made until now stays until the end: a collection need not look at it again.
+        gc.collect()
+        gc.freeze()
         get_logger().info("serving", port=settings.port, release=settings.release)
         try:
             await DrainingServer(config, lifecycle, settings.drain_seconds).serve()

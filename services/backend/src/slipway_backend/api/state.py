@@ -62,8 +62,9 @@ class State:
     embedding_requests: anyio.CapacityLimiter = field(default_factory=_one_per_core)
 
 
-def get_state(request: Request) -> State:
+async def get_state(request: Request) -> State:
     """Return the running app's state."""
+    # Asynchronous, because anything else takes a turn in a thread for every request.
     state = request.app.state.slipway
     if not isinstance(state, State):
         raise TypeError("the app has not been started")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -17,15 +16,15 @@ from numpy.typing import NDArray
 from slipway_backend import audit
 from slipway_backend.access import Identity
 from slipway_backend.database import Connection, Pool
-from slipway_backend.documents import vector_literal
 from slipway_backend.embedding_sets import EmbeddingSet, Serving
 from slipway_backend.filters import EVERYTHING, Filters
+from slipway_backend.halfvec import HalfVector
 from slipway_backend.metrics import Metrics
 from slipway_backend.replicas import Reads
 from slipway_backend.search.passage import Passage
-from slipway_backend.search.plan import LANGUAGES_IN_USE, Plan, make_plan
+from slipway_backend.search.plan import LANGUAGES_IN_USE, make_plan
 from slipway_backend.search.rerank import MOST_PASSAGES, Reranker
-from slipway_backend.search.statement import RANK_CONSTANT, Mode, search_statement
+from slipway_backend.search.statement import Mode, search_statement
 from slipway_backend.search.statistics import CachedStatistics
 
 # What language a text is in is not asked: a word counts as any language in use would stem it.
@@ -104,23 +103,26 @@ class Searcher:
         serving = await self._sets.serving()
         reranker = self._reranker if mode == "hybrid" else None
         wanted = max(limit, MOST_PASSAGES) if reranker else limit
-        embedding = asyncio.create_task(self._embed(serving, query, seconds))
-        try:
-            plan = await self._plan(query, identity, filters, serving, mode, wanted, seconds)
-            vector = await embedding
-        finally:
-            embedding.cancel()
-        if plan.hopeless:
-            return Found([], seconds)
-        values = {
-            **plan.values,
-            "vector": vector_literal(vector),
-            "constant": RANK_CONSTANT,
-            "limit": wanted,
-        }
-        statement = search_statement(plan.shape)
-        with _Timed(self._metrics, "search", seconds):
-            async with self._connection(identity) as connection:
+        vector = await self._embed(serving, query, seconds)
+        statistics = await self._statistics.get()
+        # One connection for both statements, and none while an embedding server is waited for.
+        async with self._connection(identity) as connection:
+            with _Timed(self._metrics, "plan_search", seconds):
+                plan = await make_plan(
+                    connection,
+                    query,
+                    identity=identity,
+                    filters=filters,
+                    serving=serving,
+                    statistics=statistics,
+                    mode=mode,
+                    limit=wanted,
+                )
+            if plan.hopeless:
+                return Found([], seconds)
+            statement = search_statement(plan.shape)
+            values = {**plan.values, "vector": HalfVector(vector)}
+            with _Timed(self._metrics, "search", seconds):
                 cursor = await connection.execute(statement, values)
                 passages = [Passage(**row) for row in await cursor.fetchall()]
         self._metrics.searches.labels(plan.shape.route).inc()
@@ -138,30 +140,6 @@ class Searcher:
 
     def _connection(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:
         return self._reads.connection(identity) if self._reads else self._pool.connection()
-
-    async def _plan(
-        self,
-        query: str,
-        identity: Identity,
-        filters: Filters,
-        serving: EmbeddingSet,
-        mode: Mode,
-        limit: int,
-        seconds: dict[str, float],
-    ) -> Plan:
-        with _Timed(self._metrics, "plan_search", seconds):
-            statistics = await self._statistics.get()
-            async with self._connection(identity) as connection:
-                return await make_plan(
-                    connection,
-                    query,
-                    identity=identity,
-                    filters=filters,
-                    serving=serving,
-                    statistics=statistics,
-                    mode=mode,
-                    limit=limit,
-                )
 
     async def stems(self, texts: list[str]) -> list[frozenset[str]]:
         """Return the words of each text as full-text search compares them, in the order given."""

@@ -13,6 +13,8 @@ Route = Literal["exact", "index"]
 
 # What each half gives to the fusion.
 CANDIDATES = 60
+# A bound for wrong statistics: no more passages than this have their words compared.
+MOST_MATCHES = 8_000
 # The constant of reciprocal rank fusion: larger values flatten the ranks. As published it is 60;
 # docs/decisions/0012-search-fusion.md tells what was better here.
 RANK_CONSTANT = 10
@@ -28,6 +30,7 @@ asked AS MATERIALIZED (
         %(common)s::tsquery[], %(common_weights)s::float8[]
     ) AS given (language, wanted, every_word,
         rare, rare_weight, usual, usual_weight, common, common_weight)
+    LIMIT {languages}
 ),
 words AS MATERIALIZED (
     SELECT *
@@ -75,7 +78,7 @@ RELEVANCE = """
 # What a passage covers of the query, 0 to 1, is how much its place counts: the best of those that
 # hold one common word of a question says little.
 BY_TEXT = """
-by_text AS (
+by_text AS MATERIALIZED (
     SELECT id, row_number() OVER (ORDER BY relevance DESC, id) AS place, (
         SELECT coalesce(sum(words.share), 0)
         FROM chunks JOIN words ON words.language = chunks.language
@@ -85,7 +88,7 @@ by_text AS (
     FROM (
         SELECT id, relevance FROM ({matching}) AS matched
         ORDER BY relevance DESC, id
-        LIMIT %(candidates)s
+        LIMIT {candidates}
     ) AS ranked
 )
 """
@@ -94,7 +97,7 @@ MATCHING = """
             FROM asked JOIN chunks ON chunks.lexemes @@ asked.wanted
                 AND chunks.language = asked.language
             WHERE {within}
-            LIMIT %(most_matches)s
+            LIMIT {most_matches}
 """
 MATCHING_ALLOWED = """
             SELECT allowed.id, {relevance} AS relevance
@@ -107,7 +110,7 @@ nearest AS (
     SELECT id, distance
     FROM ({allowed}) AS allowed
     ORDER BY distance, id
-    LIMIT %(candidates)s
+    LIMIT {candidates}
 )
 """
 # An iterative scan gives up after hnsw.max_scan_tuples, and gives rows a little out of order. What
@@ -118,7 +121,7 @@ scanned AS MATERIALIZED (
     FROM chunks
     WHERE embedding_set_id = {set} AND chunks.collection_id + 0 = {readable} {passes}
     ORDER BY embedding::halfvec({dimension}) <=> %(vector)s::halfvec({dimension})
-    LIMIT %(candidates)s
+    LIMIT {candidates}
 ),
 nearest AS (
     SELECT id, distance FROM scanned
@@ -126,18 +129,18 @@ nearest AS (
     (
         SELECT id, embedding <=> %(vector)s::halfvec AS distance
         FROM ({allowed}) AS allowed
-        WHERE (SELECT count(*) FROM scanned) < %(candidates)s
+        WHERE (SELECT count(*) FROM scanned) < {candidates}
         ORDER BY distance, id
-        LIMIT %(candidates)s
+        LIMIT {candidates}
     )
 )
 """
 BY_VECTOR = """
-by_vector AS (
+by_vector AS MATERIALIZED (
     SELECT id, row_number() OVER (ORDER BY distance, id) AS place
     FROM nearest
     ORDER BY distance, id
-    LIMIT %(candidates)s
+    LIMIT {candidates}
 )
 """
 NOT_ASKED = (
@@ -148,11 +151,11 @@ NOT_ASKED = (
 FUSED = """
 fused AS (
     SELECT id, by_text.place AS text_rank, by_vector.place AS vector_rank,
-        coalesce(by_text.coverage / (%(constant)s + by_text.place), 0)
-        + coalesce(1.0 / (%(constant)s + by_vector.place), 0) AS score
+        coalesce(by_text.coverage / ({constant} + by_text.place), 0)
+        + coalesce(1::float8 / ({constant} + by_vector.place), 0) AS score
     FROM by_text FULL JOIN by_vector USING (id)
     ORDER BY score DESC, id
-    LIMIT %(limit)s
+    LIMIT {limit}
 )
 SELECT documents.id AS document_id, documents.filename, collections.name AS collection,
     documents.source, chunks.version, chunks.id AS chunk_id,
@@ -173,13 +176,18 @@ ORDER BY fused.score DESC, chunks.id
 
 @dataclass(frozen=True)
 class Shape:
-    """What decides a statement's text; every value in it comes from this program."""
+    """What decides a statement's text; every value in it comes from this program.
+
+    ``limit`` is how many passages are wanted, ``languages`` in how many the words are looked for.
+    """
 
     set_id: int
     dimension: int
     route: Route
     mode: Mode = "hybrid"
     conditions: str = ""
+    limit: int = 10
+    languages: int = 1
 
 
 @lru_cache(maxsize=256)
@@ -187,13 +195,19 @@ def search_statement(shape: Shape) -> str:
     """The search statement for one shape.
 
     Set and dimension are literals: with parameters a plan cannot prove that the set's partial
-    index holds what is looked for.
+    index holds what is looked for. So is every number of rows: a plan that is kept for all values
+    would guess them (docs/decisions/0013-query-path.md).
     """
     names = {
         "set": str(int(shape.set_id)),
         "dimension": str(int(shape.dimension)),
         "readable": READABLE,
         "conditions": shape.conditions,
+        "candidates": str(max(CANDIDATES, int(shape.limit))),
+        "most_matches": str(MOST_MATCHES),
+        "constant": str(RANK_CONSTANT),
+        "limit": str(int(shape.limit)),
+        "languages": str(int(shape.languages)),
     }
     passes = f"AND {DOCUMENT_PASSES}" if shape.conditions else ""
     by_text = BY_TEXT
