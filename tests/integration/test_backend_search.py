@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from prometheus_client import generate_latest
 from psycopg.types.json import Jsonb
 
 from slipway_backend.access import Identity
@@ -28,15 +29,17 @@ from slipway_backend.migrate import migrate
 from slipway_backend.search import Searcher
 from slipway_backend.search.index_health import measure_recall
 from slipway_backend.search.plan import make_plan
+from slipway_backend.search.sampling import EVERY, stages_of
 from slipway_backend.search.statement import (
     FUSED,
     RANK_CONSTANT,
+    Mode,
     Route,
     Shape,
     search_statement,
 )
 from slipway_backend.search.statistics import Statistics, read_statistics
-from slipway_backend.settings import Settings
+from slipway_backend.settings import Level, Settings
 
 PLANS = ["force_custom_plan", "force_generic_plan"]
 DOCUMENTS = 2_000
@@ -371,6 +374,69 @@ async def test_a_search_over_little_reads_only_what_is_allowed(pool: Pool, plan:
         assert "chunks_document_set_position" in lines
         assert "documents_metadata" in lines
         assert "Seq Scan on chunks" not in lines
+
+
+async def test_with_the_settings_shipped_the_index_finds_what_exact_search_finds(
+    corpus: Corpus, pool: Pool
+) -> None:
+    embedder = GivenVectors()
+    searcher = Searcher(pool, FixedServing(EmbeddingSet(1, embedder)), Metrics())
+    everything = numpy.ones(len(corpus.vectors), dtype=bool)
+    generator = numpy.random.default_rng(8)
+    hits = 0
+    for number in generator.integers(0, len(corpus.vectors), 100):
+        vector = corpus.vectors[number] + 0.03 * generator.normal(size=DIMENSION)
+        embedder.vector = (vector / numpy.linalg.norm(vector)).astype(numpy.float32)
+        found = await searcher.find("x", identity=identity_of(corpus, "admin"), mode="vector")
+        ids = {passage.chunk_id for passage in found.passages}
+        hits += len(corpus.nearest(embedder.vector, everything) & ids)
+    assert hits / 1000 >= 0.97
+
+
+@pytest.mark.parametrize(("level", "sampled"), [("minimal", 0), ("full", 2)])
+async def test_some_searches_tell_how_long_each_half_took_inside_the_statement(
+    corpus: Corpus, pool: Pool, level: Level, sampled: int
+) -> None:
+    metrics = Metrics(level)
+    embedder = GivenVectors()
+    embedder.vector = corpus.vectors[17]
+    searcher = Searcher(pool, FixedServing(EmbeddingSet(1, embedder)), metrics)
+    asking = identity_of(corpus, "admin")
+    for number in range(2 * EVERY["full"]):
+        await searcher.search(f"word1 word{number}", identity=asking)
+        await searcher.finish()
+    text = generate_latest(metrics.registry).decode()
+    for stage in ("search_text", "search_vector", "fuse"):
+        count = f'slipway_stage_duration_seconds_count{{stage="{stage}"}} {sampled}.0'
+        assert (count in text) == bool(sampled)
+    for filters, mode, stages in (
+        (Filters(collections=("thousandth",)), "hybrid", {"search_text", "search_vector", "fuse"}),
+        (EVERYTHING, "vector", {"search_vector", "fuse"}),
+        (Filters(metadata=HALF_METADATA), "text", {"search_text", "fuse"}),
+    ):
+        assert await stages_told(corpus, pool, filters, mode) == stages
+
+
+async def stages_told(corpus: Corpus, pool: Pool, filters: Filters, mode: Mode) -> set[str]:
+    async with pool.connection() as connection:
+        plan = await make_plan(
+            connection,
+            "word1 word900",
+            identity=identity_of(corpus, "admin"),
+            filters=filters,
+            serving=EmbeddingSet(1, GivenVectors()),
+            statistics=await read_statistics(connection),
+            mode=mode,
+            limit=10,
+        )
+        values = {**plan.values, "vector": HalfVector(corpus.vectors[3])}
+        statement = f"EXPLAIN (ANALYZE, FORMAT JSON) {search_statement(plan.shape)}"
+        cursor = await connection.execute(statement, values)
+        row = await cursor.fetchone()
+    assert row is not None
+    stages = stages_of(row["QUERY PLAN"][0])
+    assert all(seconds >= 0 for seconds in stages.values())
+    return set(stages)
 
 
 async def test_a_healthy_index_finds_what_exact_search_finds_and_can_be_made_anew(

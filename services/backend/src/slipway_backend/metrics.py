@@ -6,6 +6,7 @@ generative AI (opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics), dots 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,9 +147,11 @@ class Metrics:
         )
         self.index_recall = Gauge(
             "slipway_index_recall",
-            "Recall@10 of the serving set's vector index against exact search, sampled; 0 to 1.",
+            "Recall@10 of the serving set's vector index against exact search, sampled by a worker;"
+            " 0 to 1, NaN until measured.",
             registry=registry,
         )
+        self.index_recall.set(math.nan)
         self.answers = Counter(
             "slipway_answers", "Questions answered, by outcome.", ["outcome"], registry=registry
         )

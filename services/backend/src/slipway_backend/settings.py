@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     parser_memory_bytes: int = Field(1024 * 1024 * 1024, ge=64 * 1024 * 1024)
     ingest_attempts: int = Field(5, ge=1, description="tries before a document counts as failed")
     stalled_seconds: float = Field(30.0, gt=0, description="silence after which a worker is dead")
+    index_check_seconds: float = Field(
+        3600.0, ge=0, description="between measurements of the vector index's recall; 0: never"
+    )
     worker_heartbeat_file: Path = Path("/tmp/slipway-worker.heartbeat")  # noqa: S108  # nosec B108
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="0 switches it off")
 

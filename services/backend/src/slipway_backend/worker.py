@@ -35,6 +35,7 @@ from slipway_backend.queue import (
     queues_of,
     requeue_stalled,
 )
+from slipway_backend.search.index_health import check_serving
 from slipway_backend.settings import Settings
 from slipway_backend.sweep import forget, sweep
 
@@ -98,10 +99,11 @@ async def _work(ingestion: Ingestion, pool: Pool, settings: Settings, stop: asyn
     lanes = [asyncio.create_task(_run_lane(queue, lane, settings)) for lane in LANES]
     beat = asyncio.create_task(_beat(queue, ingestion))
     sweeping = asyncio.create_task(_sweep(ingestion))
+    checking = asyncio.create_task(_check_index(ingestion))
     builder = Builder(settings, pool, ingestion.sets, ingestion.metrics)
     building = asyncio.create_task(builder.run())
     stopping = asyncio.create_task(stop.wait())
-    tasks = (*lanes, beat, sweeping, building, stopping)
+    tasks = (*lanes, beat, sweeping, checking, building, stopping)
     get_logger().info("worker_ready")
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -134,6 +136,28 @@ async def _sweep(ingestion: Ingestion) -> None:
         await _tidy("sweep_failed", sweep(pool, ingestion.files))
         await _tidy("forget_failed", forget(pool, audit_days=days))
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def _check_index(ingestion: Ingestion) -> None:
+    """Measure now and then what the vector index finds, which nothing but searches would tell."""
+    pause = ingestion.settings.index_check_seconds
+    while pause:
+        await _tidy("index_check_failed", _measure_index(ingestion))
+        await asyncio.sleep(pause)
+    await asyncio.Event().wait()
+
+
+async def _measure_index(ingestion: Ingestion) -> None:
+    health = await check_serving(ingestion.pool)
+    if health is None or not health.samples:
+        return
+    ingestion.metrics.index_recall.set(health.recall)
+    log = get_logger()
+    (log.info if health.healthy else log.error)(
+        "index_checked" if health.healthy else "index_damaged",
+        recall=round(health.recall, 3),
+        samples=health.samples,
+    )
 
 
 async def _tidy(event: str, work: Awaitable[object]) -> None:

@@ -170,6 +170,7 @@ async def started(
         await open_queue(queue, pool)
         reranker = Reranker(settings, metrics, client)
         searcher = Searcher(pool, sets, metrics, reads=reads, reranker=reranker)
+        stack.push_async_callback(searcher.finish)
         model = LanguageModel(settings, metrics, client) if with_model else None
         if model is not None and settings.ollama_base_url:
             await stack.enter_async_context(kept_loaded(model, settings, client))

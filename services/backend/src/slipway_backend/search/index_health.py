@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slipway_backend.database import Connection
+from slipway_backend.database import Connection, Pool
 from slipway_backend.embedding_sets.stored import index_name
 
 SAMPLES = 20
 NEAREST = 10
+LEAST_SAMPLES = 3
+MOST_VECTORS = 10_000_000
 # Below this an index is worth making anew; the target of a healthy one is 0.97.
 LEAST_RECALL = 0.9
 
@@ -80,11 +82,36 @@ async def measure_recall(
     statement = RECALL.replace("{set}", str(int(set_id))).replace(
         "{dimension}", str(int(dimension))
     )
-    cursor = await connection.execute(statement.encode(), {"samples": samples, "nearest": NEAREST})
-    row = await cursor.fetchone()
+    async with connection.transaction():
+        # Over few passages a plan would sort them all, and tell nothing of the index.
+        await connection.execute("SET LOCAL enable_sort = off")
+        values = {"samples": samples, "nearest": NEAREST}
+        cursor = await connection.execute(statement.encode(), values)
+        row = await cursor.fetchone()
+        await connection.execute("SET LOCAL enable_sort = on")
     if row is None:
         raise LookupError("an aggregate always gives a row")
     return IndexHealth(row["recall"], row["samples"])
+
+
+async def check_serving(pool: Pool) -> IndexHealth | None:
+    """Measure the index of the set that is served; None without one, or while another does.
+
+    Over so few samples that at most MOST_VECTORS are read, which takes about ten seconds.
+    """
+    async with pool.connection() as connection, connection.transaction():
+        cursor = await connection.execute(
+            "SELECT embedding_sets.id, dimension, greatest(reltuples, 1)::float8 AS chunks"
+            " FROM embedding_sets, pg_class WHERE state = 'serving' AND oid = 'chunks'::regclass"
+            " AND pg_try_advisory_xact_lock(hashtext('slipway index check'))"
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            return None
+        # Longer than any request's statement may take.
+        await connection.execute("SET LOCAL statement_timeout = 0")
+        samples = int(min(max(MOST_VECTORS / row["chunks"], LEAST_SAMPLES), SAMPLES))
+        return await measure_recall(connection, row["id"], row["dimension"], samples=samples)
 
 
 async def rebuild_index(connection: Connection, set_id: int) -> None:

@@ -24,6 +24,7 @@ from slipway_backend.replicas import Reads
 from slipway_backend.search.passage import Passage
 from slipway_backend.search.plan import LANGUAGES_IN_USE, make_plan
 from slipway_backend.search.rerank import MOST_PASSAGES, Reranker
+from slipway_backend.search.sampling import StageSampler
 from slipway_backend.search.statement import Mode, search_statement
 from slipway_backend.search.statistics import CachedStatistics
 
@@ -71,6 +72,7 @@ class Searcher:
         self._sets = sets
         self._metrics = metrics
         self._statistics = CachedStatistics(pool)
+        self._sampler = StageSampler(pool, metrics)
         # More at once would only take turns on the cores, each with memory of its own.
         self._limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
@@ -125,6 +127,7 @@ class Searcher:
             with _Timed(self._metrics, "search", seconds):
                 cursor = await connection.execute(statement, values)
                 passages = [Passage(**row) for row in await cursor.fetchall()]
+        self._sampler.offer(statement, values)
         self._metrics.searches.labels(plan.shape.route).inc()
         reranked = False
         if reranker is not None:
@@ -140,6 +143,10 @@ class Searcher:
 
     def _connection(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:
         return self._reads.connection(identity) if self._reads else self._pool.connection()
+
+    async def finish(self) -> None:
+        """Wait for what goes on after an answer."""
+        await self._sampler.finish()
 
     async def stems(self, texts: list[str]) -> list[frozenset[str]]:
         """Return the words of each text as full-text search compares them, in the order given."""
