@@ -15,6 +15,7 @@ from slipway.tasks import (
     logs,
     maintenance,
     release,
+    rollback,
     secrets,
     status,
 )
@@ -22,6 +23,7 @@ from slipway.tasks import (
 namespace = Collection(
     build.build,
     release.release,
+    rollback.rollback,
     status.status,
     diagnose.diagnose,
     logs.logs,

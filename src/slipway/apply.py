@@ -22,14 +22,15 @@ from slipway.errors import CommandFailed, SlipwayError
 from slipway.facts import engine as engine_facts
 from slipway.facts import state as state_facts
 from slipway.facts.engine import Container
-from slipway.facts.stacks import resolve
-from slipway.plans import stacks
-from slipway.plans.diagnosis import BACKEND_PORT
+from slipway.facts.stacks import numbered
+from slipway.plans import drift, figures, stacks
+from slipway.plans.diagnosis import BACKEND_PORT, Code
 from slipway.plans.release import Kind, Plan, Step
 from slipway.run import run
 from slipway.state import LeaseLost, State
 
 POLL_SECONDS = 0.5
+SOAK_POLL_SECONDS = 2.0
 # Compose kills what has not stopped by then; a drained generation stops in a second or two.
 STOP_SECONDS = 80
 
@@ -64,6 +65,12 @@ class Release:
     timings: dict[str, float]
     #: The port of this machine at which the environment's edge answers.
     https: int
+    #: What the stacks are cut out of, and what the journal and the ledger say of the run.
+    resolved: Mapping[str, Any]
+    note: Mapping[str, Any]
+    #: What ran before, as its release resolved it; None where that is not known.
+    before: Mapping[str, Any] | None = None
+    changed: list[str] = field(default_factory=list)
     done: list[Step] = field(default_factory=list)
 
     def apply(self) -> None:
@@ -71,7 +78,7 @@ class Release:
         for step in self.plan.steps:
             if step.kind not in _ACTIONS:
                 continue
-            self.state.journal(step=str(step), plan=self.plan.hash, done=False)
+            self._journal(step, done=False)
             try:
                 with console.phase(step.phase, self.timings):
                     _ACTIONS[step.kind](self, step)
@@ -82,7 +89,7 @@ class Release:
                 self._revert(step)
                 raise
             self.done.append(step)
-            self.state.journal(step=str(step), plan=self.plan.hash, done=True)
+            self._journal(step, done=True)
 
     def provide_secrets(self, _step: Step) -> None:
         """Make what is missing, renew the certificate when due, give every consumer its files."""
@@ -105,6 +112,7 @@ class Release:
 
     def change_platform(self, step: Step) -> None:
         """Start or replace one platform service and wait for its health."""
+        self.changed.append(step.subject)
         stack = self.stack("platform")
         self.state.keep("platform.json", stack.text())
         self._up(stack, step.subject, recreate=step.recreate)
@@ -114,9 +122,11 @@ class Release:
         """Bring the database to the schema of the new images."""
         for container in engine_facts.one_offs(self.engine, self.name):
             # Left by a release that was killed; two migrations would wait for each other.
+            self.state.check()
             container.remove(force=True)
         stack = self.stack("once", step.generation)
         with _file(stack) as path:
+            self.state.check()
             try:
                 run(compose.run_once(stack.project, path, "migrate"), timeout=600)
             except CommandFailed as error:
@@ -135,8 +145,10 @@ class Release:
         project = names.generation_project(self.name, step.generation)
         deadline = time.monotonic() + self.environment.ready_seconds
         while True:
+            container = self._edge()
+            self.state.check()
             try:
-                edge.switch(self._edge(), step.generation)
+                edge.switch(container, step.generation)
             except edge.SwitchRefused as refused:
                 found = engine_facts.read(self.engine, self.name).of(project)
                 whole = bool(found) and all(each.serving for each in found)
@@ -188,32 +200,61 @@ class Release:
             )
 
     def soak(self, _step: Step) -> None:
-        """Keep the old generation warm, and watch that the new one stays healthy."""
+        """Keep the old generation warm, and watch the new one; a rollback may end it."""
+        limits = self.environment.soak
         stack = self.stack("app", self.plan.generation)
-        deadline = time.monotonic() + self.environment.soak_seconds
+        self.state.soak(self.version)
+        old = self.figures().get(self.plan.previous or 0, figures.NOTHING)
+        began = self.figures().get(self.plan.generation, figures.NOTHING)
+        restarts = self._restarts(stack)
+        deadline = time.monotonic() + limits.seconds
         while time.monotonic() < deadline:
+            self.state.check()
             self._await(stack)
-            time.sleep(1)
+            new = self.figures().get(self.plan.generation, figures.NOTHING)
+            complaint = figures.complaint(limits, new.since(began), old)
+            restarted = self._restarts(stack) - restarts
+            if restarted > limits.restarts:
+                complaint = f"its containers restarted {restarted} times"
+            if complaint:
+                raise SlipwayError(
+                    f"Generation {self.plan.generation} did not hold: {complaint}",
+                    next_command=f"invoke logs --env {self.name} --service backend",
+                    code=Code.SOAK_FAILED,
+                )
+            time.sleep(SOAK_POLL_SECONDS)
+        self.state.end_soak(f"release {self.version}")
+
+    def figures(self) -> dict[int, figures.Figures]:
+        """What the edge counted of each generation; nothing while there is no edge to ask."""
+        container = edge.container(self.name, engine_facts.read(self.engine, self.name))
+        try:
+            return {} if container is None else figures.parse(edge.status(container))
+        except SlipwayError:
+            return {}
+
+    def _restarts(self, stack: stacks.Stack) -> int:
+        running = engine_facts.read(self.engine, self.name)
+        return sum(each.restarts for each in running.of(stack.project))
 
     def remove_generation(self, step: Step) -> None:
         """Stop and remove a generation that no longer serves."""
         assert step.generation is not None
         project = names.generation_project(self.name, step.generation)
+        self.state.check()
         run(compose.down(project, stop_seconds=STOP_SECONDS), timeout=STOP_SECONDS + 60)
 
-    def stack(self, stack: str, generation: int | None = None) -> stacks.Stack:
-        """A stack as it is wanted, with the secrets as they now are."""
+    def stack(
+        self,
+        stack: str,
+        generation: int | None = None,
+        resolved: Mapping[str, Any] | None = None,
+    ) -> stacks.Stack:
+        """A stack as it is wanted, or as `resolved` has it, with the secrets as they now are."""
         number = generation or self.plan.generation
         known = state_facts.parse(self.state.read())
         return stacks.cut(
-            resolve(
-                self.layout,
-                self.name,
-                self.environment,
-                images=self.images,
-                generation=number,
-                release=known.migrating_release,
-            ),
+            numbered(resolved or self.resolved, number, known.migrating_release),
             stack,
             project=(
                 names.platform_project(self.name)
@@ -238,6 +279,7 @@ class Release:
 
     def _up(self, stack: stacks.Stack, *services: str, recreate: bool = False) -> None:
         with _file(stack) as path:
+            self.state.check()
             try:
                 run(compose.up(stack.project, path, services, recreate=recreate), timeout=600)
             except CommandFailed as error:
@@ -300,22 +342,71 @@ class Release:
             )
         return container
 
+    def _journal(self, step: Step, *, done: bool) -> None:
+        self.state.journal(**self.note, step=str(step), plan=self.plan.hash, done=done)
+
     def _revert(self, failed: Step) -> None:
-        """Send traffic back to the generation that served, and remove the new one."""
-        if failed.kind not in {Kind.START, Kind.SWITCH, Kind.DRAIN, Kind.PROVE, Kind.SOAK}:
+        """Put back what ran before: the generation that served, and the platform under it."""
+        app = failed.kind in _APP_STEPS and self.plan.previous is not None
+        if failed.kind is Kind.RETIRE or not (app or self.changed):
+            # What is new is proved by then; the next release retires what is left.
             return
-        if self.plan.previous is None:
-            return
-        console.say(f"reverting to generation {self.plan.previous}")
-        new = Step(Kind.DISCARD, f"generation {self.plan.generation}", "", self.plan.generation)
         try:
-            if failed.kind is not Kind.START:
-                edge.switch(self._edge(), self.plan.previous)
-            self.remove_generation(new)
+            self.state.check()
+            if app:
+                self._revert_app(failed)
+            self._revert_platform()
+            self._say_reverted()
         except Exception as error:
             # The first failure is the one to tell; the next release goes on from here.
             console.warn(f"going back failed too: {error}")
 
+    def _revert_app(self, failed: Step) -> None:
+        """Send traffic back to the generation that served, and remove the new one."""
+        assert self.plan.previous is not None
+        console.say(f"reverting to generation {self.plan.previous}")
+        if failed.kind is not Kind.START:
+            edge.switch(self._edge(), self.plan.previous)
+        new = Step(Kind.DISCARD, f"generation {self.plan.generation}", "", self.plan.generation)
+        self.remove_generation(new)
+
+    def _revert_platform(self) -> None:
+        """Put the services that were changed back, in the opposite order."""
+        if not self.changed or self.before is None:
+            return
+        old = self.stack("platform", resolved=self.before)
+        self.state.keep("platform.json", old.text())
+        for service in reversed([each for each in self.changed if each in old.hashes]):
+            console.say(f"reverting {service}")
+            self._up(old, service)
+            self._await(old, service)
+
+    def _say_reverted(self) -> None:
+        """Compare what runs with what was released before, and say so."""
+        known = state_facts.parse(self.state.read())
+        running = engine_facts.read(self.engine, self.name)
+        active = edge.active(self.name, running)
+        found = drift.drift(self.name, running, known, active)
+        if known.committed is None or found is None:
+            return
+        wrong = [str(each) for each in found]
+        images = set(known.committed["images"].values())
+        wrong += [
+            f"{each.name}: image {each.image} is not of {known.committed['version']}"
+            for each in running.containers
+            if each.image not in images
+        ]
+        if wrong:
+            console.warn("not everything is as it was before:\n" + "\n".join(wrong))
+        else:
+            console.say(
+                f"{self.name} runs {known.committed['version']} as before: generation {active}, "
+                f"the images of all {len(running.containers)} containers are those it was "
+                "released with"
+            )
+
+
+_APP_STEPS = {Kind.START, Kind.SWITCH, Kind.DRAIN, Kind.PROVE, Kind.SOAK}
 
 _ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {
     Kind.SECRET: Release.provide_secrets,

@@ -60,7 +60,7 @@ def preview(
             if step.recreate
         ),
         estimate=estimates.estimate(phases, ledger),
-        hooks=hooks.read(wanted.layout, wanted.name, environment).of("release"),
+        hooks=hooks.read(wanted.layout, wanted.name, environment).of(wanted.kind),
     )
 
 
@@ -95,6 +95,8 @@ def _migrations(
     wanted: Wanted, engine: docker.DockerClient, have: Have, known: Mapping[str, Known]
 ) -> Migrations:
     """What the schema of the new backend changes in the database as it is."""
+    if wanted.kind != "release":
+        return Migrations()
     revisions = (
         migration_facts.of_checkout(wanted.layout.root)
         if "backend" in wanted.images.build

@@ -13,8 +13,8 @@ from typing import Any
 
 import docker
 
-from slipway import console, edge, hooks, state
-from slipway.apply import Release
+from slipway import console, edge, hooks, state, target
+from slipway.apply import Release, ground
 from slipway.build import Images
 from slipway.config import certificates, names, secrets
 from slipway.config.environment import Environment
@@ -25,7 +25,7 @@ from slipway.facts import stacks
 from slipway.facts import state as state_facts
 from slipway.facts.engine import EngineFacts
 from slipway.facts.state import StateFacts
-from slipway.plans import drift
+from slipway.plans import drift, figures
 from slipway.plans import release as plans
 from slipway.plans import stacks as stack_plans
 from slipway.plans.preview import Preview
@@ -34,13 +34,20 @@ from slipway.plans.release import Have, Plan, Want
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be released where: an environment by its name and block, images and version."""
+    """What is to be released where: an environment by its name and block, images and version.
+
+    For a rollback, `to` is the number of the ledger line that it goes back to, and `resolved` what
+    that release kept of its configuration.
+    """
 
     layout: Layout
     name: str
     environment: Environment
     images: Images
     version: str
+    kind: str = "release"
+    to: int | None = None
+    resolved: Mapping[str, Any] | None = None
 
 
 def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
@@ -53,10 +60,7 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
     # Each of these waits for a process of its own, the edge's for as long as the others together.
     with ThreadPoolExecutor() as beside:
         asked = beside.submit(edge.active, name, running)
-        # The number is left out of the hashes, so any will do.
-        resolving = beside.submit(
-            stacks.resolve, layout, name, environment, images=images.references, generation=1
-        )
+        resolving = beside.submit(_resolve, wanted)
         known = _state(name, environment, engine, images, running)
         resolved, active = resolving.result(), asked.result()
     if known.altered is not None:
@@ -69,23 +73,34 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
             environment=name,
             release=wanted.version,
             fingerprints=known.secrets,
+            # The number is left out of the hashes, so any will do.
             generation=None if stack == "platform" else 1,
         )
         for stack in ("platform", "app")
     )
     want = Want(
         environment=name,
+        resolved=resolved,
         platform=platform,
         app=app,
         secrets=tuple(secret.name for secret in secrets.SECRETS),
         secrets_generated=environment.secrets == "generated",
         certificate_due=_certificate_due(environment, known),
-        soak_seconds=environment.soak_seconds,
+        soak_seconds=environment.soak.seconds if wanted.kind == "release" else 0,
+        migrates=wanted.kind == "release",
         content=_content(
             resolved, images, environment, known, hooks.read(layout, name, environment)
         ),
     )
     return want, Have(running, known, active, drift.drift(name, running, known, active) or ())
+
+
+def _resolve(wanted: Wanted) -> Mapping[str, Any]:
+    """What the stacks are cut out of: as an earlier release kept it, or as the files say now."""
+    if wanted.resolved is not None:
+        return wanted.resolved
+    references = wanted.images.references
+    return stacks.resolve(wanted.layout, wanted.name, wanted.environment, images=references)
 
 
 def refuse_outdated(planned: Plan, found: tuple[Want, Have]) -> None:
@@ -98,18 +113,69 @@ def refuse_outdated(planned: Plan, found: tuple[Want, Have]) -> None:
         )
 
 
+def apply(
+    wanted: Wanted,
+    reached: target.Target,
+    agreed: Preview,
+    own: hooks.Hooks,
+    timings: dict[str, float],
+    began: float,
+) -> None:
+    """Carry out what was agreed to under the lease, and hold the outcome to what was wanted."""
+    images, engine = wanted.images.references, reached.engine
+    ground(agreed.plan, engine)
+    purpose = f"{wanted.kind} {'to ' if wanted.to else ''}{wanted.version}"
+    back = wanted.kind == "rollback"
+    with state.opened(wanted.name, images["toolbox"], purpose=purpose, ends_soak=back) as held:
+        compared = compare(wanted, engine)
+        refuse_outdated(agreed.plan, compared)
+        underway = Release(
+            wanted.layout,
+            wanted.name,
+            wanted.environment,
+            images,
+            wanted.version,
+            agreed.plan,
+            engine,
+            held,
+            timings,
+            reached.https,
+            resolved=compared[0].resolved,
+            note={"kind": wanted.kind} | ({"to": wanted.to} if wanted.to else {}),
+        )
+        carry_out(underway, began, agreed, own)
+    left = plans.plan(*compare(wanted, engine))
+    if not left.empty:
+        raise SlipwayError(
+            f"{wanted.name} is not what was released; still to do:\n{left}",
+            next_command=f"invoke release --env {wanted.name}",
+        )
+
+
 def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks) -> None:
     """Carry the plan out and write the outcome, good or bad, into the ledger."""
     told = agreed.plain()
+    text = json.dumps(release.resolved, sort_keys=True)
+    configuration = hashlib.sha256(text.encode()).hexdigest()
+    release.state.keep(state_facts.configuration(configuration), text)
     entry: dict[str, Any] = {
-        "kind": "release",
+        **release.note,
         "source": release.environment.source,
+        "configuration": configuration,
         "generation": release.plan.generation,
         "version": release.version,
         "images": dict(release.images),
         "plan": release.plan.hash,
         "holder": state.holder(),
     }
+    release.before = _before(release)
+    began_with = release.figures()
+
+    def counted() -> dict[str, Any]:
+        """What the edge answered meanwhile; nothing where it counts nothing."""
+        now = release.figures()
+        return {"requests": figures.total(began_with, now)} if now else {}
+
     try:
         release.apply()
     except state.LeaseLost:
@@ -120,17 +186,20 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         entry["code"] = error.code if isinstance(error, SlipwayError) else ""
         seconds = round(time.monotonic() - began, 1)
         outcome = {"SLIPWAY_RESULT": "failed", "SLIPWAY_REASON": entry["reason"]}
-        entry |= _hooked(own, told, outcome, seconds)
+        entry |= _hooked(own, entry["kind"], told, outcome, seconds)
         try:
-            release.state.commit(**entry, result="failed", seconds=seconds, steps=_steps(release))
+            release.state.commit(
+                **entry, result="failed", seconds=seconds, steps=_steps(release), **counted()
+            )
         except SlipwayError as unwritten:
             console.warn(f"the failure could not be written into the ledger: {unwritten.message}")
         raise
     seconds = round(time.monotonic() - began, 1)
-    entry |= _hooked(own, told, {"SLIPWAY_RESULT": "done"}, seconds)
+    entry |= _hooked(own, entry["kind"], told, {"SLIPWAY_RESULT": "done"}, seconds)
     release.state.commit(
         **entry,
         result="done",
+        **counted(),
         seconds=seconds,
         phases={name: round(taken, 1) for name, taken in release.timings.items()},
         steps=_steps(release),
@@ -138,9 +207,9 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
 
 
 def _hooked(
-    own: hooks.Hooks, told: Mapping[str, Any], outcome: Mapping[str, str], seconds: float
+    own: hooks.Hooks, kind: str, told: Mapping[str, Any], outcome: Mapping[str, str], seconds: float
 ) -> dict[str, Any]:
-    ran = own.after("release", told, {**outcome, "SLIPWAY_SECONDS": f"{seconds:g}"})
+    ran = own.after(kind, told, {**outcome, "SLIPWAY_SECONDS": f"{seconds:g}"})
     return {"hooks": ran} if ran else {}
 
 
@@ -194,3 +263,10 @@ def _certificate_due(environment: Environment, known: StateFacts) -> bool:
     if environment.secrets != "generated" or known.certificate is None:
         return False
     return certificates.due(known.certificate, environment.domain, datetime.now(UTC))
+
+
+def _before(release: Release) -> dict[str, Any] | None:
+    """What the last finished release was resolved to; None for one that did not keep it."""
+    committed = state_facts.parse(release.state.read()).committed or {}
+    path = state_facts.configuration(committed.get("configuration", ""))
+    return release.state.files([path]).get(path)

@@ -16,11 +16,11 @@ _CONFINED = (
 _ALONE = ("--network", "none", *_CONFINED)
 
 
-def read(image: str, state_volume: str) -> Argv:
-    """Run the toolbox once."""
+def read(image: str, state_volume: str, verb: str = "read") -> Argv:
+    """Run the toolbox once, for a verb that only reads."""
     return (
         *("docker", "run", "--rm", "--interactive", *_ALONE),
-        *("--volume", f"{state_volume}:/state", image, "read"),
+        *("--volume", f"{state_volume}:/state", image, verb),
     )
 
 
@@ -55,6 +55,11 @@ def hold(
 def call(container: str, verb: str) -> Argv:
     """Run one verb in a toolbox that is held; its JSON comes on standard input."""
     return ("docker", "exec", "--interactive", container, "slipway-toolbox", verb)
+
+
+def identify(name: str) -> Argv:
+    """Print the id of the container that has a name now."""
+    return ("docker", "container", "inspect", "--format", "{{.Id}}", name)
 
 
 def remove(container: str) -> Argv:

@@ -52,10 +52,33 @@ class Replicas(_Section):
     worker: Annotated[int, Field(ge=1, le=100)]
 
 
+class Soak(_Section):
+    """How long the old generation stays warm, and what takes traffic back to it meanwhile."""
+
+    seconds: Annotated[int, Field(ge=0, le=86400)] = Field(
+        description="how long the old generation stays warm after the switch"
+    )
+    requests: Annotated[int, Field(ge=20, le=1000000)] = Field(
+        description="how many requests there must be before their figures are judged"
+    )
+    failed_percent: Annotated[float, Field(ge=0, le=100)] = Field(
+        description="how many more of 100 requests may fail than with the old generation"
+    )
+    slower: Annotated[float, Field(ge=1, le=1000)] = Field(
+        description="how many times the old generation's p95 the new one's may be"
+    )
+    restarts: Annotated[int, Field(ge=0, le=100)] = Field(
+        description="how often containers of the new generation may restart"
+    )
+
+
 class Retention(_Section):
     """How long things are kept."""
 
     releases: Annotated[int, Field(ge=1, le=100)] = Field(description="ways back, in releases")
+    build_cache_gib: Annotated[int, Field(ge=1, le=1000)] = Field(
+        description="how large the engine's build cache may be after a release, in GiB"
+    )
     logs_days: Annotated[int, Field(ge=1, le=3650)] = Field(description="days of logs")
 
 
@@ -90,9 +113,7 @@ class Environment(_Section):
     secrets: Literal["generated", "supplied"] = Field(
         description="whether missing secrets are made by the release or must be put there first"
     )
-    soak_seconds: Annotated[int, Field(ge=0, le=86400)] = Field(
-        description="how long the old generation stays warm after the switch"
-    )
+    soak: Soak
     drain_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         description="how long requests in flight may take to finish on the old generation"
     )

@@ -185,6 +185,23 @@ def toolbox(engine: docker.DockerClient, registry: str) -> str:
     return str(next(iter(newest.get("RepoDigests") or ()), newest["Id"]))
 
 
+def has_image(engine: docker.DockerClient, reference: str) -> bool:
+    """Whether the engine has an image and need not pull it."""
+    try:
+        engine.images.get(reference)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def labels(engine: docker.DockerClient, reference: str) -> dict[str, str]:
+    """The labels of an image; none where the engine does not have it."""
+    try:
+        return dict(engine.images.get(reference).attrs["Config"].get("Labels") or {})
+    except ImageNotFound:
+        return {}
+
+
 def one_offs(engine: docker.DockerClient, environment: str) -> list[DockerContainer]:
     """The containers of one-shot runs that nobody waits for any more, or that still run."""
     return [each for each in _projects_containers(engine, environment) if _one_off(each)]

@@ -13,6 +13,11 @@ from slipway.config.layout import Layout
 from slipway.errors import CommandFailed, Refused
 from slipway.run import run
 
+#: What stands for the generation's number in a project that is not one generation's yet.
+ANY_GENERATION = 4000000007
+#: What stands for the name by which the database remembers a migration.
+ANY_RELEASE = "any-release-4000000007"
+
 
 def resolve(
     layout: Layout,
@@ -20,8 +25,8 @@ def resolve(
     environment: Environment,
     *,
     images: Mapping[str, str],
-    generation: int,
-    release: str = "unreleased",
+    generation: int = ANY_GENERATION,
+    release: str = ANY_RELEASE,
 ) -> dict[str, Any]:
     """The merged project of environment `name`, with every variable filled in.
 
@@ -54,3 +59,12 @@ def resolve(
     resolved = json.loads(printed.output)
     assert isinstance(resolved, dict)
     return resolved
+
+
+def numbered(resolved: Mapping[str, Any], generation: int, release: str) -> dict[str, Any]:
+    """A project that was resolved for any generation and release, as that of one."""
+    text = json.dumps(resolved).replace(ANY_RELEASE, release)
+    text = text.replace(str(ANY_GENERATION), str(generation))
+    project = json.loads(text)
+    assert isinstance(project, dict)
+    return project

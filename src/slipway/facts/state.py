@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,11 @@ class StateFacts:
         return tuple(int(line["generation"]) for line in self.ledger if "generation" in line)
 
 
+def configuration(digest: str) -> str:
+    """Where what a release was resolved to is kept, by the SHA-256 that its ledger line names."""
+    return f"configurations/{digest}.json"
+
+
 def read(image: str, volume: str, *, history: int | None = None) -> StateFacts:
     """Read the state in `volume` with one short-lived toolbox container.
 
@@ -63,6 +68,16 @@ def read(image: str, volume: str, *, history: int | None = None) -> StateFacts:
     """
     request = {} if history is None else {"history": history}
     return parse(run(toolbox.read(image, volume), input=json.dumps(request), timeout=120).output)
+
+
+def files(image: str, volume: str, paths: Sequence[str]) -> dict[str, Any]:
+    """Those rendered configurations of `paths` that the state in `volume` keeps, by path."""
+    asked = json.dumps({"paths": list(paths)})
+    answer = json.loads(
+        run(toolbox.read(image, volume, "get-files"), input=asked, timeout=120).output
+    )
+    assert isinstance(answer, dict)
+    return answer
 
 
 def parse(output: str) -> StateFacts:

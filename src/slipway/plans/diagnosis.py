@@ -43,6 +43,7 @@ class Code(StrEnum):
     RELEASE_UNFINISHED = "release-unfinished"
     SECRET_MISSING = "secret-missing"  # noqa: S105  # nosec B105
     SLOW_START = "slow-start"
+    SOAK_FAILED = "soak-failed"
     STOPPED = "stopped"
     WRONG_PORT = "wrong-port"
 
@@ -261,6 +262,7 @@ def next_command(code: Code, environment: str, service: str = "") -> str:
         Code.RELEASE_UNFINISHED: f"invoke release --env {environment}",
         Code.SECRET_MISSING: f"invoke secrets.list --env {environment}",
         Code.SLOW_START: f"edit x-slipway/ready_seconds in {overlay}",
+        Code.SOAK_FAILED: f"invoke logs --env {environment} --service backend",
         Code.STOPPED: f"invoke release --env {environment}",
         Code.DATABASE_GONE: f"invoke logs --env {environment} --service postgres",
         Code.WRONG_PORT: f"edit PORT of backend in {overlay}",
@@ -291,6 +293,7 @@ _MEANINGS = {
     Code.RELEASE_UNFINISHED: "a release was not finished",
     Code.SECRET_MISSING: "a secret is missing or too short",
     Code.SLOW_START: "had not started when the time was up",
+    Code.SOAK_FAILED: "the new generation was worse than the soak allows",
     Code.STOPPED: "was stopped",
     Code.WRONG_PORT: "listens on another port than the edge asks",
 }

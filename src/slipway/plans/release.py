@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from slipway.config import names
 from slipway.config.secrets import OPTIONAL
@@ -117,6 +118,8 @@ class Want:
 
     `content` is a hash of all that shapes it: what the files resolve to, with each image by what
     it is made of, the environment's block, its hooks, and the fingerprints of its secrets.
+    `resolved` is what they are cut out of; `migrates` is false for what goes back: a migration is
+    never run backwards.
     """
 
     environment: str
@@ -127,6 +130,8 @@ class Want:
     certificate_due: bool
     soak_seconds: int
     content: str = ""
+    migrates: bool = True
+    resolved: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,9 +158,14 @@ def plan(want: Want, have: Have) -> Plan:
     current = have.active if have.active in running else None
     new, app = _app(want, have, running, current)
     steps = [*_ground(want, have), *_platform(want, have), *app]
+    if not steps and have.state.journal and current is not None:
+        # A run was killed when all was done but to say so.
+        steps.append(Step(Kind.PROVE, f"generation {current}", "serves, not yet proved"))
     secrets = _secrets(want, have)
-    if "admin_password" in _changed(want, have) and not any(
-        step.kind is Kind.MIGRATE for step in steps
+    if (
+        want.migrates
+        and "admin_password" in _changed(want, have)
+        and not any(step.kind is Kind.MIGRATE for step in steps)
     ):
         steps.append(Step(Kind.MIGRATE, "database", "the admin's password changed", new))
     if steps or secrets.reason:
@@ -185,6 +195,8 @@ def _app(
             # An interrupted release goes on where it was: the old generation may still answer.
             steps += [Step(Kind.DRAIN, f"generation {other}", "", other) for other in others]
             steps.append(Step(Kind.PROVE, f"generation {current}", "serves, not yet proved"))
+            if others and want.soak_seconds:
+                steps.append(Step(Kind.SOAK, f"{want.soak_seconds} s", "the old one stays warm"))
         steps += [
             Step(Kind.DISCARD, f"generation {other}", "is not the one that serves", other)
             for other in others
@@ -201,7 +213,8 @@ def _app(
     ]
     # An edge that does not answer may still serve one of them.
     steps = [] if current is None else [*left]
-    steps.append(Step(Kind.MIGRATE, "database", "before the new generation starts", new))
+    if want.migrates:
+        steps.append(Step(Kind.MIGRATE, "database", "before the new generation starts", new))
     if finished is None:
         steps.append(Step(Kind.START, f"generation {new}", _why(want, have, current), new))
     steps.append(Step(Kind.SWITCH, f"edge to generation {new}", "", new))

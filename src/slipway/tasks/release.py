@@ -11,12 +11,11 @@ import invoke
 from slipway import access, agreements, checks, console, hooks, releasing, state, target
 from slipway import build as builder
 from slipway import preview as previews
-from slipway.apply import Release, ground
 from slipway.config import environment as environments
 from slipway.config import secrets
 from slipway.config.environment import Environment
 from slipway.config.layout import Layout, checkout
-from slipway.errors import Refused, SlipwayError, typed
+from slipway.errors import Refused, typed
 from slipway.facts import engine as engine_facts
 from slipway.facts import git, host
 from slipway.facts import target as target_facts
@@ -93,42 +92,8 @@ def release(
         wanted = replace(wanted, images=replace(images, references=built, build=()))
         if "toolbox" in images.build:
             _check_target(wanted, reached)
-        _apply(wanted, reached, agreed, own, timings, began)
+        releasing.apply(wanted, reached, agreed, own, timings, began)
     _say_done(layout, env, environment, steps, time.monotonic() - began)
-
-
-def _apply(
-    wanted: Wanted,
-    reached: target.Target,
-    agreed: Preview,
-    own: hooks.Hooks,
-    timings: dict[str, float],
-    began: float,
-) -> None:
-    """Carry out what was agreed to under the lease, and hold the outcome to what was wanted."""
-    built, engine = wanted.images.references, reached.engine
-    ground(agreed.plan, engine)
-    with state.opened(wanted.name, built["toolbox"], purpose=f"release {wanted.version}") as held:
-        releasing.refuse_outdated(agreed.plan, releasing.compare(wanted, engine))
-        underway = Release(
-            wanted.layout,
-            wanted.name,
-            wanted.environment,
-            built,
-            wanted.version,
-            agreed.plan,
-            engine,
-            held,
-            timings,
-            reached.https,
-        )
-        releasing.carry_out(underway, began, agreed, own)
-    left = plans.plan(*releasing.compare(wanted, engine))
-    if not left.empty:
-        raise SlipwayError(
-            f"{wanted.name} is not what was released; still to do:\n{left}",
-            next_command=f"invoke release --env {wanted.name}",
-        )
 
 
 def _confirm(name: str, environment: Environment, agreed: Preview, *, yes: bool) -> None:

@@ -13,7 +13,7 @@ from site_copy import NAME, PORTS, Site
     ("key", "value", "expected"),
     [
         ("replica", {"backend": 2}, "x-slipway/replica: unknown key (accepted here: engine,"),
-        ("soak_seconds", "soon", "x-slipway/soak_seconds: 'soon' is wrong"),
+        ("drain_seconds", "soon", "x-slipway/drain_seconds: 'soon' is wrong"),
         ("free_disk_gib", 9999, "9999 GiB are needed"),
     ],
 )

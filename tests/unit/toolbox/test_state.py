@@ -286,7 +286,7 @@ class TestCommand:
     def test_an_unknown_verb_is_named_with_those_there_are(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert main(["forget"]) == 1
+        assert main(["remember"]) == 1
         assert "acquire" in capsys.readouterr().err
 
     def test_hold_ends_when_no_lease_is_held(

@@ -60,6 +60,34 @@ def put_file(state: Path, request: dict[str, Any]) -> dict[str, Any]:
         return {"changed": write(path, request["content"].encode())}
 
 
+def get_files(state: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Those of the rendered configurations `paths` that there are, by path."""
+    folder = (state / "rendered").resolve()
+    found = {path: (folder / path).resolve() for path in request["paths"]}
+    return {
+        path: read_json(file)
+        for path, file in found.items()
+        if file.is_relative_to(folder) and file.is_file()
+    }
+
+
+def forget(state: Path, request: dict[str, Any]) -> list[str]:
+    """Remove the rendered configurations but `keep`: {"fence", "keep"}. Returns what went."""
+    folder = state / "rendered"
+    with locked(state):
+        lease.check(state, fence=request["fence"], now=time.time())
+        gone = [
+            path
+            for path in sorted(folder.rglob("*.json"))
+            if str(path.relative_to(folder)) not in request["keep"]
+        ]
+        for path in gone:
+            path.unlink()
+            if path.parent != folder and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+    return [str(path.relative_to(folder)) for path in gone]
+
+
 def _fenced(state: Path, request: dict[str, Any]) -> dict[str, Any]:
     """The request without its fencing number, which must be that of the lease."""
     lease.check(state, fence=request["fence"], now=time.time())
@@ -87,6 +115,8 @@ VERBS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {
     "commit": lambda state, request: ledger.append(state, now=time.time(), **request),
     "note": lambda state, request: ledger.note(state, now=time.time(), **request),
     "put-file": put_file,
+    "get-files": get_files,
+    "forget": forget,
     "put-secrets": lambda state, request: vault.put(state, **_fenced(state, request)),
     "get-secrets": lambda state, request: vault.get(state, **request),
     "hand-out": lambda state, request: vault.hand_out(state, _volumes(), **_fenced(state, request)),

@@ -9,20 +9,31 @@ from slipway_toolbox.store import Denied, canonical, locked, read_json, write
 
 
 def acquire(
-    state: Path, *, holder: str, purpose: str, seconds: float, now: float
+    state: Path,
+    *,
+    holder: str,
+    purpose: str,
+    seconds: float,
+    now: float,
+    process: dict[str, Any] | None = None,
+    over: int | None = None,
 ) -> dict[str, Any]:
     """Take the lease for `seconds`; `now` is the engine's clock in seconds since the epoch.
+
+    `process` says which process the holder is, for those on the same host. A lease that has not
+    expired is taken only from the one who holds it with the fencing number `over`.
 
     Raises Denied, with the lease in its details, while somebody else holds it.
     """
     with locked(state):
         lease = read_json(state / "lease.json") or {"fence": 0, "expires": 0.0}
-        if lease["expires"] > now:
+        if lease["expires"] > now and lease["fence"] != over:
             raise Denied("the lease is held", lease=lease, seconds_left=lease["expires"] - now)
         taken = {
             "fence": lease["fence"] + 1,
             "holder": holder,
             "purpose": purpose,
+            "process": process,
             "since": now,
             "expires": now + seconds,
         }
@@ -30,10 +41,17 @@ def acquire(
         return taken
 
 
-def renew(state: Path, *, fence: int, seconds: float, now: float) -> dict[str, Any]:
-    """Hold the lease for `seconds` more. Raises Denied when it went to somebody else."""
+def renew(
+    state: Path, *, fence: int, seconds: float, now: float, purpose: str | None = None
+) -> dict[str, Any]:
+    """Hold the lease for `seconds` more, for another `purpose` when one is given.
+
+    Raises Denied when it went to somebody else.
+    """
     with locked(state):
         lease = {**check(state, fence=fence, now=now), "expires": now + seconds}
+        if purpose is not None:
+            lease["purpose"] = purpose
         write(state / "lease.json", canonical(lease))
         return lease
 

@@ -57,8 +57,8 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         f"{SHOWN}: x-slipway/ports/htps: unknown key (accepted here: address, https, http)",
     ),
     "wrong type": (
-        lambda block: block.update(soak_seconds="60"),
-        f"{SHOWN}: x-slipway/soak_seconds: '60' is wrong (it should be a valid integer)",
+        lambda block: block.update(drain_seconds="60"),
+        f"{SHOWN}: x-slipway/drain_seconds: '60' is wrong (it should be a valid integer)",
     ),
     "wrong type of a section": (
         lambda block: block.update(replicas=2),

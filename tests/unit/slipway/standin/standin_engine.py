@@ -144,6 +144,8 @@ class Standin:
         self.commands: list[tuple[str, ...]] = []
         self.dead = False
         self.steps_done = 0
+        self.step = ""
+        self.on_moment: Callable[[str, str], None] = lambda _when, _step: None
 
     def held(self) -> dict[str, Any]:
         """A copy of all that engine and registry hold, but for what is in the volumes."""
@@ -175,7 +177,7 @@ class Standin:
         """The folder that stands for a volume."""
         return self.folder / "volumes" / name
 
-    def change_lease(self, **changed: float) -> None:
+    def change_lease(self, **changed: Any) -> None:
         """Write into the lease of the environment, behind everybody's back."""
         for path in self.folder.glob("volumes/*-state/lease.json"):
             path.write_text(json.dumps(json.loads(path.read_text()) | changed))
@@ -296,6 +298,17 @@ class Standin:
 
     # The `docker` program
 
+    def command(self, words: Sequence[str], typed: bytes, env: Mapping[str, str] | None) -> Answer:
+        """Answer one command line, as its process would get it."""
+        with self._lock:
+            if self.dead:
+                return Answer(errors="the stand-in engine hung up\n", exit_code=1)
+            self.commands.append(tuple(words))
+            told = {"input": typed.decode(), "env": dict(env or os.environ)}
+            done = self._command(tuple(words), told)
+            hung_up = Answer(errors="the stand-in engine hung up\n", exit_code=1)
+            return hung_up if self.dead else done
+
     def _called(self, request: str) -> tuple[int, bytes] | None:
         typed, words, told = (part.split("\1") for part in request.split("\2"))
         env = dict(each.split("=", 1) for each in told)
@@ -330,9 +343,16 @@ class Standin:
                 identity in self.containers
             ):
                 return Answer(self.faults.blockers)
-            case ("rm", "--force", name):
-                self.toolboxes.pop(name, None)
-                return Answer(f"{name}\n")
+            case ("container", "inspect", "--format", "{{.Id}}", name):
+                there = self.toolboxes.get(name)
+                return Answer(f"{there['id']}\n") if there else Answer(exit_code=1)
+            case ("rm", "--force", identity):
+                self.toolboxes = {
+                    name: each
+                    for name, each in self.toolboxes.items()
+                    if identity not in {name, each["id"]}
+                }
+                return Answer(f"{identity}\n")
         return self._refuse(argv)
 
     def _psql(self) -> Answer:
@@ -355,6 +375,7 @@ class Standin:
             case ("--file", file, "run", "--rm", "--no-deps", "--no-TTY", "migrate"):
                 assert "migrate" in json.loads(Path(file).read_text())["services"]
                 self.changes.append("migrate")
+                self.on_moment("during", self.step)
                 failed = bool(self.faults.migrate)
                 return Answer(errors=f"{self.faults.migrate}\n", exit_code=int(failed))
             case ("logs", "--timestamps", "--tail", _, *services):
@@ -363,6 +384,7 @@ class Standin:
                 self.changes.append(f"down {project}")
                 for each in self.project(project):
                     del self.containers[each["Id"]]
+                    self.on_moment("during", self.step)
                 return Answer()
         return self._refuse(("compose", "--project-name", project, *rest))
 
@@ -392,6 +414,7 @@ class Standin:
                     if each["Name"] == made["Name"]:
                         del self.containers[each["Id"]]
                 self.containers[made["Id"]] = made
+                self.on_moment("during", self.step)
         return Answer()
 
     def _container(
@@ -481,6 +504,7 @@ class Standin:
             return Answer(answer, errors="" if refused else "panic\n", exit_code=1)
         self.changes.append(f"switch {generation}")
         self.generation = generation
+        self.on_moment("during", self.step)
         return Answer(json.dumps(self._status()))
 
     def _maintain(self, rest: Sequence[str]) -> Answer:
@@ -528,7 +552,7 @@ class Standin:
             return self._refuse(argv)
         _, volume, image, verb = rest[len(ALONE) :]
         assert image.startswith(self.registry)
-        assert verb in {"read", "note"}
+        assert verb in {"read", "note", "get-files"}
         if verb == self.faults.die_before:
             return Answer(errors="no space left on device\n", exit_code=1)
         asked = json.loads(typed or "{}")
@@ -547,25 +571,32 @@ class Standin:
         for volume in mounts.values():
             if volume not in self.volumes:
                 self._make("volumes", volume, {})
-        self.toolboxes[name] = mounts
-        return Answer(f"{name}\n")
+        self.number += 1
+        self.toolboxes[name] = mounts | {"id": f"{name}-{self.number}"}
+        return Answer(f"{name}-{self.number}\n")
 
-    def _toolbox(self, name: str, verb: str, request: dict[str, Any]) -> Answer:
-        if name not in self.toolboxes:
-            return Answer(errors=f"Error: No such container: {name}\n", exit_code=1)
+    def _toolbox(self, identity: str, verb: str, request: dict[str, Any]) -> Answer:
+        mounts = next((each for each in self.toolboxes.values() if each["id"] == identity), None)
+        if mounts is None:
+            return Answer(errors=f"Error: No such container: {identity}\n", exit_code=1)
         if self._dies(verb, request):
             self.dead = True
             return Answer()
-        mounts = self.toolboxes[name]
-        if verb not in {"read", "get-secrets", "acquire", "renew", "release"}:
+        if verb not in {"read", "get-files", "get-secrets", "acquire", "renew", "release"}:
             self.changes.append(f"toolbox {verb}")
+        if verb == "journal" and not request["entry"]["done"]:
+            self.step = request["entry"]["step"]
+            self.on_moment("before", self.step)
         try:
             if verb == "hand-out":
                 answer: Any = self._hand_out(mounts, request["consumers"])
+                self.on_moment("during", self.step)
             else:
                 answer = VERBS[verb](self.volume(mounts["/state"]), request)
         except Denied as denied:
             return Answer(json.dumps({"denied": str(denied), **denied.details}), exit_code=DENIED)
+        if verb == "journal" and request["entry"]["done"]:
+            self.on_moment("after", self.step)
         return Answer(json.dumps(answer))
 
     def _dies(self, verb: str, request: Mapping[str, Any]) -> bool:

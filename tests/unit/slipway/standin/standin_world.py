@@ -10,7 +10,9 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from invoke import Program
 from standin_engine import Standin
 from standin_product import Product
 
-from slipway import apply, proof
+from slipway import apply, proof, run
 from slipway.config import layout as layouts
 from slipway.config.layout import Layout
 from slipway.facts import host
@@ -36,6 +38,7 @@ from slipway.tasks import (
     logs,
     maintenance,
     release,
+    rollback,
     secrets,
     status,
 )
@@ -101,13 +104,29 @@ class World:
         patch.setenv("PATH", f"{self.standin.folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
         for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "SLIPWAY_DEBUG", *KEY_VARIABLES):
             patch.delenv(name, raising=False)
-        tasks = (build, diagnose, down, history, keys, logs, maintenance, release, secrets, status)
+        tasks = (
+            build, diagnose, down, history, keys, logs, maintenance, release, rollback, secrets,
+            status,
+        )  # fmt: skip
         for module in tasks:
             patch.setattr(module, "checkout", lambda: self.layout)
         patch.setattr(host, "read", ready_host)
         patch.setattr(proof, "client", self.product.client)
         patch.setattr(apply, "time", Clock())
         patch.setattr(proof, "time", Clock())
+
+    def at_hand(self, patch: pytest.MonkeyPatch) -> None:
+        """Spare the processes of the `docker` program: its command lines are answered here."""
+        started = subprocess.run
+
+        def answered(argv: Sequence[str], **options: Any) -> Any:
+            if argv[0] != "docker":
+                return started(argv, **options)
+            answer = self.standin.command(argv[1:], options.get("input") or b"", options["env"])
+            said = [(each or "").encode() for each in (answer.output, answer.errors)]
+            return subprocess.CompletedProcess(argv, answer.exit_code, *said)
+
+        patch.setattr(run.subprocess, "run", answered)
 
     def invoke(self, *words: str, typed: str = "") -> Ended:
         """Run `invoke WORDS` in this process."""
@@ -131,16 +150,25 @@ class World:
 
     def save(self) -> None:
         """Remember everything as it is now."""
-        for name in ("checkout", "engine/volumes"):
-            shutil.copytree(self.folder / name, self.folder / "saved" / name)
-        self._saved = (self.standin.held(), copy.deepcopy(self.product.documents))
+        self.saved: dict[str, Any] = {}
+        self.remember("saved")
 
     def restore(self) -> None:
         """Make everything as it was remembered, with nothing broken and nothing noted."""
+        self.recall("saved")
+
+    def remember(self, moment: str) -> None:
+        """Remember everything as it is at a moment, beside other moments."""
+        for name in ("checkout", "engine/volumes"):
+            shutil.copytree(self.folder / name, self.folder / moment / name)
+        self.saved[moment] = (self.standin.held(), copy.deepcopy(self.product.documents))
+
+    def recall(self, moment: str) -> None:
+        """Make everything as it was at that moment, with nothing broken and nothing noted."""
         for name in ("checkout", "engine/volumes"):
             shutil.rmtree(self.folder / name)
-            shutil.copytree(self.folder / "saved" / name, self.folder / name)
-        held, documents = copy.deepcopy(self._saved)
+            shutil.copytree(self.folder / moment / name, self.folder / name)
+        held, documents = copy.deepcopy(self.saved[moment])
         self.standin.hold(held)
         self.product = Product(self.layout.samples, lambda: self.secret("admin_password"))
         self.product.documents = documents
@@ -156,6 +184,11 @@ class World:
         content = yaml.safe_load(overlay.read_text())
         content["x-slipway"] |= settings
         overlay.write_text(yaml.safe_dump(content))
+
+    def soak(self, **settings: float) -> None:
+        """Change keys of the environment's soak."""
+        overlay = yaml.safe_load(self.layout.overlay("dev").read_text())
+        self.configure(soak=overlay["x-slipway"]["soak"] | settings)
 
     def secret(self, name: str) -> str:
         """A secret as the state keeps it."""

@@ -155,7 +155,7 @@ class TestChanged:
         assert f"drain limit of 1 s reached; still in flight: {{'{busy}:8000': 1}}" in ended.errors
 
     def test_the_old_one_stays_warm_for_the_soak(self, released: World) -> None:
-        released.configure(soak_seconds=1)
+        released.soak(seconds=1)
         released.change("services/backend/app.py")
         ended = released.release()
         assert ended.exit_code == 0

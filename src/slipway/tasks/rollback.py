@@ -1,0 +1,61 @@
+"""`invoke rollback`: all services together, as an earlier release had them."""
+
+from __future__ import annotations
+
+import time
+
+import invoke
+
+from slipway import console, hooks, releasing, target, ways_back
+from slipway import preview as previews
+from slipway.build import Images
+from slipway.config import environment as environments
+from slipway.config.layout import checkout
+from slipway.facts import engine as engine_facts
+from slipway.plans import release as plans
+from slipway.releasing import Wanted
+from slipway.tasks.door import task
+
+
+@task(
+    help={
+        "env": "the environment to take back",
+        "to": "the version to go back to; without it the release before what serves",
+        "plan": "print what would be done, touch nothing, and stop",
+        "yes": "answer the question beforehand that environments with a source ask",
+    }
+)
+def rollback(
+    _context: invoke.Context, env: str = "", to: str = "", plan: bool = False, yes: bool = False
+) -> None:
+    """Go back to an earlier release: its images and its configuration, all services together."""
+    layout = checkout()
+    environment = environments.load(env, layout)
+    began = time.monotonic()
+    own = hooks.read(layout, env, environment)
+    with target.reached(environment) as reached:
+        toolbox = engine_facts.toolbox(reached.engine, environment.registry)
+        way = ways_back.find(env, reached.engine, environment.registry, toolbox, to)
+        # The state is written by the newest toolbox, whatever is put back.
+        references = {**way.images, "toolbox": toolbox}
+        images = Images(references, references, ())
+        wanted = Wanted(
+            *(layout, env, environment, images, way.version), "rollback", way.number, way.resolved
+        )
+        compared = releasing.compare(wanted, reached.engine)
+        steps = plans.plan(*compared)
+        if steps.empty:
+            console.say(f"Nothing to do: {env} runs release {way.version}. Nothing was touched.")
+            return
+        agreed = previews.preview(wanted, reached.engine, compared, steps)
+        console.say(f"back to release {way.version} (line {way.number} of the ledger)\n{agreed}")
+        if plan:
+            return
+        if environment.source != "tree":
+            console.confirm(f"Take {env} back to release {way.version}?", yes=yes, flag="--yes")
+        own.before("rollback", agreed.plain())
+        releasing.apply(wanted, reached, agreed, own, {}, began)
+    console.say(
+        f"{env} serves release {way.version} again, as generation {steps.generation}, after "
+        f"{time.monotonic() - began:.1f} s, at {environment.url}."
+    )

@@ -1,0 +1,92 @@
+"""What an earlier release was, as far as environment, engine and registry still have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+
+from slipway import console, edge
+from slipway.config import names
+from slipway.errors import Refused
+from slipway.facts import engine as engine_facts
+from slipway.facts import migrations as migration_facts
+from slipway.facts import registry as registry_facts
+from slipway.facts import state as state_facts
+from slipway.facts.engine import EngineFacts
+from slipway.plans import rollback as plans
+
+
+@dataclass(frozen=True)
+class Way:
+    """An earlier release: its ledger line's number, its version, images and configuration.
+
+    `resolved` is None for one that did not keep its configuration.
+    """
+
+    number: int
+    version: str
+    images: Mapping[str, str]
+    resolved: Mapping[str, Any] | None
+
+
+def find(name: str, engine: docker.DockerClient, registry: str, toolbox: str, version: str) -> Way:
+    """The release that a rollback goes back to; `version` names another than the one before.
+
+    Raises Refused when there is none, when an image of it was pruned, or when the database has
+    since lost what its code needs.
+    """
+    running = engine_facts.read(engine, name)
+    volume = names.state_volume(name)
+    if volume not in running.volumes:
+        raise Refused(f"{name} was never released", next_command=f"invoke release --env {name}")
+    known = state_facts.read(toolbox, volume, history=0)
+    active = edge.active(name, running)
+    line = plans.target(name, known.ledger, known.journal, active, version)
+    images = dict(line["images"])
+    _refuse_pruned(name, engine, registry, str(line["version"]), images)
+    _refuse_contracted(engine, running, str(line["version"]), images)
+    path = state_facts.configuration(line.get("configuration", ""))
+    resolved = state_facts.files(toolbox, volume, [path]).get(path)
+    if resolved is None:
+        console.warn(
+            f"release {line['version']} did not keep its configuration: its images are taken "
+            "with the Compose files of this checkout"
+        )
+    return Way(int(line["number"]), str(line["version"]), images, resolved)
+
+
+def _refuse_pruned(
+    name: str,
+    engine: docker.DockerClient,
+    registry: str,
+    version: str,
+    images: Mapping[str, str],
+) -> None:
+    """Refuse when an image is neither on the engine nor in the registry."""
+    gone = []
+    for image, reference in sorted(images.items()):
+        repository, _, digest = reference.removeprefix(f"{registry}/").partition("@")
+        if engine_facts.has_image(engine, reference):
+            continue
+        if registry_facts.digest(registry, repository, digest) is None:
+            gone.append(image)
+    if gone:
+        raise Refused(
+            f"{version} cannot be put back: neither engine nor registry has {', '.join(gone)}",
+            next_command=f"invoke history --env {name}",
+        )
+
+
+def _refuse_contracted(
+    engine: docker.DockerClient, running: EngineFacts, version: str, images: Mapping[str, str]
+) -> None:
+    database = next((each.id for each in running.containers if each.service == "postgres"), None)
+    serving = next((each.image for each in running.containers if each.service == "backend"), None)
+    if database is None:
+        return
+    knows = migration_facts.of_labels(engine_facts.labels(engine, images["backend"]))
+    newest = migration_facts.of_labels(engine_facts.labels(engine, serving)) if serving else None
+    plans.refuse_contracted(version, knows, newest, migration_facts.of_database(database))

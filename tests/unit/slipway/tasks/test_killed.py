@@ -1,0 +1,138 @@
+"""Whoever releases is killed before, during or after any step: the next run finishes, unnoticed.
+
+The moments are those that the release itself goes through. At each one everything is copied, as
+a kill leaves it; then the next run starts from each copy, while the lease names a process that
+has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standin_world import World
+
+from slipway.plans.release import Kind
+
+RELEASE = ("release", "--env", "dev")
+BACK = ("rollback", "--env", "dev")
+
+
+def nothing(_world: World) -> None:
+    """What comes before a first release."""
+
+
+def app(world: World) -> None:
+    """A release before, and a change of the app."""
+    assert world.release().exit_code == 0
+    world.change("services/backend/app.py")
+
+
+def platform(world: World) -> None:
+    """A release before, and a change of the edge's image."""
+    assert world.release().exit_code == 0
+    world.change("infra/nginx/Dockerfile")
+
+
+def secret(world: World) -> None:
+    """A release before, and another password of the database."""
+    assert world.release().exit_code == 0
+    typed = ("--env", "dev", "--name", "slipway_password")
+    assert world.invoke("secrets.put", *typed, typed="another-password").exit_code == 0
+
+
+def way_back(world: World) -> None:
+    """Two releases before."""
+    app(world)
+    assert world.release().exit_code == 0
+
+
+RUNS: dict[str, tuple[Callable[[World], None], tuple[str, ...]]] = {
+    "the first release": (nothing, RELEASE),
+    "a change of the app": (app, RELEASE),
+    "a change of the platform": (platform, RELEASE),
+    "a change of a secret": (secret, RELEASE),
+    "a rollback": (way_back, BACK),
+}
+
+
+@pytest.fixture(scope="module")
+def ended() -> dict[str, Any]:
+    """A process of this host that has ended."""
+    shown = "import json; from slipway import holders; print(json.dumps(holders.process()))"
+    done = subprocess.run((sys.executable, "-c", shown), capture_output=True, check=True, text=True)
+    process = json.loads(done.stdout)
+    assert isinstance(process, dict)
+    return process
+
+
+@pytest.fixture
+def at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A world that spares the processes of the `docker` program: there are hundreds of runs."""
+    made = World(tmp_path)
+    with made.standin as standin:
+        made.connect(monkeypatch)
+        made.at_hand(monkeypatch)
+        made.saved = {}
+        yield made
+        assert standin.unknown == []
+
+
+def images(world: World) -> set[str]:
+    """What runs: service and image of every container, whichever generation they are of."""
+    return {
+        f"{each['Config']['Labels']['com.docker.compose.service']} {each['Config']['Image']}"
+        for each in world.standin.containers.values()
+    }
+
+
+def whole(world: World, generation: int | None) -> bool:
+    """Whether a generation's containers are all there and healthy."""
+    found = world.standin.project(f"slipway-dev-g{generation}")
+    services = sorted(each["Config"]["Labels"]["com.docker.compose.service"] for each in found)
+    healthy = {each["State"]["Health"]["Status"] for each in found} == {"healthy"}
+    return healthy and services == ["backend", "backend", "worker"]
+
+
+@pytest.mark.parametrize(("before", "words"), RUNS.values(), ids=RUNS)
+def test_the_next_run_finishes_what_was_killed_at_any_moment(
+    at_hand: World,
+    before: Callable[[World], None],
+    words: tuple[str, ...],
+    ended: dict[str, Any],
+) -> None:
+    before(at_hand)
+    old = images(at_hand)
+    moments: list[str] = []
+
+    def moment(when: str, step: str) -> None:
+        # Before a step everything is as it was after the one before: that one is tried.
+        if when == "before" and moments:
+            return
+        moments.append(f"{len(moments):02} {when} {step.split('  ', maxsplit=1)[0]}")
+        at_hand.remember(moments[-1])
+
+    at_hand.standin.on_moment = moment
+    assert at_hand.invoke(*words).exit_code == 0
+    new = images(at_hand)
+    steps = {each.split(maxsplit=2)[2] for each in moments}
+    assert {each.split()[1] for each in moments} == {"before", "during", "after"}
+    assert steps <= {str(kind) for kind in Kind}
+    for name in moments:
+        at_hand.recall(name)
+        if old:
+            # Who asks is answered, by a generation that is whole.
+            assert whole(at_hand, at_hand.standin.generation), name
+        at_hand.standin.change_lease(process=ended, expires=1e11)
+        finished = at_hand.invoke(*words)
+        assert finished.exit_code == 0, (name, finished)
+        assert images(at_hand) == new, name
+        assert at_hand.generations() == {f"slipway-dev-g{at_hand.standin.generation}"}, name
+        assert whole(at_hand, at_hand.standin.generation), name
+        assert at_hand.ledger()[-1]["result"] == "done", name
+        assert at_hand.standin.toolboxes == {}, name

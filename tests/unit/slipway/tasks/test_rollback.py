@@ -1,0 +1,161 @@
+"""Going back: all services together, further each time, and never to what cannot work."""
+
+from __future__ import annotations
+
+import pytest
+from standin_world import World
+
+from slipway import state
+
+
+def versions(world: World, *numbers: int) -> dict[int, set[str]]:
+    """The image of the backend that each of these generations runs."""
+    return {
+        number: {
+            each["Config"]["Image"] for each in world.standin.project(f"slipway-dev-g{number}")
+        }
+        for number in numbers
+    }
+
+
+def release(world: World, source: str = "services/backend/app.py") -> None:
+    """Change a source and release it."""
+    world.change(source)
+    ended = world.release()
+    assert (ended.exit_code, ended.errors) == (0, "")
+    world.standin.forget()
+
+
+def back(world: World, *words: str) -> str:
+    """Go back, and return what was said."""
+    ended = world.invoke("rollback", "--env", "dev", *words)
+    assert (ended.exit_code, ended.errors) == (0, "")
+    return ended.output
+
+
+def images(world: World) -> dict[str, str]:
+    """Service -> the image that runs."""
+    return {
+        each["Config"]["Labels"]["com.docker.compose.service"]: each["Config"]["Image"]
+        for each in world.standin.containers.values()
+    }
+
+
+class TestBack:
+    def test_the_release_before_serves_again_from_its_images(self, released: World) -> None:
+        first = images(released)
+        release(released)
+        assert images(released) != first
+        said = back(released)
+        assert "dev serves release" in said
+        assert images(released) == first
+        assert released.standin.generation == 3
+        assert released.generations() == {"slipway-dev-g3"}
+        line = released.ledger()[-1]
+        assert (line["kind"], line["to"], line["result"]) == ("rollback", 1, "done")
+        assert line["images"]["backend"] == first["backend"]
+
+    def test_no_migration_is_run(self, released: World) -> None:
+        release(released)
+        back(released)
+        assert "migrate" not in released.standin.changes
+
+    def test_the_platform_goes_back_too(self, released: World) -> None:
+        first = images(released)
+        release(released, "infra/nginx/Dockerfile")
+        assert images(released)["edge"] != first["edge"]
+        back(released)
+        assert images(released) == first
+
+    def test_the_configuration_goes_back_too(self, released: World) -> None:
+        released.configure(log_level="debug")
+        assert released.release().exit_code == 0
+        back(released)
+        backend = released.standin.project("slipway-dev-g3")[0]
+        assert "LOG_LEVEL=info" in backend["Config"]["Env"]
+
+    def test_a_second_one_goes_further_back_and_never_in_a_circle(self, released: World) -> None:
+        seen = [images(released)]
+        for _ in range(2):
+            release(released)
+            seen.append(images(released))
+        back(released)
+        assert images(released) == seen[1]
+        back(released)
+        assert images(released) == seen[0]
+        ended = released.invoke("rollback", "--env", "dev")
+        assert ended.exit_code == 2
+        assert "dev has no release before" in ended.errors
+
+    def test_what_is_released_after_it_is_gone_back_from_as_usual(self, released: World) -> None:
+        first = images(released)
+        release(released)
+        back(released)
+        release(released)
+        back(released)
+        assert images(released) == first
+
+    def test_any_retained_version_can_be_named(self, released: World) -> None:
+        path = released.standin.volume("slipway-dev-state") / "ledger.jsonl"
+        version = released.ledger()[0]["version"]
+        assert path.is_file()
+        release(released)
+        said = back(released, "--to", version)
+        assert f"back to release {version}" in said
+        ended = released.invoke("rollback", "--env", "dev", "--to", "nothing")
+        assert ended.exit_code == 2
+        assert f"dev never finished a release nothing (there are: {version})" in ended.errors
+
+    def test_its_plan_touches_nothing(self, released: World) -> None:
+        release(released)
+        assert "switch    edge to generation 3" in back(released, "--plan")
+        assert released.standin.changes == []
+
+
+class TestRefused:
+    def test_where_nothing_was_ever_released(self, world: World) -> None:
+        world.invoke("build")
+        ended = world.invoke("rollback", "--env", "dev")
+        assert ended.exit_code == 2
+        assert "dev was never released" in ended.errors
+
+    def test_when_an_image_was_removed(self, released: World) -> None:
+        gone = images(released)["backend"].partition("@")[2]
+        release(released)
+        released.standin.absent.add(gone)
+        del released.standin.store.manifests[gone]
+        ended = released.invoke("rollback", "--env", "dev")
+        assert ended.exit_code == 2
+        assert "neither engine nor registry has backend" in ended.errors
+        assert released.standin.changes == []
+
+
+class TestSoak:
+    def test_a_rollback_ends_it_and_the_soaking_release_touches_nothing_more(
+        self, released: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The old generation is warm: it only has to be switched to."""
+        first = {each["Id"] for each in released.standin.project("slipway-dev-g1")}
+        released.soak(seconds=600)
+        released.change("services/backend/app.py")
+        check = state.State.check
+        said = []
+
+        def taken(held: state.State) -> None:
+            if held.yields and not said:
+                said.append("")
+                said.append(back(released))
+                released.standin.changes.clear()
+            check(held)
+
+        monkeypatch.setattr(state.State, "check", taken)
+        ended = released.release()
+        assert ended.exit_code == 1
+        assert "another run took over" in ended.errors
+        assert "soak of release" in said[1]
+        assert "its soak ends here" in said[1]
+        assert released.standin.changes == []
+        assert released.standin.generation == 1
+        assert {each["Id"] for each in released.standin.project("slipway-dev-g1")} == first
+        assert released.generations() == {"slipway-dev-g1"}
+        assert [line["result"] for line in released.ledger()] == ["done", "done"]
