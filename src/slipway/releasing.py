@@ -25,11 +25,15 @@ from slipway.facts import stacks
 from slipway.facts import state as state_facts
 from slipway.facts.engine import EngineFacts
 from slipway.facts.state import StateFacts
-from slipway.plans import drift, figures
+from slipway.plans import drift, figures, prune
 from slipway.plans import release as plans
 from slipway.plans import stacks as stack_plans
 from slipway.plans.preview import Preview
+from slipway.plans.prune import Ways
 from slipway.plans.release import Have, Plan, Want
+
+# Failed releases and what they left are compared with what they were to be, for a while.
+KEPT_LINES = 8
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,20 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         phases={name: round(taken, 1) for name, taken in release.timings.items()},
         steps=_steps(release),
     )
+    try:
+        _forget(release)
+    except SlipwayError as error:
+        console.warn(f"older configurations were not removed: {error.message}")
+
+
+def _forget(release: Release) -> None:
+    """Keep the configurations of the releases that can be gone back to, and no others."""
+    ledger = state_facts.parse(release.state.read(history=0)).ledger
+    kept = prune.retained(Ways(ledger, release.environment.retention.releases))
+    generations = {int(line["generation"]) for line in (*kept, *ledger[-KEPT_LINES:])}
+    paths = [state_facts.configuration(line.get("configuration", "")) for line in kept]
+    apps = [f"g{generation}/app.json" for generation in sorted(generations)]
+    release.state.forget(["platform.json", *paths, *apps])
 
 
 def _hooked(

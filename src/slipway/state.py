@@ -128,9 +128,10 @@ class State:
         assert isinstance(changed, list)
         return changed
 
-    def read(self) -> str:
-        """The whole state as the toolbox prints it."""
-        return call(self.container, "read", {})[1]
+    def read(self, *, history: int | None = None) -> str:
+        """The whole state as the toolbox prints it; `history` as in `slipway.facts.state.read`."""
+        request = {} if history is None else {"history": history}
+        return call(self.container, "read", request)[1]
 
     def _refuse_lost(self) -> None:
         if self.lost.is_set():

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import invoke
 
-from slipway import access, agreements, checks, console, hooks, releasing, state, target
+from slipway import access, agreements, checks, console, hooks, pruning, releasing, state, target
 from slipway import build as builder
 from slipway import preview as previews
 from slipway.config import environment as environments
@@ -23,6 +23,7 @@ from slipway.plans import release as plans
 from slipway.plans.preview import Preview
 from slipway.plans.release import Have, Plan
 from slipway.prepare import prepare
+from slipway.pruning import Pruning
 from slipway.releasing import Wanted
 from slipway.tasks.door import task
 
@@ -93,6 +94,7 @@ def release(
         if "toolbox" in images.build:
             _check_target(wanted, reached)
         releasing.apply(wanted, reached, agreed, own, timings, began)
+        pruning.after_release(Pruning(layout, env, environment, reached.engine, built["toolbox"]))
     _say_done(layout, env, environment, steps, time.monotonic() - began)
 
 

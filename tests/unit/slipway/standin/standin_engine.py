@@ -140,6 +140,7 @@ class Standin:
         self.faults = Faults()
         self.in_flight: list[dict[str, int]] = []
         self.absent: set[str] = set()
+        self.cache_kept = 0
         self.changes: list[str] = []
         self.commands: list[tuple[str, ...]] = []
         self.dead = False
@@ -165,12 +166,24 @@ class Standin:
         self.toolboxes.clear()
         self.change_lease(expires=0)
 
+    def run_registry(self) -> None:
+        """Let the registry be a container of this engine."""
+        bound = {"5000/tcp": [{"HostPort": self.registry.rpartition(":")[2]}]}
+        self.containers["registry"] = {
+            "Id": "registry",
+            "Name": "/slipway-registry",
+            "Image": "sha256:0",
+            "State": {"Status": "running"},
+            "Config": {"Labels": {}},
+            "HostConfig": {"PortBindings": bound},
+        }
+
     def project(self, name: str) -> list[dict[str, Any]]:
         """The containers of a Compose project."""
         return [
             each
             for each in self.containers.values()
-            if each["Config"]["Labels"][LABEL + "project"] == name
+            if each["Config"]["Labels"].get(LABEL + "project") == name
         ]
 
     def volume(self, name: str) -> Path:
@@ -247,6 +260,15 @@ class Standin:
                 labels = {"slipway.schema": self.schemas.get(digest, "")}
                 config = standin_inspect.IMAGE | {"Labels": labels}
                 found = {"Id": digest, "Config": config, "RootFS": standin_inspect.LAYERS}
+            case ("DELETE", "images", *parts):
+                digest = self._digest("/".join(parts))
+                if any(each["Image"] == digest for each in self.containers.values()):
+                    return 409, json.dumps({"message": "image is in use"}).encode()
+                self.absent.add(digest)
+                found = []
+            case ("POST", "build", "prune"):
+                self.cache_kept = int(query["keep-storage"][0])
+                found = {"SpaceReclaimed": 0}
             case ("GET", "images", *_):
                 return 404, json.dumps({"message": f"No such image: {path}"}).encode()
             case _:
@@ -254,6 +276,11 @@ class Standin:
         if found is None:
             return 404, json.dumps({"message": f"no such thing: {path}"}).encode()
         return (201 if method == "POST" else 200), json.dumps(found).encode()
+
+    def _digest(self, reference: str) -> str:
+        """The digest of an image by its tag or its digest, with or without the registry."""
+        name = reference.removeprefix(f"{self.registry}/")
+        return name.partition("@")[2] or self.store.tags[name]
 
     def _listed(self, references: Sequence[str] | None) -> list[dict[str, Any]]:
         """What was pushed, as the engine that built it still has it; the newest first."""
@@ -271,6 +298,8 @@ class Standin:
             {
                 "Id": digest,
                 "Created": number,
+                "Size": 1 << 20,
+                "RepoTags": [f"{self.registry}/{name}"],
                 "RepoDigests": [f"{self.registry}/{name.split(':')[0]}@{digest}"],
             }
             for number, (name, digest) in reversed([*enumerate(found)])
@@ -346,6 +375,16 @@ class Standin:
             case ("container", "inspect", "--format", "{{.Id}}", name):
                 there = self.toolboxes.get(name)
                 return Answer(f"{there['id']}\n") if there else Answer(exit_code=1)
+            case ("stop" | "start" as verb, *_, "registry"):
+                self.changes.append(f"registry {verb}")
+                return Answer("registry\n")
+            case ("run", "--rm", "--volumes-from", "registry", *rest) if rest[-2:] == [
+                "garbage-collect",
+                "/etc/slipway/registry.yml",
+            ]:
+                assert self.changes[-1] == "registry stop"
+                self.changes.append("registry garbage-collect")
+                return Answer()
             case ("rm", "--force", identity):
                 self.toolboxes = {
                     name: each
@@ -428,7 +467,7 @@ class Standin:
         return {
             "Id": sha256(str(self.number).encode()).hexdigest(),
             "Name": f"/{project}-{service}-{number}",
-            "Image": definition["image"],
+            "Image": definition["image"].rpartition("@")[2],
             "RestartCount": 0,
             "State": {
                 "Status": "exited" if gone else "running",

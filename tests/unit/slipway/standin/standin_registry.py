@@ -93,6 +93,9 @@ class Registry:
     ) -> tuple[int, bytes, dict[str, str]]:
         """One request of the distribution API."""
         url = urlsplit(target)
+        if url.path == "/v2/_catalog":
+            named = sorted({tag.partition(":")[0] for tag in self.tags})
+            return 200, json.dumps({"repositories": named}).encode(), {}
         repository, _, rest = url.path.removeprefix("/v2/").partition("/")
         image, _, rest = rest.partition("/")
         repository = f"{repository}/{image}"
@@ -104,6 +107,10 @@ class Registry:
                 media_type, content = self.manifests[digest]
                 headers = {"docker-content-digest": digest, "content-type": media_type}
                 return 200, content if method == "GET" else b"", headers
+            case ("DELETE", "manifests", digest):
+                self.manifests.pop(digest, None)
+                self.tags = {tag: each for tag, each in self.tags.items() if each != digest}
+                return 202, b"", {}
             case ("PUT", "manifests", reference):
                 named = json.loads(body)
                 for each in (named.get("config"), *named.get("layers", ())):
@@ -164,7 +171,7 @@ def _handler(registry: Registry) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_HEAD = handle_any  # noqa: N815
+        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_any  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass

@@ -37,6 +37,7 @@ from slipway.tasks import (
     keys,
     logs,
     maintenance,
+    prune,
     release,
     rollback,
     secrets,
@@ -104,11 +105,11 @@ class World:
         patch.setenv("PATH", f"{self.standin.folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
         for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "SLIPWAY_DEBUG", *KEY_VARIABLES):
             patch.delenv(name, raising=False)
-        tasks = (
-            build, diagnose, down, history, keys, logs, maintenance, release, rollback, secrets,
-            status,
-        )  # fmt: skip
-        for module in tasks:
+        modules = (
+            *(build, diagnose, down, history, keys, logs, maintenance),
+            *(prune, release, rollback, secrets, status),
+        )
+        for module in modules:
             patch.setattr(module, "checkout", lambda: self.layout)
         patch.setattr(host, "read", ready_host)
         patch.setattr(proof, "client", self.product.client)

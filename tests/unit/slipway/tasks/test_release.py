@@ -369,7 +369,7 @@ class TestRefused:
             released.standin.forget()
 
         released.change("services/backend/app.py")
-        monkeypatch.setattr("slipway.tasks.release.ground", meanwhile)
+        monkeypatch.setattr("slipway.releasing.ground", meanwhile)
         said = self.refused(released)
         assert "dev was changed by another release while this one was planned" in said
         serving(released, 2)

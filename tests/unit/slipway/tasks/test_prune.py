@@ -1,0 +1,66 @@
+"""No disk fills up, and no way back is lost, through the task that a person types."""
+
+from __future__ import annotations
+
+from standin_world import World
+
+
+def backends(world: World) -> set[str]:
+    """The digests of the backends that the engine has."""
+    return {
+        digest
+        for name, digest in world.standin.store.tags.items()
+        if name.startswith("slipway/backend") and digest not in world.standin.absent
+    }
+
+
+def released_backends(world: World) -> list[str]:
+    """The backends of the ledger's lines, the newest last."""
+    return [line["images"]["backend"].partition("@")[2] for line in world.ledger()]
+
+
+def test_every_release_ends_with_a_prune_and_keeps_the_ways_back(released: World) -> None:
+    for _ in range(4):
+        released.change("services/backend/app.py")
+        ended = released.release()
+        assert (ended.exit_code, ended.errors) == (0, "")
+    assert "prune" in ended.output
+    ways = released_backends(released)
+    assert backends(released) == set(ways[-3:])
+    assert set(released.standin.store.manifests) >= set(ways[-3:])
+    assert set(released.standin.store.manifests).isdisjoint(ways[:-3])
+    assert "registry stop" not in released.standin.changes
+    assert released.standin.cache_kept == 10 << 30
+    for _ in range(2):
+        assert released.invoke("rollback", "--env", "dev").exit_code == 0
+    assert released.invoke("rollback", "--env", "dev").exit_code == 2
+
+
+def test_its_plan_names_what_goes_and_touches_nothing(released: World) -> None:
+    old = released.standin.store.push_image("slipway/backend", "old")
+    ended = released.invoke("prune", "--env", "dev", "--plan")
+    assert (ended.exit_code, ended.errors) == (0, "")
+    assert "engine    slipway/backend:old" in ended.output
+    assert f"registry  slipway/backend@{old[:19]}" in ended.output
+    assert released.standin.changes == []
+
+
+def test_the_registrys_garbage_is_collected_while_it_is_stopped(released: World) -> None:
+    released.standin.store.push_image("slipway/backend", "old")
+    released.standin.run_registry()
+    ended = released.invoke("prune", "--env", "dev")
+    assert (ended.exit_code, ended.errors) == (0, "")
+    order = [each for each in released.standin.changes if each.startswith("registry")]
+    assert order == ["registry stop", "registry garbage-collect", "registry start"]
+    released.standin.forget()
+    ended = released.invoke("prune", "--env", "dev", "--plan")
+    assert "slipway/backend" not in ended.output
+
+
+def test_nothing_goes_while_an_environment_is_released(released: World) -> None:
+    released.standin.store.push_image("slipway/backend", "old")
+    released.standin.change_lease(expires=1e11, purpose="release 3f", holder="anna@desk")
+    ended = released.invoke("prune", "--env", "dev")
+    assert ended.exit_code == 2
+    assert "anna@desk is busy with release 3f of dev" in ended.errors
+    assert released.standin.changes == []
