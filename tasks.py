@@ -5,6 +5,7 @@ from __future__ import annotations
 from invoke import Collection
 
 from slipway.tasks import (
+    approve,
     build,
     diagnose,
     down,
@@ -26,6 +27,7 @@ namespace = Collection(
     release.release,
     rollback.rollback,
     prune.prune,
+    approve.approve,
     status.status,
     diagnose.diagnose,
     logs.logs,

@@ -13,15 +13,16 @@ from typing import Any
 
 import docker
 
-from slipway import access, console, diagnosis, edge, proof
+from slipway import acceptance, access, console, diagnosis, edge, proof
 from slipway.commands import compose
 from slipway.config import certificates, names, secrets
-from slipway.config.environment import Environment
+from slipway.config.environment import TREE, Environment
 from slipway.config.layout import Layout
 from slipway.errors import CommandFailed, SlipwayError
 from slipway.facts import engine as engine_facts
 from slipway.facts import state as state_facts
 from slipway.facts.engine import Container
+from slipway.facts.manifest import Gate
 from slipway.facts.stacks import numbered
 from slipway.plans import drift, figures, stacks
 from slipway.plans.diagnosis import BACKEND_PORT, Code
@@ -72,6 +73,7 @@ class Release:
     before: Mapping[str, Any] | None = None
     changed: list[str] = field(default_factory=list)
     done: list[Step] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
 
     def apply(self) -> None:
         """Carry out the plan; when a step fails, the generation that served goes on serving."""
@@ -185,19 +187,24 @@ class Release:
             time.sleep(POLL_SECONDS)
 
     def prove(self, _step: Step) -> None:
-        """Use the environment as a user would."""
+        """Use the environment as a user would; what was promoted passes the gates as well."""
+        promoted = self.environment.source != TREE
         authority = "ca.crt" if self.environment.secrets == "generated" else "tls.crt"
         values = self.state.secrets(("admin_password", authority))
         admission = edge.admission(self._edge())
         url, trusted = self.environment.url, values[authority]
         with proof.client(url, trusted, self.https, admission) as http:
-            proof.prove(
+            proved = proof.prove(
                 http,
-                keep=self.environment.source == "tree",
+                keep=not promoted,
                 username=secrets.ADMIN,
                 password=values["admin_password"],
                 folder=self.layout.samples,
             )
+            if promoted:
+                self.gates.append(acceptance.proved(proved))
+                self.gates.append(acceptance.quality(http, self.layout.samples / "quality"))
+                acceptance.refuse_failed(self.gates)
 
     def soak(self, _step: Step) -> None:
         """Keep the old generation warm, and watch the new one; a rollback may end it."""

@@ -31,6 +31,15 @@ class Signed(Generic[Kind]):
     signer: PublicKey | None
 
 
+@dataclass(frozen=True)
+class Known(Generic[Kind]):
+    """A document as it lies in the registry, with nobody's signature checked."""
+
+    digest: str
+    document: Kind
+    signed_with: str | None
+
+
 def push(
     to: str,
     document: Kind,
@@ -40,7 +49,7 @@ def push(
     subject: Document | None = None,
     layers: Mapping[str, bytes] | None = None,
 ) -> str:
-    """Push a document under `tags`, signed where there is a key, and return its digest.
+    """Push a document, signed where there is a key, let `tags` name it, and return its digest.
 
     `layers` are further contents by media type; `subject` is the artifact that it speaks of.
     """
@@ -62,9 +71,10 @@ def push(
     for _, each in contents:
         put_blob(to, REPOSITORY, each)
     written = json.dumps(artifact, sort_keys=True, separators=(",", ":")).encode()
-    for tag in tags:
-        put_document(to, REPOSITORY, tag, registry.OCI_MANIFEST, written)
-    return registry.hashed(written)
+    digest = registry.hashed(written)
+    for reference in (digest, *tags):
+        put_document(to, REPOSITORY, reference, registry.OCI_MANIFEST, written)
+    return digest
 
 
 def find(
@@ -75,18 +85,23 @@ def find(
     `shown` is what people call it. Raises Refused when bytes are not those of their digest, when
     the signature does not fit, or when a key made it that is not among `trusted`.
     """
-    found = registry.document(where, REPOSITORY, reference)
+    found = _read(where, kind, reference, shown)
     if found is None:
         return None
-    named = {each.media_type: each for each in registry.blobs(found.parsed())}
-    if kind.media_type() not in named:
-        raise Refused(f"{shown} is no {kind.__name__.lower()} of Slipway", code="not-understood")
-    content = registry.blob(where, REPOSITORY, named[kind.media_type()].digest)
-    signer = None
-    if SIGNATURE in named:
-        signature = registry.blob(where, REPOSITORY, named[SIGNATURE].digest)
-        signer = _signer(content, signature, trusted, shown)
-    return Signed(found.digest, manifests.parse(kind, content, shown), signer)
+    digest, content, signature = found
+    signer = None if signature is None else _signer(content, signature, trusted, shown)
+    return Signed(digest, manifests.parse(kind, content, shown), signer)
+
+
+def known(where: str, kind: type[Kind], reference: str) -> Known[Kind] | None:
+    """The document under a tag or digest, believed as it is; None where there is none."""
+    shown = f"{REPOSITORY}:{reference}"
+    found = _read(where, kind, reference, shown)
+    if found is None:
+        return None
+    digest, content, signature = found
+    signed_with = None if signature is None else _said(signature, shown)[0]
+    return Known(digest, manifests.parse(kind, content, shown), signed_with)
 
 
 def config(where: str, release: Signed[Manifest], shown: str) -> dict[str, bytes]:
@@ -171,14 +186,35 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def _read(
+    where: str, kind: type[Kind], reference: str, shown: str
+) -> tuple[str, bytes, bytes | None] | None:
+    """Digest of the artifact, bytes of the document, and of its signature if there is one."""
+    found = registry.document(where, REPOSITORY, reference)
+    if found is None:
+        return None
+    named = {each.media_type: each for each in registry.blobs(found.parsed())}
+    if kind.media_type() not in named:
+        raise Refused(f"{shown} is no {kind.__name__.lower()} of Slipway", code="not-understood")
+    content = registry.blob(where, REPOSITORY, named[kind.media_type()].digest)
+    if SIGNATURE not in named:
+        return found.digest, content, None
+    return found.digest, content, registry.blob(where, REPOSITORY, named[SIGNATURE].digest)
+
+
+def _said(signature: bytes, shown: str) -> tuple[str, bytes]:
+    """The id of the key that a signature names, and its bytes."""
+    try:
+        said = json.loads(signature)
+        return str(said["key"]), keys.decoded(said["signature"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(f"The signature of {shown} is none", code="signature-wrong") from error
+
+
 def _signer(
     content: bytes, signature: bytes, trusted: Sequence[PublicKey], shown: str
 ) -> PublicKey:
-    try:
-        said = json.loads(signature)
-        identity, made = str(said["key"]), keys.decoded(said["signature"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise Refused(f"The signature of {shown} is none", code="signature-wrong") from error
+    identity, made = _said(signature, shown)
     key = next((each for each in trusted if each.id == identity), None)
     if key is None:
         known = ", ".join(f"{each.name} ({each.id})" for each in trusted) or "none"

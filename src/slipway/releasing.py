@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from slipway.facts import engine as engine_facts
 from slipway.facts import stacks
 from slipway.facts import state as state_facts
 from slipway.facts.engine import EngineFacts
+from slipway.facts.manifest import Gate
 from slipway.facts.state import StateFacts
 from slipway.plans import drift, figures, prune
 from slipway.plans import release as plans
@@ -52,6 +53,7 @@ class Wanted:
     kind: str = "release"
     to: int | None = None
     resolved: Mapping[str, Any] | None = None
+    evidence_due: bool = False
 
 
 def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
@@ -95,6 +97,7 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
         content=_content(
             resolved, images, environment, known, hooks.read(layout, name, environment)
         ),
+        evidence_due=wanted.evidence_due,
     )
     return want, Have(running, known, active, drift.drift(name, running, known, active) or ())
 
@@ -124,8 +127,15 @@ def apply(
     own: hooks.Hooks,
     timings: dict[str, float],
     began: float,
-) -> None:
-    """Carry out what was agreed to under the lease, and hold the outcome to what was wanted."""
+    *,
+    origin: Mapping[str, Any] | None = None,
+    gates: list[Gate] | None = None,
+) -> dict[str, Any]:
+    """Carry out what was agreed to under the lease, and hold the outcome to what was wanted.
+
+    `origin` are the members of the ledger's line that tell where the release comes from; `gates`
+    collects what it was held to. Returns the line of the ledger.
+    """
     images, engine = wanted.images.references, reached.engine
     ground(agreed.plan, engine)
     purpose = f"{wanted.kind} {'to ' if wanted.to else ''}{wanted.version}"
@@ -145,19 +155,22 @@ def apply(
             timings,
             reached.https,
             resolved=compared[0].resolved,
-            note={"kind": wanted.kind} | ({"to": wanted.to} if wanted.to else {}),
+            note={**(origin or {}), "kind": wanted.kind} | ({"to": wanted.to} if wanted.to else {}),
+            gates=[] if gates is None else gates,
         )
-        carry_out(underway, began, agreed, own)
-    left = plans.plan(*compare(wanted, engine))
+        line = carry_out(underway, began, agreed, own)
+    # What was proved just now is no reason to do anything more.
+    left = plans.plan(*compare(replace(wanted, evidence_due=False), engine))
     if not left.empty:
         raise SlipwayError(
             f"{wanted.name} is not what was released; still to do:\n{left}",
             next_command=f"invoke release --env {wanted.name}",
         )
+    return line
 
 
-def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks) -> None:
-    """Carry the plan out and write the outcome, good or bad, into the ledger."""
+def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks) -> dict[str, Any]:
+    """Carry the plan out, write the outcome, good or bad, into the ledger; returns that line."""
     told = agreed.plain()
     text = json.dumps(release.resolved, sort_keys=True)
     configuration = hashlib.sha256(text.encode()).hexdigest()
@@ -212,6 +225,7 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         _forget(release)
     except SlipwayError as error:
         console.warn(f"older configurations were not removed: {error.message}")
+    return entry
 
 
 def _forget(release: Release) -> None:

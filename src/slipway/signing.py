@@ -12,8 +12,8 @@ from slipway.config.layout import Layout
 from slipway.errors import Refused
 
 
-def key(layout: Layout, name: str = keys.RELEASE) -> SigningKey | None:
-    """The private key of this checkout's user, or None where there is none."""
+def key(layout: Layout, name: str = "") -> SigningKey | None:
+    """The private key of this checkout's user, the one called `name` if given, or None."""
     found = keys.find(layout, name)
     if found is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from slipway import proof
+from slipway import acceptance, proof
 from slipway.config.layout import checkout
 from slipway.errors import SlipwayError
 
@@ -68,3 +69,24 @@ def test_a_wrong_password_and_a_wrong_answer_are_told(http: httpx.Client, tmp_pa
     )
     with pytest.raises(SlipwayError, match="does not contain 'a flock of geese'"):
         prove(http, tmp_path)
+
+
+def test_the_quality_gate_is_passed_and_leaves_nothing(http: httpx.Client, tmp_path: Path) -> None:
+    whole = checkout().samples / "quality"
+    lines = (whole / "questions.jsonl").read_text().splitlines()[:8]
+    (tmp_path / "questions.jsonl").write_text("\n".join(lines))
+    (tmp_path / "documents").mkdir()
+    for source in {label["source"] for line in lines for label in json.loads(line)["relevant"]}:
+        shutil.copy(whole / "documents" / source, tmp_path / "documents")
+    login = http.post("/v1/login", json={"username": "admin", "password": PASSWORD})
+    http.headers["authorization"] = f"Bearer {login.json()['access_token']}"
+    before = http.get("/v1/collections").json()
+    gate = acceptance.quality(http, tmp_path)
+    assert gate.ok, gate
+    assert gate.figures["questions"] == 2
+    assert http.get("/v1/collections").json() == before
+
+
+def test_the_quality_gate_asks_a_part_of_the_whole_labelled_set() -> None:
+    whole = acceptance.labelled(checkout().samples / "quality")
+    assert len(whole[:: acceptance.EVERY]) > 50

@@ -131,15 +131,17 @@ def keep(layout: Layout, name: str, pair: Pair) -> tuple[Path, Path]:
     return private, public
 
 
-def find(layout: Layout, name: str = RELEASE) -> tuple[str, bytes] | None:
-    """Where the private key is and its PEM text: the variable's, else the file `name`, else None.
+def find(layout: Layout, name: str = "") -> tuple[str, bytes] | None:
+    """Where the private key is and its PEM text, or None where there is none.
+
+    Without a `name` it is the variable's, or else the file `release`.
 
     Raises Refused when the variable names no file, or a file may be read by others.
     """
-    told = os.environ.get(KEY_VARIABLE, "") if name == RELEASE else ""
+    told = "" if name else os.environ.get(KEY_VARIABLE, "")
     if told.lstrip().startswith("-----BEGIN"):
         return f"${KEY_VARIABLE}", told.encode()
-    path = Path(told) if told else private_path(layout, name)
+    path = Path(told) if told else private_path(layout, name or RELEASE)
     if not told and not path.exists():
         return None
     try:
@@ -151,6 +153,11 @@ def find(layout: Layout, name: str = RELEASE) -> tuple[str, bytes] | None:
     if others:
         raise Refused(f"{shown} can be read by others", next_command=f"chmod 600 {shown}")
     return shown, content
+
+
+def told() -> bool:
+    """Whether the variable says which private key signs."""
+    return bool(os.environ.get(KEY_VARIABLE))
 
 
 def encrypted(content: bytes) -> bool:

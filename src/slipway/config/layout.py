@@ -8,19 +8,23 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders and files of a Slipway checkout, from its root."""
+    """The folders and files of a Slipway checkout, from its root.
+
+    `taken` is a folder with the Compose files of another release, in place of the checkout's.
+    """
 
     root: Path
+    taken: Path | None = None
 
     @property
     def compose(self) -> Path:
-        """The folder of the Compose files."""
-        return self.root / "infra" / "compose"
+        """The folder of the Compose files that all environments share."""
+        return self.taken or self.root / "infra" / "compose"
 
     @property
     def environments(self) -> Path:
         """The folder with one overlay file per environment."""
-        return self.compose / "environments"
+        return self.root / "infra" / "compose" / "environments"
 
     @property
     def samples(self) -> Path:

@@ -116,10 +116,11 @@ class Plan:
 class Want:
     """The wanted environment: its stacks, rendered with the fingerprints known beforehand.
 
-    `content` is a hash of all that shapes it: what the files resolve to, with each image by what
-    it is made of, the environment's block, its hooks, and the fingerprints of its secrets.
-    `resolved` is what they are cut out of; `migrates` is false for what goes back: a migration is
-    never run backwards.
+    `evidence_due`: the release must be proved here even when it serves already, because others
+    take it from here. `content` is a hash of all that shapes it: what the files resolve to, with
+    each image by what it is made of, the environment's block, its hooks, and the fingerprints of
+    its secrets. `resolved` is what they are cut out of; `migrates` is false for what goes back: a
+    migration is never run backwards.
     """
 
     environment: str
@@ -132,6 +133,7 @@ class Want:
     content: str = ""
     migrates: bool = True
     resolved: Mapping[str, Any] = field(default_factory=dict)
+    evidence_due: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,8 @@ def _app(
             steps.append(Step(Kind.PROVE, f"generation {current}", "serves, not yet proved"))
             if others and want.soak_seconds:
                 steps.append(Step(Kind.SOAK, f"{want.soak_seconds} s", "the old one stays warm"))
+        elif want.evidence_due:
+            steps.append(Step(Kind.PROVE, f"generation {current}", "for new evidence"))
         steps += [
             Step(Kind.DISCARD, f"generation {other}", "is not the one that serves", other)
             for other in others

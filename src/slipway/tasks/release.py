@@ -8,23 +8,36 @@ from dataclasses import replace
 
 import invoke
 
-from slipway import access, agreements, checks, console, hooks, pruning, releasing, state, target
-from slipway import build as builder
+from slipway import (
+    acceptance,
+    access,
+    agreements,
+    checks,
+    console,
+    hooks,
+    pruning,
+    releasing,
+    sources,
+    state,
+    target,
+)
 from slipway import preview as previews
 from slipway.config import environment as environments
 from slipway.config import secrets
-from slipway.config.environment import Environment
+from slipway.config.environment import TREE, Environment
 from slipway.config.layout import Layout, checkout
-from slipway.errors import Refused, typed
+from slipway.errors import Refused, SlipwayError, typed
 from slipway.facts import engine as engine_facts
-from slipway.facts import git, host
+from slipway.facts import host
 from slipway.facts import target as target_facts
+from slipway.facts.manifest import Gate
 from slipway.plans import release as plans
 from slipway.plans.preview import Preview
 from slipway.plans.release import Have, Plan
 from slipway.prepare import prepare
 from slipway.pruning import Pruning
 from slipway.releasing import Wanted
+from slipway.sources import Source
 from slipway.tasks.door import task
 
 
@@ -35,6 +48,7 @@ from slipway.tasks.door import task
         "plan": "print what would be done, touch nothing, and stop",
         "json": "with --plan: print it as one JSON object",
         "expect": "the hash of a plan: apply only that one",
+        "version": "of what the environment's source released, this one; without it the newest",
         "yes": "answer the question beforehand that environments with a source ask",
     }
 )
@@ -45,15 +59,14 @@ def release(
     plan: bool = False,
     json: bool = False,
     expect: str = "",
+    version: str = "",
     yes: bool = False,
 ) -> None:
-    """Plan, build what changed, start it beside what runs, switch to it, and prove it."""
+    """Plan, build or take what is new, start it beside what runs, switch to it, and prove it."""
     if json and not plan:
         raise Refused("--json prints a plan: give it together with --plan")
     layout = checkout()
     environment = environments.load(env, layout)
-    _refuse_promotion(env, environment)
-    checks.locks(layout)
     timings: dict[str, float] = {}
     began = time.monotonic()
     if prepare_host:
@@ -65,42 +78,81 @@ def release(
     with engine_facts.client() as here:
         if environment.host == "local":
             checks.ports(environment, engine_facts.read(here, env), env)
-        base = checks.base_id(here)
-    images = builder.wanted(layout, registry_name=environment.registry, base_id=base)
-    wanted = Wanted(layout, env, environment, images, git.read(layout.root).short)
-    with target.reached(environment) as reached:
-        if "toolbox" not in images.build:
-            _check_target(wanted, reached)
-        compared = releasing.compare(wanted, reached.engine)
-        steps = plans.plan(*compared)
-        if steps.empty and not json:
-            _leave_access(
-                layout, env, environment, releasing.toolbox(environment, reached.engine, images)
-            )
-            _say_unchanged(env, environment, compared[1])
+    with sources.opened(layout, env, environment, version, timings) as source:
+        wanted = Wanted(
+            *(source.layout, env, environment, source.images, source.version),
+            evidence_due=source.evidence_due,
+        )
+        with target.reached(environment) as reached:
+            if "toolbox" not in source.images.build:
+                _check_target(wanted, reached)
+            compared = releasing.compare(wanted, reached.engine)
+            steps = plans.plan(*compared)
+            if steps.empty and not json:
+                if not plan:
+                    _settle_unchanged(layout, wanted, reached, source)
+                _say_unchanged(env, environment, compared[1])
+                return
+            agreed = previews.preview(wanted, reached.engine, compared, steps)
+        _show(source, agreed, json=json)
+        if plan:
+            agreements.keep(layout, agreed)
             return
-        agreed = previews.preview(wanted, reached.engine, compared, steps)
-    console.say(formats.dumps(agreed.plain(), indent=2) if json else str(agreed))
-    if plan:
-        agreements.keep(layout, agreed)
-        return
-    agreements.refuse_other(layout, agreed, expect)
-    checks.supplied_secrets(environment, compared[1].state, env)
-    _confirm(env, environment, agreed, yes=yes)
-    own.before("release", agreed.plain())
-    built = builder.build(layout, registry_name=environment.registry, base_id=base, timings=timings)
-    with target.reached(environment) as reached:
-        wanted = replace(wanted, images=replace(images, references=built, build=()))
-        if "toolbox" in images.build:
-            _check_target(wanted, reached)
-        releasing.apply(wanted, reached, agreed, own, timings, began)
-        pruning.after_release(Pruning(layout, env, environment, reached.engine, built["toolbox"]))
+        agreements.refuse_other(layout, agreed, expect)
+        checks.supplied_secrets(environment, compared[1].state, env)
+        _confirm(env, environment, agreed, yes=yes)
+        own.before("release", agreed.plain())
+        built = source.bring(timings)
+        with target.reached(environment) as reached:
+            wanted = replace(wanted, images=replace(source.images, references=built, build=()))
+            if "toolbox" in source.images.build:
+                _check_target(wanted, reached)
+            sources.pull(reached.engine, built, timings)
+            _apply(wanted, reached, source, agreed, own, timings, began)
+            kept = Pruning(layout, env, environment, reached.engine, built["toolbox"])
+            pruning.after_release(kept)
     _say_done(layout, env, environment, steps, time.monotonic() - began)
+
+
+def _apply(
+    wanted: Wanted,
+    reached: target.Target,
+    source: Source,
+    agreed: Preview,
+    own: hooks.Hooks,
+    timings: dict[str, float],
+    began: float,
+) -> None:
+    """Release under the lease, and leave manifest and evidence for whom they are for."""
+    generation = agreed.plan.generation
+    digest = source.manifest(wanted.images.references)
+    origin, gates = sources.entry(source, digest), list[Gate]()
+    try:
+        line = releasing.apply(
+            wanted, reached, agreed, own, timings, began, origin=origin, gates=gates
+        )
+    except (Refused, state.LeaseLost):
+        raise
+    except SlipwayError as error:
+        source.attest(generation, [*gates, acceptance.failed(error.message.partition("\n")[0])])
+        raise
+    source.settle(digest)
+    if gates:
+        counted = acceptance.requests(line.get("requests"))
+        gates += [counted] if counted else []
+        source.attest(generation, gates)
+        acceptance.refuse_failed(gates)
+
+
+def _show(source: Source, agreed: Preview, *, json: bool) -> None:
+    if source.told and not json:
+        console.say(source.told)
+    console.say(formats.dumps(agreed.plain(), indent=2) if json else str(agreed))
 
 
 def _confirm(name: str, environment: Environment, agreed: Preview, *, yes: bool) -> None:
     """Ask before an environment that images are promoted to is touched."""
-    if environment.source != "tree":
+    if environment.source != TREE:
         console.confirm(
             f"Apply plan {agreed.plan.hash}, version {agreed.version}, to {name}?",
             yes=yes,
@@ -116,20 +168,22 @@ def _check_target(wanted: Wanted, reached: target.Target) -> None:
         checks.other_host(seen, wanted.environment, running, wanted.name)
 
 
+def _settle_unchanged(
+    layout: Layout, wanted: Wanted, reached: target.Target, source: Source
+) -> None:
+    """Leave what a release leaves beside the environment, though it is as it should be."""
+    toolbox = releasing.toolbox(wanted.environment, reached.engine, source.images)
+    _leave_access(layout, wanted.name, wanted.environment, toolbox)
+    # What is not built yet runs nowhere, so no manifest can name it.
+    if not source.images.build:
+        source.settle(source.manifest(source.images.references))
+
+
 def _leave_access(layout: Layout, name: str, environment: Environment, toolbox: str) -> None:
     """Released from another checkout: this one's user needs CA and password too."""
     if environment.secrets == "generated" and not access.left(layout, name):
         with state.opened(name, toolbox, purpose="leave CA and password") as held:
             access.leave(layout, name, held.secrets(tuple(access.FILES)))
-
-
-def _refuse_promotion(name: str, environment: Environment) -> None:
-    if environment.source != "tree":
-        raise Refused(
-            f"{name} takes the images that {environment.source} accepted, from a signed manifest; "
-            "this version of Slipway does not promote yet, it releases dev",
-            next_command="invoke release --env dev",
-        )
 
 
 def _check_host(name: str, environment: Environment) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import invoke
 
 from slipway import build as builder
-from slipway import checks, console, state, target
+from slipway import checks, console, promotion, state, target
 from slipway.config import environment as environments
 from slipway.config import names
 from slipway.config import secrets as known
-from slipway.config.environment import Environment
+from slipway.config.environment import TREE, Environment
 from slipway.config.layout import Layout, checkout
 from slipway.errors import Refused
 from slipway.facts import engine as engine_facts
@@ -25,7 +25,7 @@ def list_(_context: invoke.Context, env: str = "") -> None:
     """List an environment's secrets: which are there, what each is for."""
     layout = checkout()
     environment = environments.load(env, layout)
-    image = _toolbox(layout, environment)
+    image = _toolbox(layout, env, environment)
     volume = names.state_volume(env)
     with target.reached(environment) as reached:
         there = (
@@ -68,7 +68,7 @@ def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-"
     complaints = known.complaints({name: value})
     if complaints:
         raise Refused("\n".join(complaints))
-    image = _toolbox(layout, environment)
+    image = _toolbox(layout, env, environment)
     with (
         target.reached(environment),
         state.opened(env, image, purpose=f"secrets.put {name}") as held,
@@ -81,7 +81,10 @@ def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-"
     )
 
 
-def _toolbox(layout: Layout, environment: Environment) -> str:
+def _toolbox(layout: Layout, name: str, environment: Environment) -> str:
+    """The toolbox of this checkout, or where nothing is built the one of the source's release."""
+    if environment.source != TREE:
+        return promotion.image(layout, name, environment, "toolbox")
     with engine_facts.client() as engine:
         built = builder.build(
             layout,

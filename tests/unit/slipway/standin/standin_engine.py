@@ -44,7 +44,7 @@ ALONE = ("--network", "none", *CONFINED)
 BESIDE = ("--network", "host", *CONFINED)
 PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = (
-    *("containers", "networks", "volumes", "images", "toolboxes", "generation"),
+    *("containers", "networks", "volumes", "images", "toolboxes", "generations"),
     *("maintenance", "number", "schemas", "database"),
 )
 DENIED = 3
@@ -108,7 +108,8 @@ class Standin:
         self.template = (HERE / "resolved.template").read_text()
         self.schemas: dict[str, str] = {}
         self.database: dict[str, Any] = {}
-        self.generation: int | None = None
+        self.generations: dict[str, int] = {}
+        self.resolved: dict[str, str] = {}
         self.maintenance: dict[str, Any] = {"on": False}
         self.number = 0
         self.unknown: list[str] = []
@@ -134,6 +135,17 @@ class Standin:
         self._server.server_close()
 
     # What a test says and asks
+
+    @property
+    def generation(self) -> int | None:
+        """What the edge of dev serves."""
+        return self.generations.get("dev")
+
+    @generation.setter
+    def generation(self, serves: int | None) -> None:
+        self.generations.pop("dev", None)
+        if serves is not None:
+            self.generations["dev"] = serves
 
     def forget(self) -> None:
         """Take back every fault, and forget what was asked and changed so far."""
@@ -364,7 +376,8 @@ class Standin:
             case ("exec", identity, "psql", *_) if identity in self.containers:
                 return self._psql()
             case ("exec", identity, "slipway-edge", *rest) if identity in self.containers:
-                return self._edge(rest)
+                labels = self.containers[identity]["Config"]["Labels"]
+                return self._edge(labels["slipway.environment"], rest)
             case ("exec", identity, "cat", *_) if identity in self.containers:
                 port = self._fault(identity, self.faults.ports, 8000)
                 return Answer(f"   0: 00000000:{port:04X} 00000000:0000 0A 00000000:00000000\n")
@@ -392,6 +405,11 @@ class Standin:
                     if identity not in {name, each["id"]}
                 }
                 return Answer(f"{identity}\n")
+            case ("pull", "--quiet", reference):
+                digest = reference.partition("@")[2]
+                self.changes.append(f"pull {reference.partition('@')[0].partition('/')[2]}")
+                self.absent.discard(digest)
+                return Answer(f"{reference}\n", exit_code=int(digest not in self.store.manifests))
         return self._refuse(argv)
 
     def _psql(self) -> Answer:
@@ -430,7 +448,7 @@ class Standin:
     def _resolve(self, files: Sequence[str], env: Mapping[str, str]) -> Answer:
         if self.faults.config:
             return Answer(errors=f"{self.faults.config}\n", exit_code=15)
-        assert all(Path(file).is_file() for file in files), files
+        self.resolved = {Path(file).name: Path(file).read_text() for file in files}
         template = string.Template(self.template)
         return Answer(template.substitute(env))
 
@@ -521,16 +539,16 @@ class Standin:
         assert env["REGISTRY"] == self.registry
         return Answer("\n".join([*lines, ""]))
 
-    def _edge(self, rest: Sequence[str]) -> Answer:
+    def _edge(self, environment: str, rest: Sequence[str]) -> Answer:
         if self.faults.edge_silent:
             return Answer(errors="OCI runtime exec failed: no such process\n", exit_code=126)
         if list(rest) == ["status"]:
-            return Answer(json.dumps(self._status()))
+            return Answer(json.dumps(self._status(environment)))
         if rest[0] == "maintenance":
             return self._maintain(rest[1:])
         verb, generation = rest[0], int(rest[1])
         assert verb == "switch"
-        addresses = self._addresses(generation)
+        addresses = self._addresses(environment, generation)
         refused = self.faults.edge_refuses.get(generation)
         if refused is None and not any(each["ready"] for each in addresses):
             refused = f"no backend of generation {generation} is ready"
@@ -542,9 +560,9 @@ class Standin:
             answer = json.dumps(said) if refused else ""
             return Answer(answer, errors="" if refused else "panic\n", exit_code=1)
         self.changes.append(f"switch {generation}")
-        self.generation = generation
+        self.generations[environment] = generation
         self.on_moment("during", self.step)
-        return Answer(json.dumps(self._status()))
+        return Answer(json.dumps(self._status(environment)))
 
     def _maintain(self, rest: Sequence[str]) -> Answer:
         match rest:
@@ -559,18 +577,19 @@ class Standin:
             return Answer(errors="usage: slipway-edge\ninvalid choice\n", exit_code=2)
         return Answer(json.dumps(self.maintenance))
 
-    def _status(self) -> dict[str, Any]:
+    def _status(self, environment: str) -> dict[str, Any]:
         under = self.maintenance
+        serves = self.generations.get(environment)
         return {
-            "generation": self.generation,
-            "addresses": [] if self.generation is None else self._addresses(self.generation),
+            "generation": serves,
+            "addresses": [] if serves is None else self._addresses(environment, serves),
             "in_flight": self.in_flight.pop(0) if self.in_flight else {},
             "maintenance": (
                 {key: under[key] for key in ("message", "since")} if under["on"] else None
             ),
         }
 
-    def _addresses(self, generation: int) -> list[dict[str, Any]]:
+    def _addresses(self, environment: str, generation: int) -> list[dict[str, Any]]:
         return [
             {
                 "address": f"{network['IPAddress']}:8000",
@@ -578,7 +597,7 @@ class Standin:
                 "in_flight": 0,
             }
             for each in self.containers.values()
-            if each["Config"]["Labels"][LABEL + "project"].endswith(f"-g{generation}")
+            if each["Config"]["Labels"][LABEL + "project"] == f"slipway-{environment}-g{generation}"
             for name, network in each["NetworkSettings"]["Networks"].items()
             if name.endswith("-edge-app")
         ]

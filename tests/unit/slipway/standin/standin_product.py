@@ -29,6 +29,8 @@ class Product:
         self.polls_until_ready = 1
         self.refused_logins = 0
         self.retry_after = 7
+        #: What every search finds; the labelled set of the stand-in's checkout knows one place.
+        self.found = [{"filename": "crane.md", "source": "crane.md", "heading": "Cranes > Wind"}]
 
     def client(
         self,
@@ -73,9 +75,19 @@ class Product:
         identity = request.url.path.rpartition("/")[2]
         match called.split():
             case ["GET", "/v1/documents"]:
-                return httpx.Response(200, json={"documents": list(self.documents.values())})
+                return httpx.Response(200, json={"documents": self._listed(request.url.params)})
             case ["POST", "/v1/documents"]:
-                return httpx.Response(202, json=self._keep(request.content))
+                kept = self._keep(request.content)
+                kept["collection"] = request.url.params.get("collection", "default")
+                return httpx.Response(202, json=kept)
+            case ["POST", "/v1/collections"]:
+                return httpx.Response(201, json=json.loads(request.content))
+            case ["DELETE", path] if path.startswith("/v1/collections/"):
+                kept_there = self._in(identity)
+                self.documents = {k: v for k, v in self.documents.items() if k not in kept_there}
+                return httpx.Response(204)
+            case ["POST", "/v1/search"]:
+                return httpx.Response(200, json={"results": self.found})
             case ["POST", "/v1/query"]:
                 return httpx.Response(200, json=self._cite(json.loads(request.content)))
             case ["DELETE", _] if self.documents.pop(identity, None):
@@ -87,6 +99,17 @@ class Product:
                 document["status"] = "ready" if ready else "processing"
                 return httpx.Response(200, json=document)
         return httpx.Response(404, json={"title": "Not Found", "detail": called})
+
+    def _in(self, collection: str) -> set[str]:
+        return {k for k, v in self.documents.items() if v["collection"] == collection}
+
+    def _listed(self, params: httpx.QueryParams) -> list[dict[str, Any]]:
+        if "collection" not in params:
+            return list(self.documents.values())
+        found = [self.documents[each] for each in sorted(self._in(params["collection"]))]
+        for document in found:
+            document["status"] = "ready"
+        return found
 
     def _keep(self, body: bytes) -> dict[str, Any]:
         boundary, _, rest = body.partition(b"\r\n")

@@ -23,13 +23,14 @@ from invoke import Program
 from standin_engine import Standin
 from standin_product import Product
 
-from slipway import apply, proof, run
+from slipway import acceptance, apply, proof, run
 from slipway.config import layout as layouts
 from slipway.config.layout import Layout
 from slipway.facts import host
 from slipway.facts import lock as lock_facts
 from slipway.plans import lock as locks
 from slipway.tasks import (
+    approve,
     build,
     diagnose,
     down,
@@ -59,6 +60,10 @@ SOURCES = {
     "samples/handbook.md": "Grease it with oil.\n",
     "samples/questions.json": json.dumps(
         [{"question": "With what?", "document": "handbook.md", "answer_contains": "oil"}]
+    ),
+    "samples/quality/documents/crane.md": "# Cranes\n\n## Wind\n\nStop at 20 m/s.\n",
+    "samples/quality/questions.jsonl": json.dumps(
+        {"question": "Stop when?", "relevant": [{"source": "crane.md", "heading": "Wind"}]}
     ),
 }
 
@@ -106,7 +111,7 @@ class World:
         for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "SLIPWAY_DEBUG", *KEY_VARIABLES):
             patch.delenv(name, raising=False)
         modules = (
-            *(build, diagnose, down, history, keys, logs, maintenance),
+            *(approve, build, diagnose, down, history, keys, logs, maintenance),
             *(prune, release, rollback, secrets, status),
         )
         for module in modules:
@@ -115,6 +120,7 @@ class World:
         patch.setattr(proof, "client", self.product.client)
         patch.setattr(apply, "time", Clock())
         patch.setattr(proof, "time", Clock())
+        patch.setattr(acceptance, "time", Clock())
 
     def at_hand(self, patch: pytest.MonkeyPatch) -> None:
         """Spare the processes of the `docker` program: its command lines are answered here."""
@@ -147,7 +153,20 @@ class World:
 
     def release(self, *words: str) -> Ended:
         """Run `invoke release --env dev`, with `words` behind it."""
-        return self.invoke("release", "--env", "dev", *words)
+        return self.release_to("dev", *words)
+
+    def release_to(self, environment: str, *words: str) -> Ended:
+        """Run `invoke release --env ENVIRONMENT`, with `words` behind it."""
+        self.product.password = lambda: self.secret("admin_password", environment)
+        return self.invoke("release", "--env", environment, *words)
+
+    def environment(self, name: str, **settings: object) -> None:
+        """Write the overlay of another environment: dev's, on ports of its own."""
+        overlay = yaml.safe_load(self.layout.overlay("dev").read_text())
+        https, http = free_ports()
+        overlay["x-slipway"] |= {"ports": {"address": "127.0.0.1", "https": https, "http": http}}
+        overlay["x-slipway"] |= settings
+        self.layout.overlay(name).write_text(yaml.safe_dump(overlay))
 
     def save(self) -> None:
         """Remember everything as it is now."""
@@ -191,13 +210,13 @@ class World:
         overlay = yaml.safe_load(self.layout.overlay("dev").read_text())
         self.configure(soak=overlay["x-slipway"]["soak"] | settings)
 
-    def secret(self, name: str) -> str:
+    def secret(self, name: str, environment: str = "dev") -> str:
         """A secret as the state keeps it."""
-        return (self.standin.volume("slipway-dev-state") / "secrets" / name).read_text()
+        return (self.standin.volume(f"slipway-{environment}-state") / "secrets" / name).read_text()
 
-    def ledger(self) -> list[dict[str, Any]]:
+    def ledger(self, environment: str = "dev") -> list[dict[str, Any]]:
         """The lines of the ledger."""
-        path = self.standin.volume("slipway-dev-state") / "ledger.jsonl"
+        path = self.standin.volume(f"slipway-{environment}-state") / "ledger.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()]
 
     def generations(self) -> set[str]:

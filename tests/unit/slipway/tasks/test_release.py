@@ -375,11 +375,6 @@ class TestRefused:
         serving(released, 2)
         assert len(released.ledger()) == 2
 
-    def test_for_an_environment_that_promotes(self, world: World) -> None:
-        ended = world.invoke("release", "--env", "prod")
-        assert ended.exit_code == 2
-        assert "prod takes the images that staging accepted" in ended.errors
-
     def test_with_a_stale_lock(self, world: World) -> None:
         path = world.layout.root / "requirements/backend.txt"
         path.write_text(path.read_text() + "left==1.0\n")
