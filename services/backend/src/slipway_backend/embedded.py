@@ -22,6 +22,9 @@ from slipway_backend.settings import load_settings
 
 WORKER_RESTART_SECONDS = 2.0
 WORKER_STOP_SECONDS = 30.0
+# As in infra/postgres/postgresql.conf. PostgreSQL's 128 MB do not hold the vector index and the
+# passages of 100,000: every search read some of them anew (docs/decisions/0013-query-path.md).
+SERVER_SETTINGS = {"shared_buffers": "256MB"}
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,10 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
     # Its own lock is one file for all users of the machine, which only the first of them may open.
     lock = type(PostgresServer._lock)(directory.parent / "postgres.lock")  # noqa: SLF001
     PostgresServer._lock = lock  # noqa: SLF001
+    directory.mkdir(exist_ok=True)
+    with PostgresServer._lock:  # noqa: SLF001
+        PostgresServer(directory, cleanup_mode="stop").ensure_pgdata_inited()
+        _configure(directory)
     server = get_server(directory, cleanup_mode="stop")
     try:
         yield str(server.get_uri())
@@ -128,6 +135,16 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
         server.cleanup()
         # At the process's exit it would do so again, and make the folder anew for its lock.
         atexit.unregister(server._cleanup)  # noqa: SLF001
+
+
+def _configure(directory: Path) -> None:
+    """Give a new server its settings; what ALTER SYSTEM has set since then is kept."""
+    path = directory / "postgresql.auto.conf"
+    text = path.read_text(encoding="utf-8")
+    missing = [name for name in SERVER_SETTINGS if name not in text]
+    if missing:
+        lines = [f"{name} = '{SERVER_SETTINGS[name]}'\n" for name in missing]
+        path.write_text(text + "".join(lines), encoding="utf-8")
 
 
 def ensure_model(directory: Path) -> None:
