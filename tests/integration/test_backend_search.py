@@ -26,7 +26,7 @@ from slipway_backend.filters import EVERYTHING, Filters
 from slipway_backend.halfvec import HalfVector
 from slipway_backend.metrics import Metrics
 from slipway_backend.migrate import migrate
-from slipway_backend.search import Searcher
+from slipway_backend.search import Searcher, StageSampler
 from slipway_backend.search.index_health import measure_recall
 from slipway_backend.search.plan import make_plan
 from slipway_backend.search.sampling import EVERY, stages_of
@@ -400,11 +400,12 @@ async def test_some_searches_tell_how_long_each_half_took_inside_the_statement(
     metrics = Metrics(level)
     embedder = GivenVectors()
     embedder.vector = corpus.vectors[17]
-    searcher = Searcher(pool, FixedServing(EmbeddingSet(1, embedder)), metrics)
+    sampler = StageSampler(pool, metrics)
+    searcher = Searcher(pool, FixedServing(EmbeddingSet(1, embedder)), metrics, sampler=sampler)
     asking = identity_of(corpus, "admin")
     for number in range(2 * EVERY["full"]):
         await searcher.search(f"word1 word{number}", identity=asking)
-        await searcher.finish()
+        await sampler.finish()
     text = generate_latest(metrics.registry).decode()
     for stage in ("search_text", "search_vector", "fuse"):
         count = f'slipway_stage_duration_seconds_count{{stage="{stage}"}} {sampled}.0'

@@ -58,7 +58,7 @@ from slipway_backend.metrics import Metrics
 from slipway_backend.oidc import Provider
 from slipway_backend.queue import make_queue, open_queue
 from slipway_backend.replicas import Reads
-from slipway_backend.search import Reranker, Searcher
+from slipway_backend.search import Reranker, Searcher, StageSampler
 from slipway_backend.security import TokenKeys
 from slipway_backend.settings import Settings
 
@@ -169,8 +169,9 @@ async def started(
         queue = make_queue()
         await open_queue(queue, pool)
         reranker = Reranker(settings, metrics, client)
-        searcher = Searcher(pool, sets, metrics, reads=reads, reranker=reranker)
-        stack.push_async_callback(searcher.finish)
+        sampler = StageSampler(pool, metrics)
+        stack.push_async_callback(sampler.finish)
+        searcher = Searcher(pool, sets, metrics, reads=reads, reranker=reranker, sampler=sampler)
         model = LanguageModel(settings, metrics, client) if with_model else None
         if model is not None and settings.ollama_base_url:
             await stack.enter_async_context(kept_loaded(model, settings, client))

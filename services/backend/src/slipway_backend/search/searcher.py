@@ -64,15 +64,19 @@ class Searcher:
         *,
         reads: Reads | None = None,
         reranker: Reranker | None = None,
+        sampler: StageSampler | None = None,
     ) -> None:
-        """``reads`` gives connections that may be to replicas; ``reranker`` has the last word."""
+        """``reads`` gives connections that may be to replicas; ``reranker`` has the last word.
+
+        ``sampler`` is shown every search that was answered.
+        """
         self._pool = pool
         self._reads = reads
         self._reranker = reranker if reranker is not None and reranker.configured else None
         self._sets = sets
         self._metrics = metrics
         self._statistics = CachedStatistics(pool)
-        self._sampler = StageSampler(pool, metrics)
+        self._sampler = sampler
         # More at once would only take turns on the cores, each with memory of its own.
         self._limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
@@ -127,7 +131,8 @@ class Searcher:
             with _Timed(self._metrics, "search", seconds):
                 cursor = await connection.execute(statement, values)
                 passages = [Passage(**row) for row in await cursor.fetchall()]
-        self._sampler.offer(statement, values)
+        if self._sampler is not None:
+            self._sampler.offer(statement, values)
         self._metrics.searches.labels(plan.shape.route).inc()
         reranked = False
         if reranker is not None:
@@ -143,10 +148,6 @@ class Searcher:
 
     def _connection(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:
         return self._reads.connection(identity) if self._reads else self._pool.connection()
-
-    async def finish(self) -> None:
-        """Wait for what goes on after an answer."""
-        await self._sampler.finish()
 
     async def stems(self, texts: list[str]) -> list[frozenset[str]]:
         """Return the words of each text as full-text search compares them, in the order given."""
