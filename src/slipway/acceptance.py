@@ -18,8 +18,8 @@ from slipway import proof
 from slipway.errors import SlipwayError
 from slipway.facts.manifest import Gate
 
-#: recall@5 that search must reach on the labelled set; docs/decisions has the measurement.
-LEAST_RECALL = 0.8
+#: recall@5 that search must reach on the labelled set; docs/decisions/0017 has the measurement.
+LEAST_RECALL = 0.75
 PLACES = 5
 #: Every so many of the labelled questions, so that the gate takes seconds and not minutes.
 EVERY = 4

@@ -96,7 +96,7 @@ class TestSameBytes:
         assert f"release {version(world)} of dev" in ended.output
         assert "signed by release" in ended.output
         assert "passed  proof     documents 1, passages 2, questions 1" in ended.output
-        assert "passed  quality   documents 1, least 0.8, " in ended.output
+        assert "passed  quality   documents 1, least 0.75, " in ended.output
         assert "questions 1, recall_at_5 1.0" in ended.output
         assert world.standin.changes == []
 
