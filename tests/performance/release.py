@@ -153,11 +153,12 @@ def _scenario(run: Run, load: Mixed, name: str, scenario: Scenario) -> None:
     load.load.phase(f"before {name}")
     time.sleep(run.rest)
     serving = str(run.site.status()["generation"])
-    begun = load.load.phase(name)
+    begun, well = load.load.phase(name), True
     try:
         command = scenario.act(run.site)
     except AssertionError as error:
         # The next scenario begins where this one ended, as the next release would have to.
+        well = False
         command = f"ended otherwise than it should: {' '.join(str(error).split())[-400:]}"
         run.add(f"{name}: ended as it should", 0, "", goal="== 1", note=command)
     ended = load.load.phase(f"after {name}")
@@ -166,7 +167,7 @@ def _scenario(run: Run, load: Mixed, name: str, scenario: Scenario) -> None:
         run.add(f"{name}", None, "s", note="this tree has no such task yet")
         return
     run.add(f"{name}: the command", ended - begun, "s", note=command)
-    if scenario.replaces:
+    if scenario.replaces and well:
         last = load.load.result.last_of(serving) or begun
         note = "from the command to the last request that the old generation answered"
         run.add(f"{name}: until 100 % new", last - begun, "s", note=note)
