@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import docker
 from docker.errors import APIError, ImageNotFound
@@ -129,12 +129,16 @@ class Pruning:
 
 
 def after_release(pruning: Pruning) -> None:
-    """Prune at the end of a release; what cannot be pruned now is a warning."""
+    """Prune the engine at the end of a release; what cannot be pruned now is a warning.
+
+    The registry is left to `invoke prune`: other checkouts may have environments that go back to
+    what it holds, and it does not answer while its garbage is collected.
+    """
     try:
-        plan = pruning.plan(collect=False)
-        if plan.empty and not plan.collect:
+        plan = replace(pruning.plan(collect=False), registry=(), collect=False)
+        if plan.empty:
             return
-        with console.phase(f"prune {len(plan.engine) + len(plan.registry)} images"):
+        with console.phase(f"prune {len(plan.engine)} images"):
             pruning.apply(plan)
     except SlipwayError as error:
         console.warn(f"nothing was pruned: {error.message}")

@@ -232,7 +232,8 @@ def _forget(release: Release) -> None:
     """Keep the configurations of the releases that can be gone back to, and no others."""
     ledger = state_facts.parse(release.state.read(history=0)).ledger
     kept = prune.retained(Ways(ledger, release.environment.retention.releases))
-    generations = {int(line["generation"]) for line in (*kept, *ledger[-KEPT_LINES:])}
+    lately = (*kept, *ledger[-KEPT_LINES:])
+    generations = {int(line["generation"]) for line in lately if "generation" in line}
     paths = [state_facts.configuration(line.get("configuration", "")) for line in kept]
     apps = [f"g{generation}/app.json" for generation in sorted(generations)]
     release.state.forget(["platform.json", *paths, *apps])

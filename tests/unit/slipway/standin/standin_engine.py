@@ -49,6 +49,7 @@ HELD = (
 )
 DENIED = 3
 LABEL = "com.docker.compose."
+DOCUMENTS = "slipway/releases"
 STARTED = "2026-01-02T03:04:05.678901234Z"
 
 
@@ -304,7 +305,7 @@ class Standin:
         found = [
             (name, digest)
             for name, digest in self.store.tags.items()
-            if digest not in self.absent and asked_for(name)
+            if digest not in self.absent and asked_for(name) and not name.startswith(DOCUMENTS)
         ]
         return [
             {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from typing import Any
@@ -228,38 +227,3 @@ class TestDone:
         planned = [shown(step) for step in plan(released)["steps"]]
         assert released.release().exit_code == 1
         assert released.ledger()[-1]["steps"] == planned[:3]
-
-
-class Terminal(io.StringIO):
-    """What a person types on."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-class TestQuestion:
-    """Environments that images are promoted to ask before they are touched."""
-
-    @pytest.fixture
-    def promoted(self, released: World, monkeypatch: pytest.MonkeyPatch) -> World:
-        """A world whose environment takes another's images, which here come from the tree."""
-        monkeypatch.setattr("slipway.tasks.release._refuse_promotion", lambda *_: None)
-        released.configure(source="dev")
-        released.change(BACKEND)
-        return released
-
-    def test_without_a_terminal_it_is_refused_and_the_flag_named(self, promoted: World) -> None:
-        ended = promoted.release()
-        assert ended.exit_code == 2
-        assert "There is no terminal to ask on: give --yes to say yes" in ended.errors
-        assert promoted.standin.changes == []
-
-    def test_the_flag_says_yes(self, promoted: World) -> None:
-        assert promoted.release("--yes").exit_code == 0
-
-    def test_no_is_no(self, promoted: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("standin_world.io.StringIO", Terminal)
-        ended = promoted.invoke("release", "--env", "dev", typed="n\n")
-        assert ended.exit_code == 2
-        assert "Cancelled. Nothing was changed." in ended.errors
-        assert promoted.standin.changes == []

@@ -27,8 +27,8 @@ def test_every_release_ends_with_a_prune_and_keeps_the_ways_back(released: World
     assert "prune" in ended.output
     ways = released_backends(released)
     assert backends(released) == set(ways[-3:])
-    assert set(released.standin.store.manifests) >= set(ways[-3:])
-    assert set(released.standin.store.manifests).isdisjoint(ways[:-3])
+    # Other checkouts may go back to what the registry holds: that is left to `invoke prune`.
+    assert set(released.standin.store.manifests) >= set(ways)
     assert "registry stop" not in released.standin.changes
     assert released.standin.cache_kept == 10 << 30
     for _ in range(2):

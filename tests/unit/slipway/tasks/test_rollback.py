@@ -104,7 +104,8 @@ class TestBack:
         assert f"back to release {version}" in said
         ended = released.invoke("rollback", "--env", "dev", "--to", "nothing")
         assert ended.exit_code == 2
-        assert f"dev never finished a release nothing (there are: {version})" in ended.errors
+        assert "dev never finished a release nothing (there are: " in ended.errors
+        assert version in ended.errors
 
     def test_its_plan_touches_nothing(self, released: World) -> None:
         release(released)
