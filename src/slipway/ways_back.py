@@ -9,6 +9,7 @@ from typing import Any
 import docker
 
 from slipway import console, edge
+from slipway.commands import engine as commands
 from slipway.config import names
 from slipway.errors import Refused
 from slipway.facts import engine as engine_facts
@@ -17,6 +18,9 @@ from slipway.facts import registry as registry_facts
 from slipway.facts import state as state_facts
 from slipway.facts.engine import EngineFacts
 from slipway.plans import rollback as plans
+from slipway.run import run
+
+PULL_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def find(name: str, engine: docker.DockerClient, registry: str, toolbox: str, ve
     active = edge.active(name, running)
     line = plans.target(name, known.ledger, known.journal, active, version)
     images = dict(line["images"])
-    _refuse_pruned(name, engine, registry, str(line["version"]), images)
+    _bring(name, engine, registry, str(line["version"]), images)
     _refuse_contracted(engine, running, str(line["version"]), images)
     path = state_facts.configuration(line.get("configuration", ""))
     resolved = state_facts.files(toolbox, volume, [path]).get(path)
@@ -58,14 +62,14 @@ def find(name: str, engine: docker.DockerClient, registry: str, toolbox: str, ve
     return Way(int(line["number"]), str(line["version"]), images, resolved)
 
 
-def _refuse_pruned(
+def _bring(
     name: str,
     engine: docker.DockerClient,
     registry: str,
     version: str,
     images: Mapping[str, str],
 ) -> None:
-    """Refuse when an image is neither on the engine nor in the registry."""
+    """Fetch what the engine has lost; refuse when the registry has lost it too."""
     gone = []
     for image, reference in sorted(images.items()):
         repository, _, digest = reference.removeprefix(f"{registry}/").partition("@")
@@ -73,6 +77,8 @@ def _refuse_pruned(
             continue
         if registry_facts.digest(registry, repository, digest) is None:
             gone.append(image)
+        else:
+            run(commands.pull(reference), timeout=PULL_SECONDS)
     if gone:
         raise Refused(
             f"{version} cannot be put back: neither engine nor registry has {', '.join(gone)}",
