@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 import tempfile
@@ -209,7 +210,7 @@ async def streamed(url: str, headers: dict[str, str]) -> AsyncIterator[AsyncIter
         yield events()
 
 
-async def test_all_unfinished_documents_are_told_of_through_a_loss_of_the_database(
+async def test_what_ended_while_the_database_was_lost_is_told_of_afterwards(
     make_instance: Any,
     settings: Settings,
     own_postgres: tuple[str, Any],
@@ -239,11 +240,14 @@ async def test_all_unfinished_documents_are_told_of_through_a_loss_of_the_databa
         name, told = await anext(events)
         assert (name, told["id"], told["status"]) == ("document", first["id"], "queued")
 
+        # Both end before the server listens again.
+        server.send_signal(signal.SIGSTOP)
         await asyncio.to_thread(database.stop)
         await asyncio.to_thread(database.ensure_postgres_running)
         await instance.wait_until_ready()
         second = (await instance.upload("boat.md", FERRY)).json()
         await instance.work()
+        server.send_signal(signal.SIGCONT)
         ended = set()
         while ended != {first["id"], second["id"]}:
             name, told = await anext(events)

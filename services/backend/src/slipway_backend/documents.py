@@ -72,7 +72,6 @@ class Listing:
     source: str | None = None
     source_prefix: str | None = None
     sha256: str | None = None
-    unfinished: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +120,25 @@ async def find_all(
     return [Document(**row) for row in await cursor.fetchall()]
 
 
+async def find_moving(
+    connection: Connection, identity: Identity, since: datetime | None, *, limit: int
+) -> tuple[list[Document], datetime]:
+    """Return the unfinished documents, newest first, and when that was looked up.
+
+    With ``since``, also those that changed after it; changes count from their transaction's start.
+    """
+    cursor = await connection.execute("SELECT now() AS now")
+    row = await cursor.fetchone()
+    assert row is not None
+    cursor = await connection.execute(
+        f"{SELECT} WHERE collection_id = {READABLE} AND (status IN ('queued', 'processing')"
+        " OR documents.updated_at > %(since)s)"
+        " ORDER BY documents.created_at DESC, documents.id LIMIT %(limit)s",
+        {"since": since, "limit": limit, **identity.parameters()},
+    )
+    return [Document(**found) for found in await cursor.fetchall()], row["now"]
+
+
 async def newest(
     connection: Connection, listing: Listing, identity: Identity, *, limit: int, offset: int
 ) -> tuple[list[Document], int]:
@@ -156,8 +174,6 @@ def _where(listing: Listing, identity: Identity) -> tuple[str, dict[str, Any]]:
         if value is not None:
             parts.append(condition)
             values[name] = value
-    if listing.unfinished:
-        parts.append("status IN ('queued', 'processing')")
     return " AND ".join(parts), values
 
 

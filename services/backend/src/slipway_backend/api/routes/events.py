@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from slipway_backend.api.state import State, StateDependency
 from slipway_backend.api.streams import HEARTBEAT_SECONDS, MEDIA_TYPE, EventStream, event
 from slipway_backend.changes import Subscription
 from slipway_backend.database import TRANSIENT, Connection
-from slipway_backend.documents import Document, Listing
+from slipway_backend.documents import Document
 
 router = APIRouter(tags=["documents"])
 FINISHED = ("ready", "failed")
@@ -32,6 +33,8 @@ CONFIRM_SECONDS = HEARTBEAT_SECONDS
 # A client connects again by itself, and is asked again who it is.
 LONGEST_SECONDS = 3600.0
 MOST = 500
+# A change is dated by the start of its transaction, which was not seen before its end.
+LONGEST_CHANGE = timedelta(minutes=1)
 T = TypeVar("T")
 
 _EVENTS: dict[int | str, dict[str, Any]] = {
@@ -69,6 +72,7 @@ async def events(
 ) -> EventStream:
     """Tell of every unfinished document that you may see, and of each whenever it changes.
 
+    What began and ended while the database was lost is told of afterwards.
     Ends with an `error` when your session, key or right to read ends.
     """
     told = _follow_all(_Following(state, standing), identity)
@@ -149,10 +153,12 @@ async def _follow_one(
 
 async def _follow_all(following: _Following, identity: Identity) -> AsyncGenerator[bytes, None]:
     state = following.state
-    unfinished = Listing(unfinished=True)
+    looked_at: datetime | None = None
 
     async def look_at_all(connection: Connection) -> list[Document]:
-        found, _ = await documents.newest(connection, unfinished, identity, limit=MOST, offset=0)
+        nonlocal looked_at
+        since = looked_at and looked_at - LONGEST_CHANGE
+        found, looked_at = await documents.find_moving(connection, identity, since, limit=MOST)
         return found
 
     with state.changes.subscribe(owner=identity.user_id) as subscription:
@@ -164,6 +170,11 @@ async def _follow_all(following: _Following, identity: Identity) -> AsyncGenerat
         while True:
             for document in found:
                 yield _event(document)
+                looked_at = (
+                    document.updated_at
+                    if looked_at is None
+                    else max(looked_at, document.updated_at)
+                )
             known |= {each.id for each in found if each.status not in FINISHED}
             known -= {each.id for each in found if each.status in FINISHED}
             if not await following.changed(subscription):
