@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,15 @@ def released(site: Site, figures: list[Result]) -> Site:
     figures.append(Result("first release of an environment", seconds, "s"))
     site.first_release = answer.text
     return site
+
+
+@pytest.fixture
+def configure(released: Site) -> Iterator[Callable[..., None]]:
+    """Change the overlay for one test; whoever comes next finds it, and what runs, as before."""
+    yield released.set_environment
+    released.set_environment()
+    answer = released.invoke("release", "--env", NAME)
+    assert answer.exit_code == 0, answer.text
 
 
 @pytest.fixture(scope="session", autouse=True)

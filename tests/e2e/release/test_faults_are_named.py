@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -124,7 +124,9 @@ def test_a_registry_that_does_not_answer_is_named_and_nothing_is_touched(release
     assert released.containers() == before
 
 
-def test_diagnose_names_what_is_wrong_now_and_nothing_once_it_is_mended(released: Site) -> None:
+def test_diagnose_names_what_is_wrong_now_and_nothing_once_it_is_mended(
+    released: Site, configure: Callable[..., None]
+) -> None:
     backend = next(
         each["name"] for each in released.status()["containers"] if each["service"] == "backend"
     )
@@ -141,8 +143,7 @@ def test_diagnose_names_what_is_wrong_now_and_nothing_once_it_is_mended(released
         assert time.monotonic() < deadline
         time.sleep(1)
     # The last release of this file failed on purpose; one that succeeds clears the record.
-    released.set_environment(log_level="warning")
+    configure(log_level="warning")
     assert released.invoke("release", "--env", NAME).exit_code == 0
     answer = released.invoke("diagnose", "--env", NAME)
     assert answer.exit_code == 0, answer.text
-    released.set_environment()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from load import Load
 from site_copy import NAME, Site
@@ -11,10 +12,10 @@ from slipway.report import Result
 
 
 def test_the_next_release_finishes_what_a_killed_one_began(
-    released: Site, figures: list[Result]
+    released: Site, configure: Callable[..., None], figures: list[Result]
 ) -> None:
     before = released.status()["generation"]
-    released.set_environment(log_level="debug")
+    configure(log_level="debug")
     with Load(f"{released.url}/health", released.authority, 20, 300) as load:
         with released.start("release", "--env", NAME) as killed:
             assert killed.stdout is not None

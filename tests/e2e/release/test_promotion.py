@@ -68,9 +68,10 @@ def flip(mirror: Container, digest: str) -> None:
     """Alter one byte of a blob in the registry's own store; a second time puts it back."""
     kind, _, number = digest.partition(":")
     path = f"/var/lib/registry/docker/registry/v2/blobs/{kind}/{number[:2]}/{number}/data"
-    done = mirror.exec_run(["head", "--bytes=101", path])
-    altered = done.output[100] ^ 1
-    write = f"printf '\\{altered:03o}' | dd of={path} bs=1 seek=100 conv=notrunc"
+    # The smallest layers have a few dozen bytes.
+    done = mirror.exec_run(["head", "--bytes=21", path])
+    altered = done.output[20] ^ 1
+    write = f"printf '\\{altered:03o}' | dd of={path} bs=1 seek=20 conv=notrunc"
     assert mirror.exec_run(["sh", "-c", write]).exit_code == 0
 
 
