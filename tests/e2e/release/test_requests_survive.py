@@ -29,6 +29,7 @@ def talking(released: Site) -> Iterator[Site]:
         yield released
         released.services = {}
         released.set_environment()
+        assert released.invoke("release", "--env", NAME).exit_code == 0
 
 
 def test_a_one_line_change_of_the_backend_rolls_only_the_app_and_loses_nothing(
