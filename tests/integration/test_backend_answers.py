@@ -13,11 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from scripted_llm import ScriptedLLM
 
 from slipway_backend.answers import NOTHING_FOUND
-from slipway_backend.api import streams
+from slipway_backend.api import identity, streams
 from slipway_backend.errors import StartRefused
 from slipway_backend.settings import Settings
 
@@ -241,6 +242,60 @@ async def test_a_stream_that_waits_for_its_model_says_that_it_lives(
     text = (await reading).text
     assert text.startswith(": still here\n\n")
     assert events(text)[-1][0] == "done"
+
+
+async def held_answer(
+    answering: Any, scripted_llm: ScriptedLLM, headers: dict[str, str], meanwhile: Callable[[], Any]
+) -> httpx.Response:
+    """The response to a streamed question, for which something happens while the model thinks."""
+    hold = threading.Event()
+    scripted_llm.reply("At ", "seven [1].", hold=hold)
+    body = {"question": QUESTION, "stream": True}
+    asking = asyncio.create_task(answering.client.post("/v1/query", json=body, headers=headers))
+    assert await asyncio.to_thread(scripted_llm.asked.acquire, timeout=20)
+    await meanwhile()
+    hold.set()
+    response: httpx.Response = await asking
+    return response
+
+
+async def test_a_streamed_answer_ends_with_the_session_that_asked_for_it(
+    answering: Any, scripted_llm: ScriptedLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "CONFIRM_SECONDS", 0.0)
+    mine = {"Authorization": f"Bearer {await answering.login()}"}
+
+    async def log_out() -> None:
+        (await answering.client.post("/v1/logout", headers=mine)).raise_for_status()
+
+    response = await held_answer(answering, scripted_llm, mine, log_out)
+    assert response.status_code == 401
+    assert "session has ended" in response.json()["detail"]
+    assert "seven" not in response.text
+
+
+async def test_an_answer_that_has_begun_outlives_the_database(
+    answering: Any,
+    postgres: str,
+    settings: Settings,
+    scripted_llm: ScriptedLLM,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(identity, "CONFIRM_SECONDS", 0.0)
+    name = str(psycopg.conninfo.conninfo_to_dict(settings.database_url)["dbname"])
+    allow = f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS %s'
+    async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as connection:
+
+        async def lose() -> None:
+            await connection.execute((allow % "false").encode())
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
+
+        response = await held_answer(answering, scripted_llm, {}, lose)
+        await connection.execute((allow % "true").encode())
+    told = events(response.text)
+    assert (told[-1][0], told[-1][1]["answer"]) == ("done", "At seven [1].")
 
 
 async def test_a_model_that_ollama_still_loads_is_a_503_and_search_works(

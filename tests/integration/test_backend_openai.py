@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import httpx
 import openai
 import psycopg
 import pytest
@@ -17,6 +18,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from scripted_llm import Reply, ScriptedLLM
 
 from slipway_backend.answers import NOTHING_FOUND
+from slipway_backend.api import identity
 from slipway_backend.api.app import make_app
 from slipway_backend.settings import Settings
 
@@ -206,6 +208,37 @@ async def test_a_client_that_stops_reading_stops_the_model_and_is_no_error(
         assert (await anext(aiter(stream))).choices[0].delta.role == "assistant"
     assert await asyncio.to_thread(scripted_llm.client_gone.wait, 20)
     assert "error" not in capsys.readouterr().out
+
+
+async def test_a_streamed_chat_ends_with_the_key_that_asked_for_it(
+    client: openai.AsyncOpenAI, scripted_llm: ScriptedLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "CONFIRM_SECONDS", 0.0)
+    admin = httpx.AsyncClient(
+        base_url=str(client.base_url), headers={"Authorization": f"Bearer {client.api_key}"}
+    )
+    async with admin:
+        key = (await admin.post("keys", json={"name": "chat"})).json()
+        hold = threading.Event()
+        pieces = ("At seven [1]. ", "Then ", "nothing.")
+        scripted_llm.reply(*pieces, hold=hold, hold_after=2)
+        program = client.with_options(api_key=key["key"])
+        stream = await program.chat.completions.create(
+            model="slipway", messages=QUESTION, stream=True
+        )
+        heard = [chunk.choices[0].delta.content async for chunk in _until(stream, "seven")]
+        (await admin.delete(f"keys/{key['id']}")).raise_for_status()
+        hold.set()
+        with pytest.raises(openai.APIError, match="revoked"):
+            heard += [chunk.choices[0].delta.content async for chunk in stream]
+    assert "nothing" not in "".join(text or "" for text in heard)
+
+
+async def _until(stream: openai.AsyncStream[Any], word: str) -> AsyncIterator[Any]:
+    """What is streamed up to a word."""
+    while word not in (chunk := await anext(stream)).choices[0].delta.content:
+        yield chunk
+    yield chunk
 
 
 async def test_a_collection_that_one_may_not_read_is_no_model(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -11,8 +13,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from slipway_backend import audit, keys, sessions
 from slipway_backend.access import Identity, Scope
 from slipway_backend.api.state import State, StateDependency
+from slipway_backend.database import TRANSIENT
 from slipway_backend.errors import Problem
 from slipway_backend.security import API_KEY_PREFIX, TokenRefused
+
+# How often it is asked again whether somebody may have the rest of a long answer: one statement.
+CONFIRM_SECONDS = 15.0
+T = TypeVar("T")
 
 _bearer = HTTPBearer(
     auto_error=False, description="The access token of POST /v1/login, or an API key."
@@ -71,6 +78,20 @@ class Standing:
             raise unauthorized(str(error)) from None
         if not identity.may("read"):
             raise forbidden("read")
+
+    async def guard(self, told: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        """Yield what an answer tells; raise as `confirm` does, at most CONFIRM_SECONDS late.
+
+        An answer that has begun needs no database any more: a lost one does not break it off.
+        """
+        confirmed_at = time.monotonic()
+        async with contextlib.aclosing(told):
+            async for each in told:
+                if time.monotonic() - confirmed_at >= CONFIRM_SECONDS:
+                    with contextlib.suppress(*TRANSIENT):
+                        await self.confirm()
+                    confirmed_at = time.monotonic()
+                yield each
 
 
 async def _standing(

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from slipway_backend.answers import Answer, Delta, Sources, Turn
-from slipway_backend.api.identity import Reader
+from slipway_backend.api.identity import Reader, StandingDependency
 from slipway_backend.api.models.chat import (
     ChatAnswerMessage,
     ChatChoice,
@@ -40,7 +40,11 @@ DONE = b"data: [DONE]\n\n"
     responses=describe(400, 401, 403, 404, 422, 429, 502, 503, 504),
 )
 async def complete_chat(
-    body: ChatRequest, request: Request, state: StateDependency, identity: Reader
+    body: ChatRequest,
+    request: Request,
+    state: StateDependency,
+    identity: Reader,
+    standing: StandingDependency,
 ) -> ChatCompletion | Response:
     """Answer the last message from the documents, as OpenAI's clients expect it.
 
@@ -57,7 +61,7 @@ async def complete_chat(
     }
     if body.stream:
         with_usage = body.stream_options is not None and body.stream_options.include_usage
-        stream = state.answerer.stream(question, **arguments)
+        stream = standing.guard(state.answerer.stream(question, **arguments))
         chunks = _chunks(stream, body.model, with_usage=with_usage)
         return EventStream(chunks, lambda error: _failed(request, error))
     answer = await while_connected(request, lambda: state.answerer.answer(question, **arguments))

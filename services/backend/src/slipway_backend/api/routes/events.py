@@ -13,12 +13,12 @@ from fastapi import APIRouter, Request
 
 from slipway_backend import documents
 from slipway_backend.access import Identity
-from slipway_backend.api.identity import Reader, Standing, StandingDependency
+from slipway_backend.api.identity import CONFIRM_SECONDS, Reader, Standing, StandingDependency
 from slipway_backend.api.models.documents import DocumentOut
 from slipway_backend.api.problems import as_problem, describe, problem_content
 from slipway_backend.api.routes.documents import get_visible
 from slipway_backend.api.state import State, StateDependency
-from slipway_backend.api.streams import HEARTBEAT_SECONDS, MEDIA_TYPE, EventStream, event
+from slipway_backend.api.streams import MEDIA_TYPE, EventStream, event
 from slipway_backend.changes import Subscription
 from slipway_backend.database import TRANSIENT, Connection
 from slipway_backend.documents import Document
@@ -28,8 +28,6 @@ FINISHED = ("ready", "failed")
 # Between two looks of one stream; what changes meanwhile is told once.
 PAUSE_SECONDS = 0.2
 LOOK_AROUND_SECONDS = 1.0
-# Who follows is asked again before anything is told, and this often while nothing is.
-CONFIRM_SECONDS = HEARTBEAT_SECONDS
 # A client connects again by itself, and is asked again who it is.
 LONGEST_SECONDS = 3600.0
 MOST = 500
@@ -95,7 +93,8 @@ class _Following:
     async def changed(self, subscription: Subscription) -> bool:
         """Wait for a change that may be told; False when the stream is over.
 
-        Raises a problem when who follows may not any more.
+        Raises a problem when who follows may not any more: that is asked before anything is told,
+        and every CONFIRM_SECONDS while nothing is.
         """
         confirmed_at = time.monotonic()
         while not self.over:

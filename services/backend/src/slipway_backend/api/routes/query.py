@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from slipway_backend import audit
 from slipway_backend.answers import Answer, Delta, Sources, Turn
-from slipway_backend.api.identity import Reader
+from slipway_backend.api.identity import Reader, StandingDependency
 from slipway_backend.api.models.query import CitationOut, QueryAnswer, QueryRequest
 from slipway_backend.api.problems import as_problem, describe, problem_content
 from slipway_backend.api.state import StateDependency
@@ -33,7 +33,11 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     responses={**describe(401, 403, 422, 429, 502, 503, 504), **_STREAM},
 )
 async def query(
-    body: QueryRequest, request: Request, state: StateDependency, identity: Reader
+    body: QueryRequest,
+    request: Request,
+    state: StateDependency,
+    identity: Reader,
+    standing: StandingDependency,
 ) -> QueryAnswer | Response:
     """Answer a question from the documents, with numbered citations.
 
@@ -48,7 +52,7 @@ async def query(
         "history": [Turn(turn.role, turn.content) for turn in body.history],
     }
     if body.stream or MEDIA_TYPE in request.headers.get("accept", ""):
-        stream = state.answerer.stream(body.question, **arguments)
+        stream = standing.guard(state.answerer.stream(body.question, **arguments))
         return EventStream(_events(stream), lambda error: _failed(request, error))
     answer = await while_connected(
         request, lambda: state.answerer.answer(body.question, **arguments)
