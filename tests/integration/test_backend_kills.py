@@ -79,12 +79,22 @@ async def upload(instance: Any, content: bytes) -> Any:
     )
 
 
+QUESTION = "When does the ferry to Utvik leave?"
+
+
 async def everything_told(instance: Any, document_id: str) -> str:
-    """What search, answers, citations, files, passages, lists and exports say, put together."""
+    """What search, answers, chats, citations, files, passages and exports say, put together."""
     client = instance.client
+    chat = {"model": "slipway", "messages": [{"role": "user", "content": QUESTION}]}
+    # A client that cited the document before asks for more of the very same one.
+    earlier = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "[1]"}]
     answers = [
         await client.post("/v1/search", json={"query": "ferry to Utvik", "limit": 50}),
-        await client.post("/v1/query", json={"question": "When does the ferry to Utvik leave?"}),
+        await client.post("/v1/query", json={"question": QUESTION}),
+        await client.post("/v1/query", json={"question": QUESTION, "history": earlier}),
+        await client.post("/v1/query", json={"question": QUESTION, "stream": True}),
+        await client.post("/v1/chat/completions", json=chat),
+        await client.post("/v1/chat/completions", json=chat | {"stream": True}),
         await client.get(f"/v1/documents/{document_id}/file"),
         await client.get(f"/v1/documents/{document_id}/passages"),
         await client.get("/v1/collections/plans/export"),
@@ -175,6 +185,8 @@ async def test_a_worker_killed_at_a_step_brings_nothing_back(
     assert "07:15" not in told
     assert "09:40" not in told
     assert ("11:20" in told) == (action == "replace")
+    left = (await instance.client.get("/v1/documents")).json()["total"]
+    assert left == (action == "replace")
     assert len(await check_sound(instance)) == (action == "replace")
 
 
@@ -203,6 +215,10 @@ async def test_what_happens_while_a_worker_stores_is_the_last_word(
     assert "09:40" not in told
     assert ("11:20" in told) == (action == "replace")
     await check_sound(instance)
+
+
+# In the order of its steps.
+WRITTEN_BY_A_DELETION = ("documents", "chunks", "procrastinate_jobs", "audit")
 
 
 async def test_a_server_killed_in_mid_deletion_has_deleted_all_or_nothing(
@@ -234,10 +250,11 @@ async def test_a_server_killed_in_mid_deletion_has_deleted_all_or_nothing(
             with contextlib.suppress(httpx.TransportError):
                 await deleting
 
-    async with holder(settings) as hold:
-        await hold.hold("chunks")
-        await killed_while(hold)
-        await hold.release()
+    for table in WRITTEN_BY_A_DELETION:
+        async with holder(settings) as hold:
+            await hold.hold(table)
+            await killed_while(hold)
+            await hold.release()
     told = await everything_told(instance, served["id"])
     assert "07:15" in told
     assert (await instance.client.get(f"/v1/documents/{served['id']}")).status_code == 200
