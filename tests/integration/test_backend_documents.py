@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import workbooks
 
 from slipway_backend.sweep import sweep
 
@@ -63,6 +64,33 @@ async def test_a_pdf_is_cited_with_its_page_and_a_word_file_with_its_heading(
     response = await instance.client.post("/v1/search", json={"query": "sheave bearings grease"})
     best = response.json()["results"][0]
     assert (best["filename"], isinstance(best["page"], int)) == ("maintenance-handbook.pdf", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("lift.xlsx", workbooks.xlsx),
+        ("lift.xls", workbooks.xls),
+        ("lift.ods", workbooks.ods),
+    ],
+)
+async def test_a_workbook_is_cited_with_its_sheet_and_the_head_of_its_table(
+    instance: Any, name: str, write: Callable[[workbooks.Sheets], bytes]
+) -> None:
+    sheets: workbooks.Sheets = {
+        "Prices": [["Item", "Price"], ["Rope", 12.5]],
+        "Greasing": [["Part", "Hours until the next greasing"], ["Return sheave", 480]],
+    }
+    document = (await instance.upload(name, write(sheets))).json()
+    await instance.work()
+    stored = await instance.document(document["id"])
+    assert (stored["status"], stored["pages"]) == ("ready", 2)
+    question = {"question": "How many hours until the next greasing of the return sheave?"}
+    answer = (await instance.client.post("/v1/query", json=question)).json()
+    cited = answer["citations"][0]
+    assert (cited["source"], cited["heading"], cited["page"]) == (name, "Greasing", 2)
+    assert cited["passage"] == "Part | Hours until the next greasing\nReturn sheave | 480"
+    assert "480" in answer["answer"]
 
 
 async def test_a_member_of_an_archive_that_cannot_be_read_is_told_and_the_others_are_served(
