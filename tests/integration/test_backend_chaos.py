@@ -20,6 +20,17 @@ SEED = 20260101
 UPLOADS = 500
 SOURCES = 320
 CLIENTS = 8
+QUESTIONS = 20
+UNTOUCHED = "untouched"
+# Enough for every note to tell of something else, so that it is the nearest to its own words.
+THINGS = (
+    "anchor apple barley basket bell blanket bottle bridge bucket butter candle carpet castle"
+    " cheese clock coffee compass copper cotton curtain diamond dragon drum engine feather fiddle"
+    " forest garden ginger glove guitar hammer harbour helmet honey kettle ladder lantern leather"
+    " lemon mirror needle orchard oyster paper pepper piano pillow pocket rope saddle salt scarf"
+    " sheep shovel silver spider stove sugar tailor teapot thunder tiger tobacco tulip turtle"
+    " umbrella violin wagon walnut whale window winter zebra"
+).split()
 # What the clients see of a killed backend, which the edge would keep from them.
 GONE = (httpx.TransportError,)
 
@@ -88,6 +99,50 @@ class People:
                     assert gone.status_code in (204, 404), gone.text
                     del self.expected[source]
 
+    async def upload_untouched(self, sources: list[str]) -> None:
+        """Upload what must be there of some sources to another collection, once."""
+        async with httpx.AsyncClient(
+            base_url=self._bases[0], headers=self._headers, timeout=30
+        ) as client:
+            (await client.post("/v1/collections", json={"name": UNTOUCHED})).raise_for_status()
+            for source in sources:
+                accepted = await client.post(
+                    "/v1/documents",
+                    files={"file": (source, self.expected[source])},
+                    params={"collection": UNTOUCHED},
+                )
+                assert accepted.status_code == 202, accepted.text
+
+    async def told(self, source: str, collection: str) -> list[Any]:
+        """What a question and a chat about one document are answered from a collection."""
+        # Its own words, so that neither half of the search finds another one nearer.
+        question = self.expected[source].decode().split("\n\n")[1]
+        narrowed = {"collections": [collection]}
+        chat = {"role": "user", "content": question}
+        async with httpx.AsyncClient(
+            base_url=self._bases[0], headers=self._headers, timeout=30
+        ) as client:
+            asked = await client.post(
+                "/v1/query", json={"question": question, "limit": 1, "filters": narrowed}
+            )
+            chatted = await client.post(
+                "/v1/chat/completions",
+                json={"model": f"slipway/{collection}", "messages": [chat]},
+            )
+        answer = asked.raise_for_status().json()
+        message = chatted.raise_for_status().json()["choices"][0]["message"]
+        for citation in answer["citations"] + message["citations"]:
+            # Nothing but what is there, in its last version, word by word.
+            assert citation["collection"] == collection
+            assert citation["passage"] in self.expected[citation["source"]].decode()
+        return [
+            answer["answer"],
+            *[
+                (each["number"], each["source"], each["heading"], each["passage"])
+                for each in (answer["citations"][0], message["citations"][0])
+            ],
+        ]
+
     async def _insist(
         self, client: httpx.AsyncClient, method: str, path: str, **body: Any
     ) -> httpx.Response:
@@ -107,8 +162,12 @@ class People:
 
 
 def _content(source: str, number: int) -> bytes:
-    words = " ".join(f"rope{number} drum{number * 7 % 101}" for _ in range(20))
-    return f"# Note {source}\n\nMarker m{number:04d} of the crane log. {words}.\n".encode()
+    words = " ".join(random.Random(number).sample(THINGS, 12))
+    return f"# Note {source}\n\nMarker m{number:04d} of the crane log: {words}.\n".encode()
+
+
+def _marker(content: bytes) -> str:
+    return content.decode().split("Marker ")[1][:5]
 
 
 @pytest.fixture
@@ -176,7 +235,18 @@ async def test_nothing_is_lost_or_doubled_when_processes_are_killed_during_500_u
         _, sha256, served, status, counted, stored, text = found[source]
         assert sha256 == served == hashlib.sha256(content).hexdigest(), source
         assert (status, counted, stored) == ("ready", 1, 1), source
-        assert content.decode().split("Marker ")[1][:5] in text, source
+        assert _marker(content) in text, source
     assert orphans == (0,)
     kept = {path.name for path in (place.folder / "files").glob("??/*")}
     assert {row[2] for row in rows} <= kept
+
+    # Answered as if nothing had ever been killed: that is what a collection beside it is for.
+    asked = random.Random(SEED).sample(sorted(people.expected), QUESTIONS)
+    await people.upload_untouched(asked)
+    await asyncio.to_thread(
+        eventually, lambda: _unfinished(place) == 0, "the end of the untouched run", 300.0
+    )
+    for source in asked:
+        told = await people.told(source, "default")
+        assert told == await people.told(source, UNTOUCHED)
+        assert {each[1] for each in told[1:]} == {source}
