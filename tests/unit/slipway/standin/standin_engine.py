@@ -176,6 +176,11 @@ class Standin:
         self.step = ""
         self.on_moment: Callable[[str, str], None] = lambda _when, _step: None
 
+    def settle(self) -> None:
+        """Wait until what was asked last is answered."""
+        with self._lock:
+            pass
+
     def held(self) -> dict[str, Any]:
         """A copy of all that engine and registry hold, but for what is in the volumes."""
         held = copy.deepcopy({name: getattr(self, name) for name in HELD})
