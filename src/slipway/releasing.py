@@ -213,10 +213,10 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         raise
     seconds = round(time.monotonic() - began, 1)
     entry |= _hooked(own, entry["kind"], told, {"SLIPWAY_RESULT": "done"}, seconds)
+    entry |= counted()
     release.state.commit(
         **entry,
         result="done",
-        **counted(),
         seconds=seconds,
         phases={name: round(taken, 1) for name, taken in release.timings.items()},
         steps=_steps(release),
