@@ -31,6 +31,7 @@ from slipway.facts import engine as engine_facts
 from slipway.facts import host
 from slipway.facts import target as target_facts
 from slipway.facts.manifest import Gate
+from slipway.plans import answers
 from slipway.plans import release as plans
 from slipway.plans.preview import Preview
 from slipway.plans.release import Have, Plan
@@ -87,6 +88,7 @@ def release(
             if "toolbox" not in source.images.build:
                 _check_target(wanted, reached)
             compared = releasing.compare(wanted, reached.engine)
+            answers.refuse_cut(compared[0].resolved, env)
             steps = plans.plan(*compared)
             if steps.empty and not json:
                 if not plan:

@@ -460,7 +460,7 @@ class Standin:
                 return Answer(errors=f"{self.faults.migrate}\n", exit_code=int(failed))
             case ("logs", "--timestamps", "--tail", _, *services):
                 return Answer(f"{project}: {' '.join(services)}\n")
-            case ("down", "--timeout", seconds) if seconds.isdigit():
+            case ("down",) | ("down", "--timeout", _):
                 self.changes.append(f"down {project}")
                 for each in self.project(project):
                     del self.containers[each["Id"]]
