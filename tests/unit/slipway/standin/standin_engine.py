@@ -257,7 +257,8 @@ class Standin:
                 found = [{"Id": each} for each in self.containers]
             case ("GET", "containers", identity, "json"):
                 found = self.containers.get(identity)
-                if found and self._fault(identity, dict.fromkeys(self.faults.restarting, True), 0):
+                labels = found["Config"]["Labels"] if found else {}
+                if found and labels.get(LABEL + "service") in self.faults.restarting:
                     found["RestartCount"] += 1
                 if identity in self.toolboxes:
                     found = {"Id": identity}
