@@ -103,12 +103,17 @@ def failed(reason: str) -> Gate:
     return Gate(name="release", ok=False, figures={"reason": reason})
 
 
-def refuse_failed(gates: Iterable[Gate]) -> None:
-    """Raise SlipwayError that names the first gate which was not passed, with its figures."""
+def refuse_failed(gates: Iterable[Gate], *, again: str = "") -> None:
+    """Raise SlipwayError that names the first gate which was not passed, with its figures.
+
+    `again` is the command that tries it once more.
+    """
     for gate in gates:
         if not gate.ok:
             figures = ", ".join(f"{name} {value}" for name, value in gate.figures.items())
-            raise SlipwayError(f"the gate {gate.name} was not passed: {figures}")
+            raise SlipwayError(
+                f"the gate {gate.name} was not passed: {figures}", next_command=again
+            )
 
 
 @contextmanager

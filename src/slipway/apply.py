@@ -32,8 +32,8 @@ from slipway.state import LeaseLost, State
 
 POLL_SECONDS = 0.5
 SOAK_POLL_SECONDS = 2.0
-# Compose kills what has not stopped by then; a drained generation stops in a second or two.
-STOP_SECONDS = 80
+# Each container has its own grace (docs/decisions/0018): this only ends a wait for a hung engine.
+STOP_LIMIT_SECONDS = 3600
 
 
 def ground(plan: Plan, engine: docker.DockerClient) -> None:
@@ -249,7 +249,7 @@ class Release:
         assert step.generation is not None
         project = names.generation_project(self.name, step.generation)
         self.state.check()
-        run(compose.down(project, stop_seconds=STOP_SECONDS), timeout=STOP_SECONDS + 60)
+        run(compose.down(project), timeout=STOP_LIMIT_SECONDS)
 
     def stack(
         self,

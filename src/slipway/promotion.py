@@ -49,6 +49,28 @@ def running_tag(environment: str) -> str:
     return f"running-in-{environment}"
 
 
+def in_use(where: str) -> frozenset[str]:
+    """The digests of the images in registry `where` that some environment runs, or may take next.
+
+    Whose checkout, and whose engine, an environment is of does not matter: what it runs, and what
+    it accepted, is announced in the registry. Raises Refused when that cannot be read.
+    """
+    releases = set()
+    for tag in registry.tags(where, REPOSITORY):
+        if tag.startswith(running_tag("")):
+            releases.add(tag)
+        elif tag.startswith(accepted_tag("")):
+            evidence = artifacts.known(where, Evidence, tag)
+            releases.update([evidence.document.manifest] if evidence else ())
+    found = (artifacts.known(where, Manifest, each) for each in releases)
+    return frozenset(
+        reference.partition("@")[2]
+        for each in found
+        if each is not None
+        for reference in each.document.images.values()
+    )
+
+
 def accepted_tag(environment: str) -> str:
     """The tag of the evidence of what an environment accepted last."""
     return f"accepted-in-{environment}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import docker
 from docker.errors import APIError, ImageNotFound
 
-from slipway import console, target
+from slipway import console, promotion, target
 from slipway.commands import registry as commands
 from slipway.config import environment as environments
 from slipway.config import names
@@ -38,7 +38,9 @@ class Pruning:
     toolbox: str
 
     def plan(self, *, collect: bool) -> Prune:
-        """What goes. With `collect` garbage is collected, otherwise only on a disk that is short.
+        """What goes; what any environment runs by the registry's announcements stays.
+
+        With `collect` garbage is collected, otherwise only on a disk that is short.
 
         Raises Refused while another environment on the engine is released, or when the ledger of
         one that takes images from the same registry cannot be read.
@@ -48,7 +50,7 @@ class Pruning:
         short = free < 2 * self.environment.free_disk_gib * GIBI
         registry = self.environment.registry
         images = inventory.of_engine(self.engine, registry)
-        kept = plans.digests(ways.values(), images)
+        kept = plans.digests(ways.values(), images) | promotion.in_use(registry)
         return plans.plan(
             kept,
             images,

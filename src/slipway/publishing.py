@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from slipway import artifacts, promotion, state
+from slipway import artifacts, console, promotion, state
 from slipway.build import Images
 from slipway.config.keys import SigningKey
 from slipway.config.layout import Layout
+from slipway.errors import SlipwayError
 from slipway.facts import manifest as manifests
 from slipway.facts import registry
 from slipway.facts.git import GitFacts
@@ -103,6 +104,25 @@ def announce(where: str, name: str, digest: str) -> None:
     assert found is not None, f"{REPOSITORY}@{digest} was pushed before"
     artifacts.point(where, digest, found.document.version)
     artifacts.point(where, digest, promotion.running_tag(name))
+
+
+def announce_again(where: str, name: str, digest: str) -> None:
+    """Say that environment `name` runs an earlier release again, as far as that can be told.
+
+    A release that is gone back to need not have a manifest, and the registry need not answer: what
+    runs is not touched by either.
+    """
+    try:
+        if digest and artifacts.known(where, Manifest, digest) is not None:
+            announce(where, name, digest)
+            return
+        reason = f"the registry at {where} has no manifest of it"
+    except SlipwayError as error:
+        reason = error.message
+    console.warn(
+        f"others are not told that {name} runs an earlier release again, and find what it ran "
+        f"before: {reason}"
+    )
 
 
 def evidence(

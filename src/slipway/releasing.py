@@ -112,10 +112,10 @@ def _resolve(wanted: Wanted) -> Mapping[str, Any]:
 
 def refuse_outdated(planned: Plan, found: tuple[Want, Have]) -> None:
     """Refuse when anything that the plan rests on changed between it and the lease."""
-    now = plans.plan(*found)
-    if (planned.after_ground, planned.content) != (now.after_ground, now.content):
+    if not planned.holds(plans.plan(*found)):
         raise Refused(
-            f"{planned.environment} was changed by another release while this one was planned",
+            f"{planned.environment} was changed by another release while this one was planned, or "
+            "a step of the plan is needed no more",
             next_command=f"invoke release --env {planned.environment}",
         )
 
@@ -213,10 +213,10 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         raise
     seconds = round(time.monotonic() - began, 1)
     entry |= _hooked(own, entry["kind"], told, {"SLIPWAY_RESULT": "done"}, seconds)
+    entry |= counted()
     release.state.commit(
         **entry,
         result="done",
-        **counted(),
         seconds=seconds,
         phases={name: round(taken, 1) for name, taken in release.timings.items()},
         steps=_steps(release),

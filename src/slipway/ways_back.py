@@ -27,13 +27,20 @@ PULL_SECONDS = 900.0
 class Way:
     """An earlier release: its ledger line's number, its version, images and configuration.
 
-    `resolved` is None for one that did not keep its configuration.
+    `resolved` is None for one that did not keep its configuration; `manifest` is the digest of its
+    manifest, empty where the line names none.
     """
 
     number: int
     version: str
     images: Mapping[str, str]
     resolved: Mapping[str, Any] | None
+    manifest: str = ""
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """The members of the ledger's line that tell where the release comes from."""
+        return {"manifest": self.manifest} if self.manifest else {}
 
 
 def find(name: str, engine: docker.DockerClient, registry: str, toolbox: str, version: str) -> Way:
@@ -59,7 +66,8 @@ def find(name: str, engine: docker.DockerClient, registry: str, toolbox: str, ve
             f"release {line['version']} did not keep its configuration: its images are taken "
             "with the Compose files of this checkout"
         )
-    return Way(int(line["number"]), str(line["version"]), images, resolved)
+    manifest = str(line.get("manifest", ""))
+    return Way(int(line["number"]), str(line["version"]), images, resolved, manifest)
 
 
 def _bring(

@@ -73,12 +73,19 @@ class Site:
         print(f"$ invoke {' '.join(arguments)}\n{done.stdout}[exit code {done.returncode}]")
         return Answer(done.returncode, done.stdout)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Type `invoke ...` in the copy without waiting for its end."""
+    def start(self, *arguments: str, engine: str = "") -> subprocess.Popen[str]:
+        """Type `invoke ...` in the copy without waiting for its end.
+
+        `engine` is the address at which it reaches the engine, where that is not the usual one.
+        """
         return subprocess.Popen(
             (sys.executable, "-m", "invoke", *arguments),
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(self.root / "src")},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(self.root / "src"),
+                **({"DOCKER_HOST": engine} if engine else {}),
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

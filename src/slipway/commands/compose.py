@@ -34,12 +34,13 @@ def logs(project: str, services: Sequence[str], *, follow: bool, tail: str) -> A
     )
 
 
-def down(project: str, *, stop_seconds: int) -> Argv:
-    """Stop and remove a project's containers, found by their labels."""
-    return (
-        *("docker", "compose", "--project-name", project),
-        *("down", "--timeout", str(stop_seconds)),
-    )
+def down(project: str, *, stop_seconds: int | None = None) -> Argv:
+    """Stop and remove a project's containers, found by their labels.
+
+    Without `stop_seconds` each container gets the grace that it was made with.
+    """
+    limit = () if stop_seconds is None else ("--timeout", str(stop_seconds))
+    return ("docker", "compose", "--project-name", project, "down", *limit)
 
 
 def _project(project: str, file: Path) -> Argv:

@@ -70,6 +70,11 @@ class Step:
         return f"{self.kind:<9} {self.subject:<32} {self.reason}".rstrip()
 
     @property
+    def what(self) -> tuple[Kind, str, int | None, bool]:
+        """The step without its reason."""
+        return self.kind, self.subject, self.generation, self.recreate
+
+    @property
     def phase(self) -> str:
         """What the step is called while it is done, and in the timings of the ledger."""
         return PHASES[self.kind].format(subject=self.subject)
@@ -79,7 +84,8 @@ class Step:
 class Plan:
     """The steps of one release of one environment.
 
-    `content` stands for everything that the steps put there: see `Want`.
+    `content` stands for everything that the steps put there: see `Want`. `basis` is a hash of what
+    the steps start from: containers, what the edge serves, and what was released so far.
     """
 
     environment: str
@@ -87,6 +93,7 @@ class Plan:
     previous: int | None
     steps: tuple[Step, ...] = field(default=())
     content: str = ""
+    basis: str = ""
 
     @property
     def empty(self) -> bool:
@@ -101,6 +108,16 @@ class Plan:
     def after_ground(self) -> tuple[Step, ...]:
         """The steps that are done under the lease."""
         return tuple(step for step in self.steps if step.kind not in GROUND)
+
+    def holds(self, now: Plan) -> bool:
+        """Whether these steps are still right under the lease, where `now` would be planned.
+
+        Reasons may have changed, and steps may have come that a container's health asks for: they
+        are for the next release. A step that is needed no more is not done without being asked.
+        """
+        needed = {step.what for step in now.steps}
+        asked = {step.what for step in self.after_ground}
+        return (self.content, self.basis) == (now.content, now.basis) and asked <= needed
 
     @property
     def hash(self) -> str:
@@ -174,7 +191,19 @@ def plan(want: Want, have: Have) -> Plan:
         first = next((i for i, step in enumerate(steps) if step.kind not in GROUND), len(steps))
         steps.insert(first, secrets)
     previous = _previous(have, running, current, new)
-    return Plan(environment, new, previous, tuple(steps), want.content)
+    return Plan(environment, new, previous, tuple(steps), want.content, basis=_basis(have))
+
+
+def _basis(have: Have) -> str:
+    """A hash of what a plan starts from, without what changes by itself, such as health."""
+    known = have.state
+    lines = [
+        *sorted(f"{each.id} {each.project} {each.config_hash}" for each in have.engine.containers),
+        f"serves {have.active}",
+        f"released {(known.committed or {}).get('hash', known.generations)}",
+        f"journal {len(known.journal)}",
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _previous(have: Have, running: tuple[int, ...], current: int | None, new: int) -> int | None:

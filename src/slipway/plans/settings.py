@@ -77,7 +77,7 @@ def _process(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in (service.get("environment") or {}).items():
         yield f"environment {key}", "" if value is None else str(value)
     if service.get("stop_grace_period"):
-        yield "stop seconds", seconds_text(_seconds(service["stop_grace_period"]))
+        yield "stop seconds", seconds_text(seconds(service["stop_grace_period"]))
     if service.get("healthcheck"):
         yield "health check", _health(service["healthcheck"])
 
@@ -115,7 +115,7 @@ def _health(check: Mapping[str, Any]) -> str:
     if check.get("disable"):
         return "none"
     times = [
-        f"{key.replace('_', ' ')} {seconds_text(_seconds(check[key]))}"
+        f"{key.replace('_', ' ')} {seconds_text(seconds(check[key]))}"
         for key in ("interval", "timeout", "start_period", "start_interval")
         if check.get(key)
     ]
@@ -123,7 +123,7 @@ def _health(check: Mapping[str, Any]) -> str:
     return ", ".join([command_text(check["test"]), *times, *retries])
 
 
-def _seconds(duration: str) -> float:
+def seconds(duration: str) -> float:
     """A duration of Compose, such as 2m15s, in seconds."""
     parts = re.findall(r"([\d.]+)(h|ms|us|ns|m|s)", duration)
     return sum(float(number) * _UNITS[unit] for number, unit in parts)

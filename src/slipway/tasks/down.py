@@ -9,7 +9,6 @@ import invoke
 from docker.errors import NotFound
 
 from slipway import console, state, target
-from slipway.apply import STOP_SECONDS
 from slipway.commands import compose
 from slipway.config import environment as environments
 from slipway.config import names
@@ -20,6 +19,8 @@ from slipway.run import run
 from slipway.tasks.door import task
 
 POLL_SECONDS = 1.0
+# Who takes an environment down does not wait for its longest answers.
+STOP_SECONDS = 80
 
 
 @task(

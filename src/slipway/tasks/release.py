@@ -31,6 +31,7 @@ from slipway.facts import engine as engine_facts
 from slipway.facts import host
 from slipway.facts import target as target_facts
 from slipway.facts.manifest import Gate
+from slipway.plans import answers
 from slipway.plans import release as plans
 from slipway.plans.preview import Preview
 from slipway.plans.release import Have, Plan
@@ -87,6 +88,7 @@ def release(
             if "toolbox" not in source.images.build:
                 _check_target(wanted, reached)
             compared = releasing.compare(wanted, reached.engine)
+            answers.refuse_cut(compared[0].resolved, env)
             steps = plans.plan(*compared)
             if steps.empty and not json:
                 if not plan:
@@ -137,11 +139,15 @@ def _apply(
         source.attest(generation, [*gates, acceptance.failed(error.message.partition("\n")[0])])
         raise
     source.settle(digest)
+    counted = acceptance.requests(line.get("requests"))
+    if counted is not None and not counted.ok:
+        console.warn(f"{counted.figures['failed']} requests failed at the edge meanwhile")
     if gates:
-        counted = acceptance.requests(line.get("requests"))
         gates += [counted] if counted else []
         source.attest(generation, gates)
-        acceptance.refuse_failed(gates)
+        if source.key is not None:
+            # Where nobody takes it from, nothing is accepted: what serves by now goes on serving.
+            acceptance.refuse_failed(gates, again=f"invoke release --env {wanted.name}")
 
 
 def _show(source: Source, agreed: Preview, *, json: bool) -> None:

@@ -6,7 +6,7 @@ import time
 
 import invoke
 
-from slipway import console, hooks, releasing, target, ways_back
+from slipway import console, hooks, publishing, releasing, target, ways_back
 from slipway import preview as previews
 from slipway.build import Images
 from slipway.config import environment as environments
@@ -45,6 +45,8 @@ def rollback(
         compared = releasing.compare(wanted, reached.engine)
         steps = plans.plan(*compared)
         if steps.empty:
+            if not plan:
+                publishing.announce_again(environment.registry, env, way.manifest)
             console.say(f"Nothing to do: {env} runs release {way.version}. Nothing was touched.")
             return
         agreed = previews.preview(wanted, reached.engine, compared, steps)
@@ -54,7 +56,8 @@ def rollback(
         if environment.source != "tree":
             console.confirm(f"Take {env} back to release {way.version}?", yes=yes, flag="--yes")
         own.before("rollback", agreed.plain())
-        releasing.apply(wanted, reached, agreed, own, {}, began)
+        releasing.apply(wanted, reached, agreed, own, {}, began, origin=way.origin)
+        publishing.announce_again(environment.registry, env, way.manifest)
     console.say(
         f"{env} serves release {way.version} again, as generation {steps.generation}, after "
         f"{time.monotonic() - began:.1f} s, at {environment.url}."

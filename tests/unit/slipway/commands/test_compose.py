@@ -46,3 +46,7 @@ def test_logs_have_their_times() -> None:
 
 def test_a_project_is_taken_down_by_its_labels_alone() -> None:
     assert compose.down("slipway-dev-g1", stop_seconds=80) == (*BEGIN, "down", "--timeout", "80")
+
+
+def test_what_is_retired_gets_the_grace_that_it_was_made_with() -> None:
+    assert compose.down("slipway-dev-g1") == (*BEGIN, "down")

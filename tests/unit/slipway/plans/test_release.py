@@ -326,6 +326,48 @@ def test_a_plan_is_named_by_its_steps(change: Callable[[Want], Want], same: bool
     assert len(one.hash) == 12
 
 
+def ill(found: Have, service: str) -> Have:
+    """The same, but for the health of a service."""
+    containers = tuple(
+        replace(each, health="unhealthy") if each.service == service else each
+        for each in found.engine.containers
+    )
+    return replace(found, engine=replace(found.engine, containers=containers))
+
+
+class TestHolds:
+    """A plan is carried out where it still is what is needed, whatever the health of containers."""
+
+    @pytest.mark.parametrize("service", ["edge", "postgres", "backend", "worker"])
+    def test_when_a_container_falls_ill(self, service: str) -> None:
+        assert release.plan(NEW_APP, RUNNING).holds(release.plan(NEW_APP, ill(RUNNING, service)))
+
+    @pytest.mark.parametrize("service", ["edge", "postgres", "backend"])
+    def test_not_when_what_it_would_replace_is_well_again(self, service: str) -> None:
+        planned = release.plan(WANT, ill(RUNNING, service))
+        assert not planned.empty
+        assert not planned.holds(release.plan(WANT, RUNNING))
+
+    def test_not_when_something_else_is_wanted(self) -> None:
+        planned = release.plan(NEW_APP, RUNNING)
+        assert not planned.holds(release.plan(replace(NEW_APP, content="other"), RUNNING))
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            replace(RUNNING, state=replace(RUNNING.state, journal=({"step": "start"},))),
+            replace(RUNNING, state=replace(RUNNING.state, ledger=(line(1), line(2)))),
+            replace(RUNNING, active=None),
+            replace(
+                RUNNING, engine=replace(RUNNING.engine, containers=RUNNING.engine.containers[1:])
+            ),
+        ],
+        ids=["killed release", "finished release", "other generation", "container gone"],
+    )
+    def test_not_when_another_release_came_between(self, changed: Have) -> None:
+        assert not release.plan(NEW_APP, RUNNING).holds(release.plan(NEW_APP, changed))
+
+
 def test_a_generation_number_is_never_used_again() -> None:
     gone = have(platform(), ledger=(line(6), line(7, "failed")), active=None)
     assert release.plan(WANT, gone).generation == 8

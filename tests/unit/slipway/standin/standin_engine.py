@@ -50,7 +50,17 @@ HELD = (
 DENIED = 3
 LABEL = "com.docker.compose."
 DOCUMENTS = "slipway/releases"
+BUCKETS = ("0.05", "0.1", "0.5", "1", "inf")
 STARTED = "2026-01-02T03:04:05.678901234Z"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Requests that a generation answers, how many of them with a failure, and in what time."""
+
+    requests: int
+    failed: int = 0
+    seconds: str = "0.05"
 
 
 @dataclass
@@ -60,7 +70,9 @@ class Faults:
     `service` maps a service to how its new containers fare: unhealthy, starting, exited or oom;
     `log` to what they say, `ports` to where they listen, `blockers` who holds the database's locks.
     The edge refuses `edge_refusals` times, or always where that is negative.
-    `edge_refuses` maps a generation to the edge's reason. `die_after_step` kills the one who
+    `edge_refuses` maps a generation to the edge's reason. `answers` maps a generation to what it
+    answers between two questions to the edge, `restarting` are the services whose containers
+    restart between two looks at them. `die_after_step` kills the one who
     releases (nothing of theirs reaches the engine any more) when that many steps are done, before
     they can say so; `die_before` when the named toolbox verb is called. After as many steps as
     `steal_lease_after_step` says, the lease goes to somebody else.
@@ -76,6 +88,8 @@ class Faults:
     host_ports: tuple[int, ...] = ()
     edge_refuses: dict[int, str] = field(default_factory=dict)
     edge_silent: bool = False
+    answers: dict[int, Answers] = field(default_factory=dict)
+    restarting: tuple[str, ...] = ()
     edge_knows_no_maintenance: bool = False
     migrate: str = ""
     build: str = ""
@@ -152,6 +166,7 @@ class Standin:
         """Take back every fault, and forget what was asked and changed so far."""
         self.faults = Faults()
         self.in_flight: list[dict[str, int]] = []
+        self.counted: dict[int, dict[str, Any]] = {}
         self.absent: set[str] = set()
         self.cache_kept = 0
         self.changes: list[str] = []
@@ -160,6 +175,11 @@ class Standin:
         self.steps_done = 0
         self.step = ""
         self.on_moment: Callable[[str, str], None] = lambda _when, _step: None
+
+    def settle(self) -> None:
+        """Wait until what was asked last is answered."""
+        with self._lock:
+            pass
 
     def held(self) -> dict[str, Any]:
         """A copy of all that engine and registry hold, but for what is in the volumes."""
@@ -237,6 +257,9 @@ class Standin:
                 found = [{"Id": each} for each in self.containers]
             case ("GET", "containers", identity, "json"):
                 found = self.containers.get(identity)
+                labels = found["Config"]["Labels"] if found else {}
+                if found and labels.get(LABEL + "service") in self.faults.restarting:
+                    found["RestartCount"] += 1
                 if identity in self.toolboxes:
                     found = {"Id": identity}
             case ("GET", "containers", identity, "logs"):
@@ -438,7 +461,7 @@ class Standin:
                 return Answer(errors=f"{self.faults.migrate}\n", exit_code=int(failed))
             case ("logs", "--timestamps", "--tail", _, *services):
                 return Answer(f"{project}: {' '.join(services)}\n")
-            case ("down", "--timeout", seconds) if seconds.isdigit():
+            case ("down",) | ("down", "--timeout", _):
                 self.changes.append(f"down {project}")
                 for each in self.project(project):
                     del self.containers[each["Id"]]
@@ -585,10 +608,21 @@ class Standin:
             "generation": serves,
             "addresses": [] if serves is None else self._addresses(environment, serves),
             "in_flight": self.in_flight.pop(0) if self.in_flight else {},
+            "figures": self._figures(),
             "maintenance": (
                 {key: under[key] for key in ("message", "since")} if under["on"] else None
             ),
         }
+
+    def _figures(self) -> dict[str, Any]:
+        for generation, answers in self.faults.answers.items():
+            nothing = {"requests": 0, "failed": 0, "buckets": dict.fromkeys(BUCKETS, 0)}
+            counted = self.counted.setdefault(generation, nothing)
+            counted["requests"] += answers.requests
+            counted["failed"] += answers.failed
+            for bound in BUCKETS[BUCKETS.index(answers.seconds) :]:
+                counted["buckets"][bound] += answers.requests
+        return {str(generation): counted for generation, counted in self.counted.items()}
 
     def _addresses(self, environment: str, generation: int) -> list[dict[str, Any]]:
         return [

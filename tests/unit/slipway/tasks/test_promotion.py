@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from standin_engine import Answers
 from standin_registry import Registry
 from standin_world import World
 
@@ -327,6 +328,34 @@ class TestEvidence:
         new = world.ledger("dev")[-1]["version"]
         told = refused(world, "prod", "not-accepted", "--version", new)
         assert f"staging did not accept {new}: not passed: quality" in told
+
+    def test_what_requests_failed_with_is_not_accepted_until_it_is_tried_again(
+        self, world: World
+    ) -> None:
+        world.change("services/backend/app.py")
+        assert world.release().exit_code == 0
+        world.standin.faults.answers = {1: Answers(requests=50), 2: Answers(requests=50, failed=1)}
+        ended = world.release_to("staging", "--yes")
+        assert ended.exit_code == 1
+        line = world.ledger("staging")[-1]
+        assert line["result"] == "done"
+        lost, served = line["requests"]["failed"], line["requests"]["served"]
+        assert lost > 0
+        assert f"the gate requests was not passed: served {served}, failed {lost}" in ended.errors
+        assert "next: invoke release --env staging" in ended.errors
+        world.standin.forget()
+        told = refused(world, "prod", "not-accepted", "--version", line["version"])
+        assert f"staging did not accept {line['version']}: not passed: requests" in told
+        world.standin.faults.answers = {2: Answers(requests=50)}
+        assert world.release_to("staging", "--yes").exit_code == 0
+        assert world.release_to("prod", "--yes", "--version", line["version"]).exit_code == 0
+
+    def test_what_serves_already_is_not_judged_where_nobody_takes_it(self, world: World) -> None:
+        world.standin.faults.answers = {1: Answers(requests=50, failed=1)}
+        ended = world.release_to("prod", "--yes")
+        assert ended.exit_code == 0
+        lost = world.ledger("prod")[-1]["requests"]["failed"]
+        assert f"warning: {lost} requests failed at the edge meanwhile" in ended.errors
 
     def test_it_says_who_tried_what_and_when_and_is_left_in_reports(self, world: World) -> None:
         path = world.layout.root / "reports/evidence-staging.json"

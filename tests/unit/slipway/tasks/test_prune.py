@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from standin_world import World
 
+from slipway import publishing
+
 
 def backends(world: World) -> set[str]:
     """The digests of the backends that the engine has."""
@@ -56,6 +58,22 @@ def test_the_registrys_garbage_is_collected_while_it_is_stopped(released: World)
     released.standin.forget()
     ended = released.invoke("prune", "--env", "dev", "--plan")
     assert "slipway/backend" not in ended.output
+
+
+def test_what_other_checkouts_environments_run_stays(released: World) -> None:
+    """Their ledgers are on engines that nobody here knows of; the registry knows what they run."""
+    first = released.ledger()[0]
+    where = released.standin.registry
+    (theirs,) = released_backends(released)
+    for _ in range(4):
+        released.change("services/backend/app.py")
+        assert released.release().exit_code == 0
+    told = released.invoke("prune", "--env", "dev", "--plan").output
+    assert f"registry  slipway/backend@{theirs[:19]}" in told
+    publishing.announce(where, "elsewhere", first["manifest"])
+    told = released.invoke("prune", "--env", "dev", "--plan").output
+    assert "registry  slipway/backend@" in told
+    assert theirs[:19] not in told
 
 
 def test_nothing_goes_while_an_environment_is_released(released: World) -> None:

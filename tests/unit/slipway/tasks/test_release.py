@@ -121,6 +121,21 @@ class TestChanged:
             "down slipway-dev-g1",
         ]
 
+    def test_a_container_that_falls_ill_meanwhile_is_no_other_release(
+        self, released: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was agreed to is done; whatever is still wrong then is told at the end."""
+        ill = released.standin.project("slipway-dev-g1")[0]["State"]["Health"]
+
+        def meanwhile(*_: object) -> None:
+            ill["Status"] = "unhealthy"
+
+        released.change("services/backend/app.py")
+        monkeypatch.setattr("slipway.releasing.ground", meanwhile)
+        ended = released.release()
+        assert (ended.exit_code, ended.errors) == (0, "")
+        serving(released, 2)
+
     def test_the_platform_is_changed_in_place_and_the_generation_stays(
         self, released: World
     ) -> None:
@@ -374,6 +389,24 @@ class TestRefused:
         assert "dev was changed by another release while this one was planned" in said
         serving(released, 2)
         assert len(released.ledger()) == 2
+
+    def test_when_a_step_of_the_plan_is_needed_no_more(
+        self, released: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An edge that was ill for a moment is not replaced for it."""
+        (edge,) = (
+            each
+            for each in released.standin.containers.values()
+            if each["Name"].startswith("/slipway-dev-platform-edge")
+        )
+        edge["State"]["Health"]["Status"] = "unhealthy"
+
+        def meanwhile(*_: object) -> None:
+            edge["State"]["Health"]["Status"] = "healthy"
+
+        monkeypatch.setattr("slipway.releasing.ground", meanwhile)
+        assert "a step of the plan is needed no more" in self.refused(released)
+        assert edge["Id"] in released.standin.containers
 
     def test_with_a_stale_lock(self, world: World) -> None:
         path = world.layout.root / "requirements/backend.txt"

@@ -6,6 +6,8 @@ import pytest
 from standin_world import World
 
 from slipway import state
+from slipway.facts import registry
+from slipway.facts.manifest import REPOSITORY
 
 
 def versions(world: World, *numbers: int) -> dict[int, set[str]]:
@@ -39,6 +41,11 @@ def images(world: World) -> dict[str, str]:
         each["Config"]["Labels"]["com.docker.compose.service"]: each["Config"]["Image"]
         for each in world.standin.containers.values()
     }
+
+
+def announced(world: World, tag: str = "running-in-dev") -> str | None:
+    """The digest of the manifest that others find under a tag."""
+    return registry.digest(world.standin.registry, REPOSITORY, tag)
 
 
 class TestBack:
@@ -106,6 +113,24 @@ class TestBack:
         assert ended.exit_code == 2
         assert "dev never finished a release nothing (there are: " in ended.errors
         assert version in ended.errors
+
+    def test_others_find_what_it_went_back_to(self, released: World) -> None:
+        """Who takes releases from here would otherwise take the one that was gone back from."""
+        first = released.ledger()[0]["manifest"]
+        release(released)
+        assert announced(released) == released.ledger()[1]["manifest"] != first
+        back(released)
+        assert announced(released) == released.ledger()[2]["manifest"] == first
+        assert announced(released, released.ledger()[0]["version"]) == first
+
+    def test_one_whose_manifest_is_gone_is_put_back_all_the_same(self, released: World) -> None:
+        first = released.ledger()[0]["manifest"]
+        release(released)
+        del released.standin.store.manifests[first]
+        ended = released.invoke("rollback", "--env", "dev")
+        assert ended.exit_code == 0
+        assert "others are not told that dev runs an earlier release again" in ended.errors
+        assert announced(released) == released.ledger()[1]["manifest"]
 
     def test_its_plan_touches_nothing(self, released: World) -> None:
         release(released)
