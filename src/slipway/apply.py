@@ -13,7 +13,7 @@ from typing import Any
 
 import docker
 
-from slipway import acceptance, access, console, diagnosis, edge, proof
+from slipway import acceptance, access, console, diagnosis, edge, hand_over, proof
 from slipway.commands import compose
 from slipway.config import certificates, names, secrets
 from slipway.config.environment import TREE, Environment
@@ -45,6 +45,7 @@ def ground(plan: Plan, engine: docker.DockerClient) -> None:
             step.subject,
             driver="bridge",
             internal=short in names.INTERNAL_NETWORKS,
+            options=names.NETWORK_OPTIONS.get(short),
             labels=labels,
         )
     for step in plan.of(Kind.VOLUME):
@@ -117,8 +118,12 @@ class Release:
         self.changed.append(step.subject)
         stack = self.stack("platform")
         self.state.keep("platform.json", stack.text())
-        self._up(stack, step.subject, recreate=step.recreate)
-        self._await(stack, step.subject)
+        if step.subject == names.DOOR:
+            hand_over.free_ports(self)
+        self.up(stack, step.subject, recreate=step.recreate)
+        self.wait_for(stack, step.subject)
+        if step.subject == names.DOOR:
+            hand_over.open_door(self)
 
     def migrate(self, step: Step) -> None:
         """Bring the database to the schema of the new images."""
@@ -138,8 +143,8 @@ class Release:
         """Start the new generation beside the old one and wait until all of it is healthy."""
         stack = self.stack("app", step.generation)
         self.state.keep(f"g{step.generation}/app.json", stack.text())
-        self._up(stack)
-        self._await(stack)
+        self.up(stack)
+        self.wait_for(stack)
 
     def switch(self, step: Step) -> None:
         """Switch the edge once the generation is ready; every worker acknowledges."""
@@ -217,7 +222,7 @@ class Release:
         deadline = time.monotonic() + limits.seconds
         while time.monotonic() < deadline:
             self.state.check()
-            self._await(stack)
+            self.wait_for(stack)
             new = self.figures().get(self.plan.generation, figures.NOTHING)
             complaint = figures.complaint(limits, new.since(began), old)
             restarted = self._restarts(stack) - restarts
@@ -273,6 +278,7 @@ class Release:
             fingerprints=known.secrets,
             generation=None if stack == "platform" else number,
         )
+        return stacks.without(whole, names.other_edge(self.plan.edge))
 
     def _certified(self, values: dict[str, str]) -> dict[str, str]:
         now = datetime.datetime.now(datetime.UTC)
@@ -284,7 +290,8 @@ class Release:
         self.state.put_secrets(made, replace=True)
         return values | made
 
-    def _up(self, stack: stacks.Stack, *services: str, recreate: bool = False) -> None:
+    def up(self, stack: stacks.Stack, *services: str, recreate: bool = False) -> None:
+        """Create and start services of `stack`, all when none is named."""
         with _file(stack) as path:
             self.state.check()
             try:
@@ -293,7 +300,7 @@ class Release:
                 headline = f"{stack.project} could not be started"
                 raise diagnosis.command(error, self.name, headline) from error
 
-    def _await(self, stack: stacks.Stack, service: str | None = None) -> None:
+    def wait_for(self, stack: stacks.Stack, service: str | None = None) -> None:
         """Wait until the containers of `stack` (or of one service) are healthy."""
         services = [service] if service else list(stack.hashes)
         deadline = time.monotonic() + self.environment.ready_seconds
@@ -385,8 +392,8 @@ class Release:
         self.state.keep("platform.json", old.text())
         for service in reversed([each for each in self.changed if each in old.hashes]):
             console.say(f"reverting {service}")
-            self._up(old, service)
-            self._await(old, service)
+            self.up(old, service)
+            self.wait_for(old, service)
 
     def _say_reverted(self) -> None:
         """Compare what runs with what was released before, and say so."""
@@ -418,6 +425,9 @@ _APP_STEPS = {Kind.START, Kind.SWITCH, Kind.DRAIN, Kind.PROVE, Kind.SOAK}
 _ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {
     Kind.SECRET: Release.provide_secrets,
     Kind.PLATFORM: Release.change_platform,
+    Kind.BESIDE: hand_over.beside,
+    Kind.HAND_OVER: hand_over.hand_over,
+    Kind.LEAVE: hand_over.leave,
     Kind.DISCARD: Release.remove_generation,
     Kind.MIGRATE: Release.migrate,
     Kind.START: Release.start,

@@ -66,7 +66,8 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
     # Each of these waits for a process of its own, the edge's for as long as the others together.
     with ThreadPoolExecutor() as beside:
         asked = beside.submit(edge.active, name, running)
-        resolving = beside.submit(_resolve, wanted)
+        door = beside.submit(edge.serving, name, running)
+        resolving = beside.submit(_resolve, wanted, running)
         known = _state(name, environment, engine, images, running)
         resolved, active = resolving.result(), asked.result()
     if known.altered is not None:
@@ -99,14 +100,15 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
         ),
         evidence_due=wanted.evidence_due,
     )
-    return want, Have(running, known, active, drift.drift(name, running, known, active) or ())
+    found = drift.drift(name, running, known, active) or ()
+    return want, Have(running, known, active, door.result(), found)
 
 
-def _resolve(wanted: Wanted) -> Mapping[str, Any]:
+def _resolve(wanted: Wanted, running: EngineFacts) -> Mapping[str, Any]:
     """What the stacks are cut out of: as an earlier release kept it, or as the files say now."""
     if wanted.resolved is not None:
-        return wanted.resolved
-    references = wanted.images.references
+        return edge.keeping_door(wanted.resolved, wanted.name, running)
+    references = edge.with_door(wanted.images.references, wanted.name, running)
     return stacks.resolve(wanted.layout, wanted.name, wanted.environment, images=references)
 
 

@@ -31,6 +31,38 @@ class Stack:
         return int(self.document["services"][service].get("scale", 1))
 
 
+def with_second_edge(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The project with a second edge like the first, but for its name and its volume."""
+    first, second = names.EDGES
+    if first not in resolved["services"]:
+        return resolved
+    service = copy.deepcopy(resolved["services"][first])
+    for volume in service["volumes"]:
+        if volume["source"] == first:
+            volume["source"] = second
+    kept = resolved["volumes"][first]
+    return {
+        **resolved,
+        "services": {**resolved["services"], second: service},
+        "volumes": {
+            **resolved["volumes"],
+            second: {**kept, "name": kept["name"].removesuffix(first) + second},
+        },
+    }
+
+
+def without(stack: Stack, service: str) -> Stack:
+    """The same stack, but for one service and the volumes that only it uses."""
+    services = {name: each for name, each in stack.document["services"].items() if name != service}
+    document = {
+        **stack.document,
+        "services": services,
+        "volumes": _used(stack.document["volumes"], _volumes(services)),
+    }
+    hashes = {name: each for name, each in stack.hashes.items() if name != service}
+    return Stack(stack.project, document, hashes)
+
+
 def cut(
     resolved: Mapping[str, Any],
     stack: str,
@@ -48,6 +80,7 @@ def cut(
     """
     services: dict[str, Any] = {}
     hashes: dict[str, str] = {}
+    resolved = with_second_edge(resolved)
     for name, service in resolved["services"].items():
         if service.get("labels", {}).get(STACK_LABEL) != stack:
             continue

@@ -89,7 +89,8 @@ def test_the_database_has_no_way_out(released: Site) -> None:
         )
     }
     assert networks == {
-        f"slipway-{NAME}-public": False,
+        f"slipway-{NAME}-front": False,
+        f"slipway-{NAME}-routed": False,
         f"slipway-{NAME}-edge-app": True,
         f"slipway-{NAME}-app-data": True,
         f"slipway-{NAME}-models": False,

@@ -45,7 +45,7 @@ BESIDE = ("--network", "host", *CONFINED)
 PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = (
     *("containers", "networks", "volumes", "images", "toolboxes", "generations"),
-    *("maintenance", "number", "schemas", "database"),
+    *("maintenance", "serving_edge", "number", "schemas", "database"),
 )
 DENIED = 3
 LABEL = "com.docker.compose."
@@ -76,6 +76,7 @@ class Faults:
     host_ports: tuple[int, ...] = ()
     edge_refuses: dict[int, str] = field(default_factory=dict)
     edge_silent: bool = False
+    door_refuses: str = ""
     edge_knows_no_maintenance: bool = False
     migrate: str = ""
     build: str = ""
@@ -112,6 +113,7 @@ class Standin:
         self.generations: dict[str, int] = {}
         self.resolved: dict[str, str] = {}
         self.maintenance: dict[str, Any] = {"on": False}
+        self.serving_edge: str | None = None
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -154,6 +156,7 @@ class Standin:
         self.in_flight: list[dict[str, int]] = []
         self.absent: set[str] = set()
         self.cache_kept = 0
+        self.open_connections: list[int] = []
         self.changes: list[str] = []
         self.commands: list[tuple[str, ...]] = []
         self.dead = False
@@ -376,6 +379,8 @@ class Standin:
                 return self._toolbox(name, verb, json.loads(request["input"]))
             case ("exec", identity, "psql", *_) if identity in self.containers:
                 return self._psql()
+            case ("exec", identity, "slipway-edge", "door", *rest) if identity in self.containers:
+                return self._door(rest)
             case ("exec", identity, "slipway-edge", *rest) if identity in self.containers:
                 labels = self.containers[identity]["Config"]["Labels"]
                 return self._edge(labels["slipway.environment"], rest)
@@ -386,6 +391,14 @@ class Standin:
                 identity in self.containers
             ):
                 return Answer(self.faults.blockers)
+            case ("stop", "--time", _, identity) if identity in self.containers:
+                self.changes.append(f"stop {self.containers[identity]['Name'][1:]}")
+                self.containers[identity]["State"]["Status"] = "exited"
+                return Answer()
+            case ("rm", "--force", identity) if identity in self.containers:
+                self.changes.append(f"remove {self.containers[identity]['Name'][1:]}")
+                del self.containers[identity]
+                return Answer()
             case ("container", "inspect", "--format", "{{.Id}}", name):
                 there = self.toolboxes.get(name)
                 return Answer(f"{there['id']}\n") if there else Answer(exit_code=1)
@@ -547,6 +560,9 @@ class Standin:
             return Answer(json.dumps(self._status(environment)))
         if rest[0] == "maintenance":
             return self._maintain(rest[1:])
+        if rest[0] == "drain":
+            left = self.open_connections.pop(0) if self.open_connections else 0
+            return Answer(json.dumps({"draining": True, "connections": left}))
         verb, generation = rest[0], int(rest[1])
         assert verb == "switch"
         addresses = self._addresses(environment, generation)
@@ -564,6 +580,15 @@ class Standin:
         self.generations[environment] = generation
         self.on_moment("during", self.step)
         return Answer(json.dumps(self._status(environment)))
+
+    def _door(self, rest: Sequence[str]) -> Answer:
+        if rest[0] == "switch":
+            if self.faults.door_refuses:
+                refused = {"refused": self.faults.door_refuses, "edge": self.serving_edge}
+                return Answer(json.dumps(refused), exit_code=1)
+            self.changes.append(f"hand over to {rest[1]}")
+            self.serving_edge = rest[1]
+        return Answer(json.dumps({"edge": self.serving_edge}))
 
     def _maintain(self, rest: Sequence[str]) -> Answer:
         match rest:

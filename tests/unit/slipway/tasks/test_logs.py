@@ -17,7 +17,16 @@ def read(world: World, *words: str) -> list[tuple[str, ...]]:
 def test_everything_is_read_project_by_project(released: World) -> None:
     assert read(released) == [
         ("slipway-dev-g1", "logs", "--timestamps", "--tail", "200", "backend", "worker"),
-        ("slipway-dev-platform", "logs", "--timestamps", "--tail", "200", "edge", "postgres"),
+        (
+            "slipway-dev-platform",
+            "logs",
+            "--timestamps",
+            "--tail",
+            "200",
+            "door",
+            "edge",
+            "postgres",
+        ),
     ]
 
 

@@ -16,6 +16,7 @@ def test_a_healthy_environment_is_told_in_lines(released: World) -> None:
         ["slipway-dev-g1-backend-1", "healthy"],
         ["slipway-dev-g1-backend-2", "healthy"],
         ["slipway-dev-g1-worker-1", "healthy"],
+        ["slipway-dev-platform-door-1", "healthy"],
         ["slipway-dev-platform-edge-1", "healthy"],
         ["slipway-dev-platform-postgres-1", "healthy"],
     ]
@@ -30,7 +31,7 @@ def test_the_same_as_one_json_object(released: World) -> None:
     assert (report["environment"], report["serving"], report["generation"]) == ("dev", True, 1)
     assert report["url"].startswith("https://localhost:")
     assert {each["service"] for each in report["containers"]} == {
-        *("backend", "worker", "edge", "postgres"),
+        *("backend", "worker", "door", "edge", "postgres"),
     }
     assert len(report["edge"]["addresses"]) == 2
 

@@ -1,0 +1,135 @@
+"""The edge is replaced by another beside it, and a killed release leaves what the next one ends."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from standin_world import World
+
+EDGE, OTHER = "slipway-dev-platform-edge-1", "slipway-dev-platform-edge-b-1"
+# Secrets, the other edge, the hand-over, the one that was left.
+STEPS = 4
+
+
+def platform(world: World) -> set[str]:
+    return {each["Name"][1:] for each in world.standin.project("slipway-dev-platform")}
+
+
+def steps(world: World) -> list[str]:
+    """What was done to the edges, in order."""
+    words = ("up slipway-dev-platform", "switch", "hand over", "stop", "remove", "maintenance")
+    return [each for each in world.standin.changes if each.startswith(words)]
+
+
+def test_a_changed_edge_is_started_beside_handed_over_to_drained_and_removed(
+    released: World,
+) -> None:
+    """The new one serves the same generation before anybody is sent to it."""
+    released.change("infra/nginx/Dockerfile")
+    released.standin.open_connections = [3, 1]
+    ended = released.release()
+    assert (ended.exit_code, ended.errors) == (0, "")
+    assert steps(released) == [
+        "up slipway-dev-platform edge-b",
+        "switch 1",
+        "switch 1",
+        "hand over to edge-b",
+        f"stop {EDGE}",
+        f"remove {EDGE}",
+    ]
+    assert released.standin.open_connections == []
+    assert platform(released) >= {OTHER, "slipway-dev-platform-door-1"}
+    assert EDGE not in platform(released)
+    assert released.release().output.count("Nothing to do") == 1
+
+
+def test_the_next_change_goes_back_to_the_first_place(released: World) -> None:
+    for there, gone in ((OTHER, EDGE), (EDGE, OTHER)):
+        released.change("infra/nginx/Dockerfile")
+        assert released.release().exit_code == 0
+        assert there in platform(released)
+        assert gone not in platform(released)
+    assert released.invoke("status", "--env", "dev", "--json").exit_code == 0
+
+
+def test_the_door_keeps_its_image_and_is_not_touched(released: World) -> None:
+    """Replacing it is the one thing that costs a gap."""
+
+    def door() -> tuple[str, str]:
+        found = released.standin.project("slipway-dev-platform")
+        (made,) = (each for each in found if each["Name"].endswith("-door-1"))
+        return made["Id"], made["Config"]["Image"]
+
+    before = door()
+    released.change("infra/nginx/Dockerfile")
+    assert released.release().exit_code == 0
+    assert door() == before
+    assert "drift: none" in released.invoke("status", "--env", "dev").output
+
+
+@pytest.mark.parametrize("done", range(1, STEPS + 1))
+def test_a_release_that_is_killed_after_any_step_is_finished_by_the_next(
+    released: World, done: int
+) -> None:
+    released.change("infra/nginx/Dockerfile")
+    released.standin.faults.die_after_step = done
+    assert released.release().exit_code != 0
+    released.standin.revive()
+    ended = released.release()
+    assert (ended.exit_code, ended.errors) == (0, "")
+    assert released.standin.serving_edge == "edge-b"
+    assert OTHER in platform(released)
+    assert EDGE not in platform(released)
+    assert released.standin.generations["dev"] == 1
+
+
+def test_the_drain_limit_is_told_and_ends_the_wait(released: World) -> None:
+    released.change("infra/nginx/Dockerfile")
+    released.standin.open_connections = [2] * 1000
+    ended = released.release()
+    assert ended.exit_code == 0
+    assert "drain limit of 1 s reached; still open at the edge: 2" in ended.errors
+    assert EDGE not in platform(released)
+
+
+def test_a_door_that_refuses_leaves_the_old_edge_serving(released: World) -> None:
+    released.change("infra/nginx/Dockerfile")
+    released.standin.faults.door_refuses = "edge-b has no address; start it first"
+    ended = released.release()
+    assert ended.exit_code == 1
+    assert "The door did not hand over to edge-b: edge-b has no address" in ended.errors
+    assert EDGE in platform(released)
+
+
+def test_maintenance_goes_with_the_hand_over(released: World) -> None:
+    """The new edge turns callers away with the same words before the first of them comes."""
+    released.invoke("maintenance", "--env", "dev", "on", "--message", "back at noon")
+    released.change("infra/nginx/Dockerfile")
+    released.standin.changes.clear()
+    assert released.release().exit_code == 0
+    done = steps(released)
+    assert done.index("maintenance on") < done.index("hand over to edge-b")
+    assert released.standin.maintenance["message"] == "back at noon"
+
+
+def test_an_edge_that_publishes_the_ports_gives_them_to_the_door_once(released: World) -> None:
+    """As a version of Slipway without a door left it; the plan says that this costs a gap."""
+    found = released.standin.project("slipway-dev-platform")
+    edge, door = (
+        next(each for each in found if each["Name"].endswith(f"-{name}-1"))
+        for name in ("edge", "door")
+    )
+    edge["HostConfig"]["PortBindings"] = door["HostConfig"]["PortBindings"]
+    del released.standin.containers[door["Id"]]
+    released.standin.serving_edge = None
+    path = released.standin.volume("slipway-dev-state") / "rendered" / "platform.json"
+    document = json.loads(path.read_text())
+    del document["services"]["door"]
+    path.write_text(json.dumps(document))
+    planned = released.release("--plan")
+    assert "takes the ports from edge, once (a short gap)" in planned.output
+    ended = released.release()
+    assert (ended.exit_code, ended.errors) == (0, "")
+    assert released.standin.serving_edge == "edge-b"
+    assert EDGE not in platform(released)
