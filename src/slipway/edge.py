@@ -66,6 +66,18 @@ def hand_over(door_id: str, name: str) -> None:
         raise SlipwayError(f"The door did not hand over to {name}: {reason}")
 
 
+def try_door(image: str) -> None:
+    """Raise SlipwayError with the kernel's words when this host does not let a door route."""
+    done = run(commands.try_door(image), check=False, timeout=60)
+    if done.exit_code != 0:
+        said = (done.errors or done.output).strip().rpartition("\n")[2]
+        raise SlipwayError(
+            f"This host does not let the door route connections to an edge: {said}. "
+            "It needs nf_tables with NAT in the kernel; the edge that serves was not touched",
+            next_command="modprobe nft_nat; modprobe nft_chain_nat",
+        )
+
+
 def drain(container_id: str) -> int:
     """Let an edge close each connection with its next answer; how many are still open."""
     return int(_answer(run(commands.drain(container_id), timeout=30).output)["connections"])

@@ -56,11 +56,15 @@ def leave(release: Release, step: Step) -> None:
 
 
 def free_ports(release: Release) -> None:
-    """Remove an edge of an older version, which publishes the ports that the door needs."""
+    """Remove an edge of an older version, which publishes the ports that the door needs.
+
+    Raises SlipwayError, before anything is touched, on a host that does not let a door route.
+    """
     running = engine_facts.read(release.engine, release.name)
     for name in names.EDGES:
         container = edge.named(release.name, running, name)
         if container is not None and container.published:
+            edge.try_door(release.images["edge"])
             edge.remove(container.id, STOP_SECONDS)
 
 

@@ -53,3 +53,12 @@ def stop(container: str, seconds: int) -> Argv:
 def remove(container: str) -> Argv:
     """Remove an edge's container."""
     return ("docker", "rm", "--force", container)
+
+
+def try_door(image: str) -> Argv:
+    """Make the door's rules in a network namespace of nobody's, to see whether the host lets it."""
+    return (
+        *("docker", "run", "--rm", "--network", "none", "--cap-drop", "ALL"),
+        *("--cap-add", "NET_ADMIN", "--user", "0:0", "--entrypoint", "slipway-edge"),
+        *(image, "door", "try"),
+    )

@@ -77,6 +77,7 @@ class Faults:
     edge_refuses: dict[int, str] = field(default_factory=dict)
     edge_silent: bool = False
     door_refuses: str = ""
+    no_nat: str = ""
     edge_knows_no_maintenance: bool = False
     migrate: str = ""
     build: str = ""
@@ -391,6 +392,9 @@ class Standin:
                 identity in self.containers
             ):
                 return Answer(self.faults.blockers)
+            case ("run", "--rm", "--network", "none", *_, "door", "try"):
+                refused = self.faults.no_nat
+                return Answer(errors=f"{refused}\n", exit_code=1) if refused else Answer()
             case ("stop", "--time", _, identity) if identity in self.containers:
                 self.changes.append(f"stop {self.containers[identity]['Name'][1:]}")
                 self.containers[identity]["State"]["Status"] = "exited"

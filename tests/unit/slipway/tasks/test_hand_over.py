@@ -113,8 +113,8 @@ def test_maintenance_goes_with_the_hand_over(released: World) -> None:
     assert released.standin.maintenance["message"] == "back at noon"
 
 
-def test_an_edge_that_publishes_the_ports_gives_them_to_the_door_once(released: World) -> None:
-    """As a version of Slipway without a door left it; the plan says that this costs a gap."""
+def undo_door(released: World) -> None:
+    """Put the platform as a version of Slipway without a door left it."""
     found = released.standin.project("slipway-dev-platform")
     edge, door = (
         next(each for each in found if each["Name"].endswith(f"-{name}-1"))
@@ -127,9 +127,24 @@ def test_an_edge_that_publishes_the_ports_gives_them_to_the_door_once(released: 
     document = json.loads(path.read_text())
     del document["services"]["door"]
     path.write_text(json.dumps(document))
+
+
+def test_an_edge_that_publishes_the_ports_gives_them_to_the_door_once(released: World) -> None:
+    """The plan says that this costs a gap."""
+    undo_door(released)
     planned = released.release("--plan")
     assert "takes the ports from edge, once (a short gap)" in planned.output
     ended = released.release()
     assert (ended.exit_code, ended.errors) == (0, "")
     assert released.standin.serving_edge == "edge-b"
     assert EDGE not in platform(released)
+
+
+def test_a_host_that_lets_no_door_route_keeps_its_edge(released: World) -> None:
+    undo_door(released)
+    released.standin.faults.no_nat = "the kernel refused the door's rules: Operation not supported"
+    ended = released.release()
+    assert ended.exit_code == 1
+    assert "does not let the door route connections" in ended.errors
+    assert "Operation not supported" in ended.errors
+    assert EDGE in platform(released)
