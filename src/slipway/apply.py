@@ -7,7 +7,7 @@ import datetime
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from slipway.facts.manifest import Gate
 from slipway.facts.stacks import numbered
 from slipway.plans import drift, figures, stacks
 from slipway.plans.diagnosis import BACKEND_PORT, Code
-from slipway.plans.release import Kind, Plan, Step
+from slipway.plans.release import PLATFORM_ORDER, Kind, Plan, Step
 from slipway.run import run
 from slipway.state import LeaseLost, State
 
@@ -118,12 +118,10 @@ class Release:
         self.changed.append(step.subject)
         stack = self.stack("platform")
         self.state.keep("platform.json", stack.text())
-        if step.subject == names.DOOR:
-            hand_over.free_ports(self)
+        hand_over.free_ports(self, stack, step.subject)
         self.up(stack, step.subject, recreate=step.recreate)
         self.wait_for(stack, step.subject)
-        if step.subject == names.DOOR:
-            hand_over.open_door(self)
+        hand_over.settle(self, step.subject)
 
     def migrate(self, step: Step) -> None:
         """Bring the database to the schema of the new images."""
@@ -256,17 +254,16 @@ class Release:
         self.state.check()
         run(compose.down(project, stop_seconds=STOP_SECONDS), timeout=STOP_SECONDS + 60)
 
-    def stack(
-        self,
-        stack: str,
-        generation: int | None = None,
-        resolved: Mapping[str, Any] | None = None,
-    ) -> stacks.Stack:
-        """A stack as it is wanted, or as `resolved` has it, with the secrets as they now are."""
+    def stack(self, stack: str, generation: int | None = None) -> stacks.Stack:
+        """A stack as it is wanted, with the secrets as they now are and the edge that serves."""
+        return stacks.without(self.cut(stack, generation), names.other_edge(self.plan.edge))
+
+    def cut(self, stack: str, generation: int | None = None) -> stacks.Stack:
+        """A stack as it is wanted, with both edges."""
         number = generation or self.plan.generation
         known = state_facts.parse(self.state.read())
         return stacks.cut(
-            numbered(resolved or self.resolved, number, known.migrating_release),
+            numbered(self.resolved, number, known.migrating_release),
             stack,
             project=(
                 names.platform_project(self.name)
@@ -278,7 +275,6 @@ class Release:
             fingerprints=known.secrets,
             generation=None if stack == "platform" else number,
         )
-        return stacks.without(whole, names.other_edge(self.plan.edge))
 
     def _certified(self, values: dict[str, str]) -> dict[str, str]:
         now = datetime.datetime.now(datetime.UTC)
@@ -388,9 +384,13 @@ class Release:
         """Put the services that were changed back, in the opposite order."""
         if not self.changed or self.before is None:
             return
-        old = self.stack("platform", resolved=self.before)
+        older = replace(self, resolved=self.before)
+        changed = [each for each in self.changed if each in PLATFORM_ORDER]
+        if len(changed) < len(self.changed):
+            older = hand_over.put_back(older)
+        old = older.stack("platform")
         self.state.keep("platform.json", old.text())
-        for service in reversed([each for each in self.changed if each in old.hashes]):
+        for service in reversed([each for each in changed if each in old.hashes]):
             console.say(f"reverting {service}")
             self.up(old, service)
             self.wait_for(old, service)
@@ -404,7 +404,8 @@ class Release:
         if known.committed is None or found is None:
             return
         wrong = [str(each) for each in found]
-        images = set(known.committed["images"].values())
+        # The door stays as it is, whatever is released.
+        images = {*known.committed["images"].values(), *hand_over.door_images(running, self.name)}
         wrong += [
             f"{each.name}: image {each.image} is not of {known.committed['version']}"
             for each in running.containers
@@ -425,6 +426,9 @@ _APP_STEPS = {Kind.START, Kind.SWITCH, Kind.DRAIN, Kind.PROVE, Kind.SOAK}
 _ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {
     Kind.SECRET: Release.provide_secrets,
     Kind.PLATFORM: Release.change_platform,
+    Kind.BESIDE: hand_over.beside,
+    Kind.HAND_OVER: hand_over.hand_over,
+    Kind.LEAVE: hand_over.leave,
     Kind.BESIDE: hand_over.beside,
     Kind.HAND_OVER: hand_over.hand_over,
     Kind.LEAVE: hand_over.leave,

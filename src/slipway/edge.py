@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from slipway.commands import edge as commands
@@ -11,6 +11,9 @@ from slipway.config import names
 from slipway.errors import SlipwayError
 from slipway.facts.engine import Container, EngineFacts
 from slipway.run import run
+
+# What the door says before the kernel's own words.
+REFUSED = "the kernel refused the door's rules:"
 
 
 class SwitchRefused(SlipwayError):
@@ -66,16 +69,26 @@ def hand_over(door_id: str, name: str) -> None:
         raise SlipwayError(f"The door did not hand over to {name}: {reason}")
 
 
-def try_door(image: str) -> None:
-    """Raise SlipwayError with the kernel's words when this host does not let a door route."""
-    done = run(commands.try_door(image), check=False, timeout=60)
-    if done.exit_code != 0:
-        said = (done.errors or done.output).strip().rpartition("\n")[2]
-        raise SlipwayError(
-            f"This host does not let the door route connections to an edge: {said}. "
-            "It needs nf_tables with NAT in the kernel; the edge that serves was not touched",
-            next_command="modprobe nft_nat; modprobe nft_chain_nat",
-        )
+def refusal(
+    environment: str, engine: EngineFacts, images: Mapping[str, str], build: Collection[str]
+) -> str:
+    """The kernel's words when it refuses the rules of a door; empty when it takes them.
+
+    Also empty where that cannot be known yet: no image is there to try it with.
+    """
+    door = named(environment, engine, names.DOOR)
+    if door is not None and door.serving:
+        return ""
+    there = [named(environment, engine, name) for name in (names.DOOR, *names.EDGES)]
+    known = [each.image for each in there if each is not None]
+    if "edge" not in build:
+        known.append(images["edge"])
+    for image in dict.fromkeys(known):
+        done = run(commands.try_door(image), check=False, timeout=60)
+        _, refused, words = done.errors.partition(REFUSED)
+        if done.exit_code == 0 or refused:
+            return words.strip().partition("\n")[0]
+    return ""
 
 
 def drain(container_id: str) -> int:

@@ -67,9 +67,14 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
     with ThreadPoolExecutor() as beside:
         asked = beside.submit(edge.active, name, running)
         door = beside.submit(edge.serving, name, running)
+        references, build = images.references, images.build
+        refusal = beside.submit(edge.refusal, name, running, references, build)
         resolving = beside.submit(_resolve, wanted, running)
         known = _state(name, environment, engine, images, running)
-        resolved, active = resolving.result(), asked.result()
+        active, unrouted = asked.result(), refusal.result()
+        resolved = resolving.result()
+    if unrouted:
+        resolved = stack_plans.without_door(resolved)
     if known.altered is not None:
         console.warn(f"line {known.altered} of the ledger of {name} was altered")
     platform, app = (
@@ -99,6 +104,7 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
             resolved, images, environment, known, hooks.read(layout, name, environment)
         ),
         evidence_due=wanted.evidence_due,
+        unrouted=unrouted,
     )
     found = drift.drift(name, running, known, active) or ()
     return want, Have(running, known, active, door.result(), found)
@@ -183,7 +189,7 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         "configuration": configuration,
         "generation": release.plan.generation,
         "version": release.version,
-        "images": dict(release.images),
+        "images": {**release.images, **_door_image(release)},
         "plan": release.plan.hash,
         "holder": state.holder(),
     }
@@ -246,6 +252,12 @@ def _hooked(
 ) -> dict[str, Any]:
     ran = own.after(kind, told, {**outcome, "SLIPWAY_SECONDS": f"{seconds:g}"})
     return {"hooks": ran} if ran else {}
+
+
+def _door_image(release: Release) -> dict[str, str]:
+    """The door's image, which may be of an earlier release, so that nothing prunes it."""
+    door = release.resolved["services"].get(names.DOOR)
+    return {} if door is None else {names.DOOR: door["image"]}
 
 
 def _steps(release: Release) -> list[str]:

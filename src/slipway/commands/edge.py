@@ -58,7 +58,7 @@ def remove(container: str) -> Argv:
 def try_door(image: str) -> Argv:
     """Make the door's rules in a network namespace of nobody's, to see whether the host lets it."""
     return (
-        *("docker", "run", "--rm", "--network", "none", "--cap-drop", "ALL"),
+        *("docker", "run", "--rm", "--pull", "never", "--network", "none", "--cap-drop", "ALL"),
         *("--cap-add", "NET_ADMIN", "--user", "0:0", "--entrypoint", "slipway-edge"),
         *(image, "door", "try"),
     )

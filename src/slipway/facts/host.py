@@ -317,7 +317,8 @@ def _registry(engine: _OnEngine) -> Registry:
         answers=answers,
         image=bool(engine.registry_image),
         port_taken=taken,
-        starting=not answers and bool(engine.registry_runs)
+        starting=not answers
+        and bool(engine.registry_runs)
         # One of an image that is no longer the registry's is replaced, not waited for.
         and engine.registry_runs == engine.registry_image,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -128,7 +128,8 @@ class Want:
     take it from here. `content` is a hash of all that shapes it: what the files resolve to, with
     each image by what it is made of, the environment's block, its hooks, and the fingerprints of
     its secrets. `resolved` is what they are cut out of; `migrates` is false for what goes back: a
-    migration is never run backwards.
+    migration is never run backwards. `unrouted` are the kernel's words where it refuses the rules
+    of a door, so that the edge publishes the ports itself.
     """
 
     environment: str
@@ -142,6 +143,7 @@ class Want:
     migrates: bool = True
     resolved: Mapping[str, Any] = field(default_factory=dict)
     evidence_due: bool = False
+    unrouted: str = ""
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,8 @@ def plan(want: Want, have: Have) -> Plan:
     running = generations(environment, have.engine)
     current = have.active if have.active in running else None
     new, app = _app(want, have, running, current)
-    edges, edge = _edges(want, have)
-    steps = [*_ground(want, have), *_platform(want, have), *edges, *app]
+    hand_over, edge = edges(want, have)
+    steps = [*_ground(want, have), *_platform(want, have), *hand_over, *app]
     if not steps and have.state.journal and current is not None:
         # A run was killed when all was done but to say so.
         steps.append(Step(Kind.PROVE, f"generation {current}", "serves, not yet proved"))
@@ -341,32 +343,49 @@ def _wrong(container: Container, want: Want, have: Have) -> str:
     return "" if container.serving else f"is {container.condition}"
 
 
-def _edges(want: Want, have: Have) -> tuple[list[Step], str]:
+def edges(want: Want, have: Have) -> tuple[list[Step], str]:
     """The steps until the wanted edge gets new connections, alone, and which of the two it is.
 
     Each of them leaves what the next release can go on from.
     """
     found = _containers(want, have)
-    edges = {name: found[name] for name in names.EDGES if name in found}
+    there = {name: found[name] for name in names.EDGES if name in found}
+    if names.DOOR not in want.platform.hashes:
+        return _without_door(want, have, found)
     door = _door(want, have, found)
-    serving = have.door if have.door in edges else next(iter(edges), names.EDGES[0])
+    serving = have.door if have.door in there else next(iter(there), names.EDGES[0])
     other = names.other_edge(serving)
-    current = edges.get(serving)
+    current = there.get(serving)
     if current is None or current.state != "running":
         # Nobody serves, so there is nothing to hand over.
         begin = _in_place(serving, current, want, have)
-        return [*begin, *door, *_leaving(other, edges)], serving
+        return [*begin, *door, *_leaving(other, there)], serving
     why = "publishes the ports itself" if current.published else _wrong(current, want, have)
     if not why:
-        return [*door, *_leaving(other, edges)], serving
-    ready = other in edges and not _wrong(edges[other], want, have)
+        return [*door, *_leaving(other, there)], serving
+    ready = other in there and not _wrong(there[other], want, have)
     reason = f"{serving}: {why}"
-    steps = [] if ready else [Step(Kind.BESIDE, other, reason, recreate=other in edges)]
+    steps = [] if ready else [Step(Kind.BESIDE, other, reason, recreate=other in there)]
     takes = f"takes new connections, established ones stay with {serving}: no gap"
     if door:
         takes = f"takes new connections from {serving}"
     steps += [*door, Step(Kind.HAND_OVER, other, takes)]
-    return [*steps, *_leaving(serving, edges)], other
+    return [*steps, *_leaving(serving, there)], other
+
+
+def _without_door(want: Want, have: Have, found: Mapping[str, Container]) -> tuple[list[Step], str]:
+    """The steps to an edge that publishes the ports itself and is changed in place."""
+    first, second = names.EDGES
+    why = "; this host lets no door route" if want.unrouted else ""
+    if names.DOOR in found:
+        taken = f"takes the ports from the door, once (a short gap){why}"
+        steps = [Step(Kind.PLATFORM, first, taken, recreate=True)]
+    else:
+        steps = [
+            replace(step, reason=step.reason + why)
+            for step in _in_place(first, found.get(first), want, have)
+        ]
+    return [*steps, *_leaving(second, found)], first
 
 
 def _door(want: Want, have: Have, found: Mapping[str, Container]) -> list[Step]:

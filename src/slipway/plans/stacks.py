@@ -12,6 +12,8 @@ from typing import Any
 from slipway.config import names, secrets
 
 STACK_LABEL = "slipway.stack"
+# The networks on the two sides of the door.
+FRONT, ROUTED = "front", "routed"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,19 @@ def with_second_edge(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
             second: {**kept, "name": kept["name"].removesuffix(first) + second},
         },
     }
+
+
+def without_door(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The project with an edge that publishes the ports itself, and no door."""
+    services = dict(resolved["services"])
+    door = services.pop(names.DOOR, None)
+    if door is None:
+        return resolved
+    edge = copy.deepcopy(services[names.EDGES[0]])
+    networks = dict(edge["networks"])
+    networks[FRONT] = networks.pop(ROUTED, None)
+    services[names.EDGES[0]] = {**edge, "networks": networks, "ports": door["ports"]}
+    return {**resolved, "services": services}
 
 
 def without(stack: Stack, service: str) -> Stack:

@@ -392,7 +392,7 @@ class Standin:
                 identity in self.containers
             ):
                 return Answer(self.faults.blockers)
-            case ("run", "--rm", "--network", "none", *_, "door", "try"):
+            case ("run", "--rm", "--pull", "never", *_, "door", "try"):
                 refused = self.faults.no_nat
                 return Answer(errors=f"{refused}\n", exit_code=1) if refused else Answer()
             case ("stop", "--time", _, identity) if identity in self.containers:
