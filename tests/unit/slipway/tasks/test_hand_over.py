@@ -140,11 +140,105 @@ def test_an_edge_that_publishes_the_ports_gives_them_to_the_door_once(released: 
     assert EDGE not in platform(released)
 
 
-def test_a_host_that_lets_no_door_route_keeps_its_edge(released: World) -> None:
+REFUSED = "the kernel refused the door's rules: Error: Operation not supported"
+
+
+def published(world: World) -> dict[str, int]:
+    """Which containers publish ports, and how many."""
+    return {
+        each["Name"][1:]: len(each["HostConfig"]["PortBindings"])
+        for each in world.standin.project("slipway-dev-platform")
+        if each["HostConfig"].get("PortBindings")
+    }
+
+
+def test_where_no_door_may_route_the_plan_says_that_the_edge_is_changed_in_place(
+    released: World,
+) -> None:
     undo_door(released)
-    released.standin.faults.no_nat = "the kernel refused the door's rules: Operation not supported"
+    released.standin.faults.no_nat = REFUSED
+    assert released.release().exit_code == 0
+    assert published(released) == {EDGE: 2}
+    released.change("infra/nginx/Dockerfile")
+    planned = released.release("--plan")
+    told = "image or configuration changed (in place: a short gap); this host lets no door route"
+    assert told in planned.output
+    assert "Operation not supported" in planned.errors
+    assert released.release().exit_code == 0
+    assert published(released) == {EDGE: 2}
+    assert not any(name.endswith(("door-1", "edge-b-1")) for name in platform(released))
+    assert "drift: none" in released.invoke("status", "--env", "dev").output
+    assert "Nothing to do" in released.release().output
+
+
+def test_a_first_release_learns_from_its_build_that_no_door_may_route(world: World) -> None:
+    """Nothing is there beforehand to try it with; the plan is made again, and told."""
+    world.standin.faults.no_nat = REFUSED
+    ended = world.release()
+    assert ended.exit_code == 0, ended
+    assert "does not run yet; this host lets no door route" in ended.output
+    assert published(world) == {EDGE: 2}
+    assert "Nothing to do" in world.release().output
+
+
+def test_a_plan_that_was_agreed_to_by_its_hash_is_not_exchanged(world: World) -> None:
+    world.standin.faults.no_nat = REFUSED
+    assert world.release("--plan").exit_code == 0
+    planned = json.loads(world.release("--plan", "--json").output)
+    ended = world.release("--expect", planned["hash"])
+    assert ended.exit_code == 2
+    assert "lets no door route" in ended.errors
+    assert world.standin.containers == {}
+
+
+def test_a_host_that_lets_no_door_route_any_more_gets_its_edge_back(released: World) -> None:
+    """After a change of its kernel: the door is not healthy, and the kernel refuses."""
+    released.change("infra/nginx/Dockerfile")
+    assert released.release().exit_code == 0
+    (door,) = (
+        each
+        for each in released.standin.project("slipway-dev-platform")
+        if each["Name"].endswith("-door-1")
+    )
+    door["State"]["Health"]["Status"] = "unhealthy"
+    released.standin.faults.no_nat = REFUSED
+    assert "takes the ports from the door, once (a short gap)" in released.release("--plan").output
+    ended = released.release()
+    assert ended.exit_code == 0, ended
+    assert published(released) == {EDGE: 2}
+    assert released.standin.generation == 1
+    assert OTHER not in platform(released)
+
+
+def test_going_back_to_a_release_without_a_door_takes_the_ports_from_it(released: World) -> None:
+    undo_door(released)
+    released.standin.faults.no_nat = REFUSED
+    released.change("services/backend/app.py")
+    assert released.release().exit_code == 0
+    released.standin.faults.no_nat = ""
+    released.change("infra/nginx/Dockerfile")
+    assert released.release().exit_code == 0
+    assert published(released) == {"slipway-dev-platform-door-1": 2}
+    planned = released.invoke("rollback", "--env", "dev", "--plan")
+    assert "takes the ports from the door, once (a short gap)" in planned.output
+    ended = released.invoke("rollback", "--env", "dev")
+    assert ended.exit_code == 0, ended
+    assert published(released) == {EDGE: 2}
+
+
+@pytest.mark.parametrize("fault", ["backend", "worker"])
+def test_a_release_that_fails_hands_over_to_the_edge_as_it_was(
+    released: World, fault: str
+) -> None:
+    """The app fails after the edge was replaced: everything goes back, without a gap."""
+    before = {each["Name"]: each["Config"]["Image"] for each in released.standin.project("slipway-dev-platform")}
+    released.change("infra/nginx/Dockerfile")
+    released.change("services/backend/app.py")
+    released.standin.faults.unhealthy[fault] = "never"
     ended = released.release()
     assert ended.exit_code == 1
-    assert "does not let the door route connections" in ended.errors
-    assert "Operation not supported" in ended.errors
-    assert EDGE in platform(released)
+    assert "runs" in ended.output
+    assert "as before" in ended.output, ended
+    after = {each["Name"]: each["Config"]["Image"] for each in released.standin.project("slipway-dev-platform")}
+    assert after == before
+    assert released.standin.serving_edge == "edge"
