@@ -227,18 +227,22 @@ def test_going_back_to_a_release_without_a_door_takes_the_ports_from_it(released
 
 
 @pytest.mark.parametrize("fault", ["backend", "worker"])
-def test_a_release_that_fails_hands_over_to_the_edge_as_it_was(
-    released: World, fault: str
-) -> None:
+def test_a_release_that_fails_hands_over_to_the_edge_as_it_was(released: World, fault: str) -> None:
     """The app fails after the edge was replaced: everything goes back, without a gap."""
-    before = {each["Name"]: each["Config"]["Image"] for each in released.standin.project("slipway-dev-platform")}
+    before = {
+        each["Name"]: each["Config"]["Image"]
+        for each in released.standin.project("slipway-dev-platform")
+    }
     released.change("infra/nginx/Dockerfile")
     released.change("services/backend/app.py")
-    released.standin.faults.unhealthy[fault] = "never"
+    released.standin.faults.service[fault] = "unhealthy"
     ended = released.release()
     assert ended.exit_code == 1
     assert "runs" in ended.output
     assert "as before" in ended.output, ended
-    after = {each["Name"]: each["Config"]["Image"] for each in released.standin.project("slipway-dev-platform")}
+    after = {
+        each["Name"]: each["Config"]["Image"]
+        for each in released.standin.project("slipway-dev-platform")
+    }
     assert after == before
     assert released.standin.serving_edge == "edge"
