@@ -47,6 +47,12 @@ def runs(container: Container | None) -> bool:
     return container is not None and container.state == "running"
 
 
+def reachable(environment: str, engine: EngineFacts) -> bool:
+    """Whether anything owns the published ports: a door, or an edge without one, that runs."""
+    there = [named(environment, engine, name) for name in (names.DOOR, *names.EDGES)]
+    return any(runs(each) and each is not None and each.published for each in there)
+
+
 def serving(environment: str, engine: EngineFacts) -> str | None:
     """The name of the edge that the door sends new connections to; None without such a door."""
     door = named(environment, engine, names.DOOR)

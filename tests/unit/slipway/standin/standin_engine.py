@@ -402,6 +402,7 @@ class Standin:
             case ("rm", "--force", identity) if identity in self.containers:
                 self.changes.append(f"remove {self.containers[identity]['Name'][1:]}")
                 del self.containers[identity]
+                self.on_moment("during", self.step)
                 return Answer()
             case ("container", "inspect", "--format", "{{.Id}}", name):
                 there = self.toolboxes.get(name)
@@ -592,6 +593,7 @@ class Standin:
                 return Answer(json.dumps(refused), exit_code=1)
             self.changes.append(f"hand over to {rest[1]}")
             self.serving_edge = rest[1]
+            self.on_moment("during", self.step)
         return Answer(json.dumps({"edge": self.serving_edge}))
 
     def _maintain(self, rest: Sequence[str]) -> Answer:

@@ -48,6 +48,22 @@ def test_what_does_not_serve_ends_with_1_and_the_next_command(released: World) -
     assert ended.errors.endswith("next: invoke release --env dev --plan\n")
 
 
+def test_an_edge_behind_a_door_that_is_gone_serves_nobody(released: World) -> None:
+    (door,) = (
+        each
+        for each in released.standin.project("slipway-dev-platform")
+        if each["Name"].endswith("-door-1")
+    )
+    del released.standin.containers[door["Id"]]
+    ended = released.invoke("status", "--env", "dev")
+    assert ended.exit_code == 1
+    assert "dev DOES NOT SERVE generation 1" in ended.output
+    found = released.invoke("diagnose", "--env", "dev")
+    assert "edge-gone: no door runs, so nobody reaches the edge" in found.output
+    assert released.release().exit_code == 0
+    assert released.invoke("status", "--env", "dev").exit_code == 0
+
+
 def test_an_environment_that_was_never_released_is_told(world: World) -> None:
     ended = world.invoke("status", "--env", "dev")
     assert ended.exit_code == 1
