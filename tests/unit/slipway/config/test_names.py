@@ -17,6 +17,8 @@ def test_names_begin_with_the_environment() -> None:
         "slipway-dev-postgres",
         "slipway-dev-files",
         "slipway-dev-edge",
+        "slipway-dev-edge-b",
+        "slipway-dev-door",
         "slipway-dev-secrets-backend",
         "slipway-dev-secrets-migrate",
         "slipway-dev-secrets-postgres",

@@ -395,6 +395,12 @@ class Standin:
             case ("run", "--rm", "--pull", "never", *_, "door", "try"):
                 refused = self.faults.no_nat
                 return Answer(errors=f"{refused}\n", exit_code=1) if refused else Answer()
+            case ("container", "inspect", "--format", "{{.Id}}", name):
+                there = self.toolboxes.get(name)
+                return Answer(f"{there['id']}\n") if there else Answer(exit_code=1)
+            case ("stop" | "start" as verb, *_, "registry"):
+                self.changes.append(f"registry {verb}")
+                return Answer("registry\n")
             case ("stop", "--time", _, identity) if identity in self.containers:
                 self.changes.append(f"stop {self.containers[identity]['Name'][1:]}")
                 self.containers[identity]["State"]["Status"] = "exited"
@@ -404,12 +410,6 @@ class Standin:
                 del self.containers[identity]
                 self.on_moment("during", self.step)
                 return Answer()
-            case ("container", "inspect", "--format", "{{.Id}}", name):
-                there = self.toolboxes.get(name)
-                return Answer(f"{there['id']}\n") if there else Answer(exit_code=1)
-            case ("stop" | "start" as verb, *_, "registry"):
-                self.changes.append(f"registry {verb}")
-                return Answer("registry\n")
             case ("run", "--rm", "--volumes-from", "registry", *rest) if rest[-2:] == [
                 "garbage-collect",
                 "/etc/slipway/registry.yml",

@@ -52,7 +52,7 @@ def test_one_project_is_followed(released: World, words: tuple[str, ...], projec
     [
         (
             ("--service", "egde"),
-            "dev has no container of egde (there: backend, edge, postgres, worker)",
+            "dev has no container of egde (there: backend, door, edge, postgres, worker)",
         ),
         (("--tail", "ten"), "--tail 'ten' is neither a number nor `all`"),
     ],
