@@ -7,13 +7,13 @@ import datetime
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import docker
 
-from slipway import acceptance, access, console, diagnosis, edge, proof
+from slipway import acceptance, access, console, diagnosis, edge, hand_over, proof
 from slipway.commands import compose
 from slipway.config import certificates, names, secrets
 from slipway.config.environment import TREE, Environment
@@ -26,7 +26,7 @@ from slipway.facts.manifest import Gate
 from slipway.facts.stacks import numbered
 from slipway.plans import drift, figures, stacks
 from slipway.plans.diagnosis import BACKEND_PORT, Code
-from slipway.plans.release import Kind, Plan, Step
+from slipway.plans.release import PLATFORM_ORDER, Kind, Plan, Step
 from slipway.run import run
 from slipway.state import LeaseLost, State
 
@@ -45,6 +45,7 @@ def ground(plan: Plan, engine: docker.DockerClient) -> None:
             step.subject,
             driver="bridge",
             internal=short in names.INTERNAL_NETWORKS,
+            options=names.NETWORK_OPTIONS.get(short),
             labels=labels,
         )
     for step in plan.of(Kind.VOLUME):
@@ -117,8 +118,10 @@ class Release:
         self.changed.append(step.subject)
         stack = self.stack("platform")
         self.state.keep("platform.json", stack.text())
-        self._up(stack, step.subject, recreate=step.recreate)
-        self._await(stack, step.subject)
+        hand_over.free_ports(self, stack, step.subject)
+        self.up(stack, step.subject, recreate=step.recreate)
+        self.wait_for(stack, step.subject)
+        hand_over.settle(self, step.subject)
 
     def migrate(self, step: Step) -> None:
         """Bring the database to the schema of the new images."""
@@ -138,8 +141,8 @@ class Release:
         """Start the new generation beside the old one and wait until all of it is healthy."""
         stack = self.stack("app", step.generation)
         self.state.keep(f"g{step.generation}/app.json", stack.text())
-        self._up(stack)
-        self._await(stack)
+        self.up(stack)
+        self.wait_for(stack)
 
     def switch(self, step: Step) -> None:
         """Switch the edge once the generation is ready; every worker acknowledges."""
@@ -217,7 +220,7 @@ class Release:
         deadline = time.monotonic() + limits.seconds
         while time.monotonic() < deadline:
             self.state.check()
-            self._await(stack)
+            self.wait_for(stack)
             new = self.figures().get(self.plan.generation, figures.NOTHING)
             complaint = figures.complaint(limits, new.since(began), old)
             restarted = self._restarts(stack) - restarts
@@ -251,17 +254,16 @@ class Release:
         self.state.check()
         run(compose.down(project), timeout=STOP_LIMIT_SECONDS)
 
-    def stack(
-        self,
-        stack: str,
-        generation: int | None = None,
-        resolved: Mapping[str, Any] | None = None,
-    ) -> stacks.Stack:
-        """A stack as it is wanted, or as `resolved` has it, with the secrets as they now are."""
+    def stack(self, stack: str, generation: int | None = None) -> stacks.Stack:
+        """A stack as it is wanted, with the secrets as they now are and the edge that serves."""
+        return stacks.without(self.cut(stack, generation), names.other_edge(self.plan.edge))
+
+    def cut(self, stack: str, generation: int | None = None) -> stacks.Stack:
+        """A stack as it is wanted, with both edges."""
         number = generation or self.plan.generation
         known = state_facts.parse(self.state.read())
         return stacks.cut(
-            numbered(resolved or self.resolved, number, known.migrating_release),
+            numbered(self.resolved, number, known.migrating_release),
             stack,
             project=(
                 names.platform_project(self.name)
@@ -284,7 +286,8 @@ class Release:
         self.state.put_secrets(made, replace=True)
         return values | made
 
-    def _up(self, stack: stacks.Stack, *services: str, recreate: bool = False) -> None:
+    def up(self, stack: stacks.Stack, *services: str, recreate: bool = False) -> None:
+        """Create and start services of `stack`, all when none is named."""
         with _file(stack) as path:
             self.state.check()
             try:
@@ -293,7 +296,7 @@ class Release:
                 headline = f"{stack.project} could not be started"
                 raise diagnosis.command(error, self.name, headline) from error
 
-    def _await(self, stack: stacks.Stack, service: str | None = None) -> None:
+    def wait_for(self, stack: stacks.Stack, service: str | None = None) -> None:
         """Wait until the containers of `stack` (or of one service) are healthy."""
         services = [service] if service else list(stack.hashes)
         deadline = time.monotonic() + self.environment.ready_seconds
@@ -381,12 +384,16 @@ class Release:
         """Put the services that were changed back, in the opposite order."""
         if not self.changed or self.before is None:
             return
-        old = self.stack("platform", resolved=self.before)
+        older = replace(self, resolved=self.before)
+        changed = [each for each in self.changed if each in PLATFORM_ORDER]
+        if len(changed) < len(self.changed):
+            older = hand_over.put_back(older)
+        old = older.stack("platform")
         self.state.keep("platform.json", old.text())
-        for service in reversed([each for each in self.changed if each in old.hashes]):
+        for service in reversed([each for each in changed if each in old.hashes]):
             console.say(f"reverting {service}")
-            self._up(old, service)
-            self._await(old, service)
+            self.up(old, service)
+            self.wait_for(old, service)
 
     def _say_reverted(self) -> None:
         """Compare what runs with what was released before, and say so."""
@@ -397,7 +404,8 @@ class Release:
         if known.committed is None or found is None:
             return
         wrong = [str(each) for each in found]
-        images = set(known.committed["images"].values())
+        # The door stays as it is, whatever is released.
+        images = {*known.committed["images"].values(), *hand_over.door_images(running, self.name)}
         wrong += [
             f"{each.name}: image {each.image} is not of {known.committed['version']}"
             for each in running.containers
@@ -418,6 +426,12 @@ _APP_STEPS = {Kind.START, Kind.SWITCH, Kind.DRAIN, Kind.PROVE, Kind.SOAK}
 _ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {
     Kind.SECRET: Release.provide_secrets,
     Kind.PLATFORM: Release.change_platform,
+    Kind.BESIDE: hand_over.beside,
+    Kind.HAND_OVER: hand_over.hand_over,
+    Kind.LEAVE: hand_over.leave,
+    Kind.BESIDE: hand_over.beside,
+    Kind.HAND_OVER: hand_over.hand_over,
+    Kind.LEAVE: hand_over.leave,
     Kind.DISCARD: Release.remove_generation,
     Kind.MIGRATE: Release.migrate,
     Kind.START: Release.start,

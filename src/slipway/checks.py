@@ -97,7 +97,7 @@ def _published(engine: EngineFacts, name: str) -> set[int]:
     return {
         port
         for each in engine.of(names.platform_project(name))
-        if each.service == "edge" and each.state == "running"
+        if each.service in {names.DOOR, *names.EDGES} and each.state == "running"
         for port in each.published
     }
 

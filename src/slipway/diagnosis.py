@@ -95,6 +95,9 @@ def environment(engine: docker.DockerClient, name: str) -> list[Cause]:
     except SlipwayError as error:
         answer, why = None, f"    {error.message}"
     cause = plans.of_edge(answer, name)
+    if cause is None and not edge.reachable(name, running):
+        sentence = "no door runs, so nobody reaches the edge"
+        cause = Cause(Code.EDGE_GONE, sentence, plans.next_command(Code.STOPPED, name))
     if cause is not None:
         causes.append(replace(cause, details=cause.details or why))
     volume = names.state_volume(name)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from slipway.commands import edge as commands
 from slipway.config import names
 from slipway.errors import SlipwayError
-from slipway.facts.engine import EngineFacts
+from slipway.facts.engine import Container, EngineFacts
 from slipway.run import run
+
+# What the door says before the kernel's own words.
+REFUSED = "the kernel refused the door's rules:"
 
 
 class SwitchRefused(SlipwayError):
@@ -22,15 +25,105 @@ class SwitchRefused(SlipwayError):
 
 
 def container(environment: str, engine: EngineFacts) -> str | None:
-    """The id of the running edge container, or None."""
-    return next(
-        (
-            each.id
-            for each in engine.of(names.platform_project(environment))
-            if each.service == "edge" and each.state == "running"
-        ),
-        None,
-    )
+    """The id of the running edge that gets new connections, or None."""
+    found = {
+        name: each.id
+        for name in names.EDGES
+        if runs(each := named(environment, engine, name)) and each is not None
+    }
+    if len(found) < 2:
+        return next(iter(found.values()), None)
+    return found[serving(environment, engine) or names.EDGES[0]]
+
+
+def named(environment: str, engine: EngineFacts, service: str) -> Container | None:
+    """The container of one platform service, or None."""
+    platform = engine.of(names.platform_project(environment))
+    return next((each for each in platform if each.service == service), None)
+
+
+def runs(container: Container | None) -> bool:
+    """Whether there is such a container, and it runs."""
+    return container is not None and container.state == "running"
+
+
+def reachable(environment: str, engine: EngineFacts) -> bool:
+    """Whether anything owns the published ports: a door, or an edge without one, that runs."""
+    there = [named(environment, engine, name) for name in (names.DOOR, *names.EDGES)]
+    return any(runs(each) and each is not None and each.published for each in there)
+
+
+def serving(environment: str, engine: EngineFacts) -> str | None:
+    """The name of the edge that the door sends new connections to; None without such a door."""
+    door = named(environment, engine, names.DOOR)
+    if door is None or door.state != "running":
+        return None
+    done = run(commands.door_status(door.id), check=False, timeout=30)
+    if done.exit_code != 0:
+        return None
+    return _answer(done.output)["edge"] or names.EDGES[0]
+
+
+def hand_over(door_id: str, name: str) -> None:
+    """Send new connections to the edge `name`. Raises SlipwayError with the door's reason."""
+    done = run(commands.door_switch(door_id, name), check=False, timeout=30)
+    if done.exit_code != 0:
+        try:
+            reason = _answer(done.output)["refused"]
+        except (SlipwayError, KeyError):
+            reason = (done.errors or done.output).strip()
+        raise SlipwayError(f"The door did not hand over to {name}: {reason}")
+
+
+def refusal(
+    environment: str, engine: EngineFacts, images: Mapping[str, str], build: Collection[str]
+) -> str:
+    """The kernel's words when it refuses the rules of a door; empty when it takes them.
+
+    Also empty where that cannot be known yet: no image is there to try it with.
+    """
+    door = named(environment, engine, names.DOOR)
+    if door is not None and door.serving:
+        return ""
+    there = [named(environment, engine, name) for name in (names.DOOR, *names.EDGES)]
+    known = [each.image for each in there if each is not None]
+    if "edge" not in build:
+        known.append(images["edge"])
+    for image in dict.fromkeys(known):
+        done = run(commands.try_door(image), check=False, timeout=60)
+        _, refused, words = done.errors.partition(REFUSED)
+        if done.exit_code == 0 or refused:
+            return words.strip().partition("\n")[0]
+    return ""
+
+
+def drain(container_id: str) -> int:
+    """Let an edge close each connection with its next answer; how many are still open."""
+    return int(_answer(run(commands.drain(container_id), timeout=30).output)["connections"])
+
+
+def remove(container_id: str, seconds: int) -> None:
+    """Stop an edge, which gets `seconds` to finish its requests, and remove its container."""
+    run(commands.stop(container_id, seconds), timeout=seconds + 30)
+    run(commands.remove(container_id), timeout=60)
+
+
+def with_door(images: Mapping[str, str], environment: str, engine: EngineFacts) -> dict[str, str]:
+    """The images, with the door's: the one it runs, because only a gap could change it."""
+    door = named(environment, engine, names.DOOR)
+    return {**images, names.DOOR: images["edge"] if door is None else door.image}
+
+
+def keeping_door(
+    resolved: Mapping[str, Any], environment: str, engine: EngineFacts
+) -> Mapping[str, Any]:
+    """What an earlier release kept, with the image of the door as it runs now."""
+    door = named(environment, engine, names.DOOR)
+    services = resolved["services"]
+    if door is None or names.DOOR not in services:
+        return resolved
+    kept = {**services[names.DOOR], "image": door.image}
+    return {**resolved, "services": {**services, names.DOOR: kept}}
 
 
 def active(environment: str, engine: EngineFacts) -> int | None:

@@ -9,12 +9,14 @@ import docker
 from slipway import build as builder
 from slipway import hooks
 from slipway.build import Images
+from slipway.config import names
 from slipway.facts import migrations as migration_facts
 from slipway.facts import transfer
 from slipway.facts.state import StateFacts
 from slipway.facts.transfer import Known
 from slipway.plans import changes, migrations
 from slipway.plans import estimate as estimates
+from slipway.plans import stacks as stack_plans
 from slipway.plans.differences import Difference
 from slipway.plans.migrations import Migrations
 from slipway.plans.preview import Gap, Image, Preview
@@ -33,7 +35,8 @@ def preview(
     images, environment = wanted.images, wanted.environment
     known = transfer.read(engine, environment.registry, images.references)
     ledger = have.state.ledger
-    settings = changes.changes(want.platform, want.app, have.state, have.active)
+    platform = stack_plans.without(want.platform, names.other_edge(_shown(have, plan)))
+    settings = changes.changes(platform, want.app, have.state, have.active)
     building = [builder.phase(images.build)] if images.build else []
     phases = [*building, *(step.phase for step in plan.after_ground)]
     return Preview(
@@ -117,3 +120,9 @@ def _migrations(
         labels = engine.images.get(serving).attrs["Config"].get("Labels") or {}
         migrations.refuse_early_contract(found, revisions, migration_facts.of_labels(labels))
     return found
+
+
+def _shown(have: Have, plan: Plan) -> str:
+    """Which edge's settings are compared: they are the same but for names, so the one that was."""
+    before = have.state.rendered.get("platform.json", {}).get("services", {})
+    return next((name for name in names.EDGES if name in before), plan.edge)

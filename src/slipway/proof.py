@@ -196,8 +196,7 @@ def _ask(http: httpx.Client, sample: Sample) -> None:
         )
     if answer["mode"] == "extractive" and sample.answer_contains not in _said(answer):
         raise SlipwayError(
-            f"proof: the answer to {sample.question!r} does not contain "
-            f"{sample.answer_contains!r}"
+            f"proof: the answer to {sample.question!r} does not contain {sample.answer_contains!r}"
         )
 
 

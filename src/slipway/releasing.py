@@ -66,9 +66,15 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
     # Each of these waits for a process of its own, the edge's for as long as the others together.
     with ThreadPoolExecutor() as beside:
         asked = beside.submit(edge.active, name, running)
-        resolving = beside.submit(_resolve, wanted)
+        door = beside.submit(edge.serving, name, running)
+        references, build = images.references, images.build
+        refusal = beside.submit(edge.refusal, name, running, references, build)
+        resolving = beside.submit(_resolve, wanted, running)
         known = _state(name, environment, engine, images, running)
-        resolved, active = resolving.result(), asked.result()
+        active, unrouted = asked.result(), refusal.result()
+        resolved = resolving.result()
+    if unrouted:
+        resolved = stack_plans.without_door(resolved)
     if known.altered is not None:
         console.warn(f"line {known.altered} of the ledger of {name} was altered")
     platform, app = (
@@ -98,15 +104,17 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
             resolved, images, environment, known, hooks.read(layout, name, environment)
         ),
         evidence_due=wanted.evidence_due,
+        unrouted=unrouted,
     )
-    return want, Have(running, known, active, drift.drift(name, running, known, active) or ())
+    found = drift.drift(name, running, known, active) or ()
+    return want, Have(running, known, active, door.result(), found)
 
 
-def _resolve(wanted: Wanted) -> Mapping[str, Any]:
+def _resolve(wanted: Wanted, running: EngineFacts) -> Mapping[str, Any]:
     """What the stacks are cut out of: as an earlier release kept it, or as the files say now."""
     if wanted.resolved is not None:
-        return wanted.resolved
-    references = wanted.images.references
+        return edge.keeping_door(wanted.resolved, wanted.name, running)
+    references = edge.with_door(wanted.images.references, wanted.name, running)
     return stacks.resolve(wanted.layout, wanted.name, wanted.environment, images=references)
 
 
@@ -181,7 +189,7 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         "configuration": configuration,
         "generation": release.plan.generation,
         "version": release.version,
-        "images": dict(release.images),
+        "images": {**release.images, **_door_image(release)},
         "plan": release.plan.hash,
         "holder": state.holder(),
     }
@@ -244,6 +252,12 @@ def _hooked(
 ) -> dict[str, Any]:
     ran = own.after(kind, told, {**outcome, "SLIPWAY_SECONDS": f"{seconds:g}"})
     return {"hooks": ran} if ran else {}
+
+
+def _door_image(release: Release) -> dict[str, str]:
+    """The door's image, which may be of an earlier release, so that nothing prunes it."""
+    door = release.resolved["services"].get(names.DOOR)
+    return {} if door is None else {names.DOOR: door["image"]}
 
 
 def _steps(release: Release) -> list[str]:

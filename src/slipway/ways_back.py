@@ -58,6 +58,8 @@ def find(name: str, engine: docker.DockerClient, registry: str, toolbox: str, ve
     line = plans.target(name, known.ledger, known.journal, active, version)
     images = dict(line["images"])
     _bring(name, engine, registry, str(line["version"]), images)
+    # Nothing goes back with the door: it stays as it is.
+    images.pop(names.DOOR, None)
     _refuse_contracted(engine, running, str(line["version"]), images)
     path = state_facts.configuration(line.get("configuration", ""))
     resolved = state_facts.files(toolbox, volume, [path]).get(path)

@@ -28,3 +28,37 @@ def maintain(container: str, message: str | None) -> Argv:
     if message is None:
         return (*maintenance(container), "off")
     return (*maintenance(container), "on", f"--message={message}")
+
+
+def drain(container: str) -> Argv:
+    """Let an edge close each connection with its next answer, and print how many are open."""
+    return ("docker", "exec", container, "slipway-edge", "drain")
+
+
+def door_status(container: str) -> Argv:
+    """Print which edge gets new connections, as JSON."""
+    return ("docker", "exec", container, "slipway-edge", "door", "status")
+
+
+def door_switch(container: str, edge: str) -> Argv:
+    """Send new connections to an edge; the door acknowledges or refuses, in JSON."""
+    return ("docker", "exec", container, "slipway-edge", "door", "switch", edge)
+
+
+def stop(container: str, seconds: int) -> Argv:
+    """Ask an edge to finish its requests and end, and kill it after `seconds`."""
+    return ("docker", "stop", "--time", str(seconds), container)
+
+
+def remove(container: str) -> Argv:
+    """Remove an edge's container."""
+    return ("docker", "rm", "--force", container)
+
+
+def try_door(image: str) -> Argv:
+    """Make the door's rules in a network namespace of nobody's, to see whether the host lets it."""
+    return (
+        *("docker", "run", "--rm", "--pull", "never", "--network", "none", "--cap-drop", "ALL"),
+        *("--cap-add", "NET_ADMIN", "--user", "0:0", "--entrypoint", "slipway-edge"),
+        *(image, "door", "try"),
+    )

@@ -9,9 +9,21 @@ from slipway.config.secrets import CONSUMERS
 CONFIG_LABEL = "slipway.config-hash"
 ENVIRONMENT_LABEL = "slipway.environment"
 RELEASE_LABEL = "slipway.release"
-NETWORKS = ("public", "edge-app", "app-data", "models")
+# The engine takes the way out from the first of a container's networks by name: the door's must be
+# the one in front.
+NETWORKS = ("front", "routed", "edge-app", "app-data", "models")
 INTERNAL_NETWORKS = ("edge-app", "app-data")
-DATA_VOLUMES = ("postgres", "files", "edge")
+_UNMASKED = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+# The door routes between these two: the engine must not take the gateway's address behind it, and
+# must not change the callers' addresses.
+NETWORK_OPTIONS = {
+    "front": _UNMASKED,
+    "routed": {**_UNMASKED, "com.docker.network.bridge.inhibit_ipv4": "true"},
+}
+DATA_VOLUMES = ("postgres", "files", "edge", "edge-b", "door")
+DOOR = "door"
+# One serves; while the edge is replaced, the other runs beside it.
+EDGES = ("edge", "edge-b")
 
 
 def prefix(environment: str) -> str:
@@ -40,6 +52,11 @@ def owns(environment: str, project: str) -> bool:
     return project == platform_project(environment) or (
         generation_of(environment, project) is not None
     )
+
+
+def other_edge(edge: str) -> str:
+    """The edge that is not this one."""
+    return EDGES[1 - EDGES.index(edge)]
 
 
 def networks(environment: str) -> tuple[str, ...]:

@@ -50,6 +50,9 @@ def _stack(
         for each in there:
             yield from _container(each, project, service, document)
     for each in containers:
+        if interrupted and each.service in names.EDGES:
+            # One of the two, half way through a hand-over.
+            continue
         if each.service not in document["services"]:
             yield Difference(each.name, "container", None, each.image)
 

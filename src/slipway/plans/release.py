@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -16,8 +16,8 @@ from slipway.facts.state import StateFacts
 from slipway.plans.differences import Difference
 from slipway.plans.stacks import Stack
 
-# Platform services in the order in which they may be changed.
-PLATFORM_ORDER = ("postgres", "edge")
+# Platform services that are changed in place, in the order in which they may be.
+PLATFORM_ORDER = ("postgres",)
 
 
 class Kind(StrEnum):
@@ -27,6 +27,9 @@ class Kind(StrEnum):
     VOLUME = "volume"
     SECRET = "secret"  # noqa: S105  # nosec B105
     PLATFORM = "platform"
+    BESIDE = "beside"
+    HAND_OVER = "hand-over"
+    LEAVE = "leave"
     DISCARD = "discard"
     MIGRATE = "migrate"
     START = "start"
@@ -42,6 +45,9 @@ PHASES = {
     Kind.VOLUME: "volume {subject}",
     Kind.SECRET: "secrets",
     Kind.PLATFORM: "platform: {subject}",
+    Kind.BESIDE: "start {subject} beside the edge",
+    Kind.HAND_OVER: "hand over to {subject}",
+    Kind.LEAVE: "drain and remove {subject}",
     Kind.DISCARD: "discard {subject}",
     Kind.MIGRATE: "migrate {subject}",
     Kind.START: "start {subject}, until healthy",
@@ -84,8 +90,9 @@ class Step:
 class Plan:
     """The steps of one release of one environment.
 
-    `content` stands for everything that the steps put there: see `Want`. `basis` is a hash of what
-    the steps start from: containers, what the edge serves, and what was released so far.
+    `edge` is the one of the two edges that serves afterwards. `content` stands for everything
+    that the steps put there: see `Want`. `basis` is a hash of what the steps start from:
+    containers, what door and edge serve, and what was released so far.
     """
 
     environment: str
@@ -93,6 +100,7 @@ class Plan:
     previous: int | None
     steps: tuple[Step, ...] = field(default=())
     content: str = ""
+    edge: str = names.EDGES[0]
     basis: str = ""
 
     @property
@@ -137,7 +145,8 @@ class Want:
     take it from here. `content` is a hash of all that shapes it: what the files resolve to, with
     each image by what it is made of, the environment's block, its hooks, and the fingerprints of
     its secrets. `resolved` is what they are cut out of; `migrates` is false for what goes back: a
-    migration is never run backwards.
+    migration is never run backwards. `unrouted` are the kernel's words where it refuses the rules
+    of a door, so that the edge publishes the ports itself.
     """
 
     environment: str
@@ -151,18 +160,21 @@ class Want:
     migrates: bool = True
     resolved: Mapping[str, Any] = field(default_factory=dict)
     evidence_due: bool = False
+    unrouted: str = ""
 
 
 @dataclass(frozen=True)
 class Have:
     """The running environment: the engine, the state, and what the edge says it serves.
 
-    `drift` is what is not as it was released; containers that drifted are replaced.
+    `door` is the edge that gets new connections, None without a door that answers. `drift` is
+    what is not as it was released; containers that drifted are replaced.
     """
 
     engine: EngineFacts
     state: StateFacts
     active: int | None
+    door: str | None = None
     drift: tuple[Difference, ...] = ()
 
     def drifted(self, container: Container) -> list[str]:
@@ -176,7 +188,8 @@ def plan(want: Want, have: Have) -> Plan:
     running = generations(environment, have.engine)
     current = have.active if have.active in running else None
     new, app = _app(want, have, running, current)
-    steps = [*_ground(want, have), *_platform(want, have), *app]
+    hand_over, edge = edges(want, have)
+    steps = [*_ground(want, have), *_platform(want, have), *hand_over, *app]
     if not steps and have.state.journal and current is not None:
         # A run was killed when all was done but to say so.
         steps.append(Step(Kind.PROVE, f"generation {current}", "serves, not yet proved"))
@@ -191,7 +204,7 @@ def plan(want: Want, have: Have) -> Plan:
         first = next((i for i, step in enumerate(steps) if step.kind not in GROUND), len(steps))
         steps.insert(first, secrets)
     previous = _previous(have, running, current, new)
-    return Plan(environment, new, previous, tuple(steps), want.content, basis=_basis(have))
+    return Plan(environment, new, previous, tuple(steps), want.content, edge, _basis(have))
 
 
 def _basis(have: Have) -> str:
@@ -200,6 +213,7 @@ def _basis(have: Have) -> str:
     lines = [
         *sorted(f"{each.id} {each.project} {each.config_hash}" for each in have.engine.containers),
         f"serves {have.active}",
+        f"door {have.door}",
         f"released {(known.committed or {}).get('hash', known.generations)}",
         f"journal {len(known.journal)}",
     ]
@@ -326,25 +340,98 @@ def _changed(want: Want, have: Have) -> list[str]:
 
 
 def _platform(want: Want, have: Have) -> list[Step]:
-    containers = {
-        each.service: each for each in have.engine.of(names.platform_project(want.environment))
-    }
+    found = _containers(want, have)
     steps = []
-    for service in sorted(want.platform.hashes, key=PLATFORM_ORDER.index):
-        container = containers.get(service)
-        if container is None:
-            reason = "does not run yet"
-        elif container.config_hash != want.platform.hashes[service]:
-            reason = "image or configuration changed (in place: a short gap)"
-        elif have.drifted(container):
-            drifted = ", ".join(have.drifted(container))
-            reason = f"{drifted} not as released (in place: a short gap)"
-        elif not container.serving:
-            reason = f"is {container.condition}"
-        else:
-            continue
-        steps.append(Step(Kind.PLATFORM, service, reason, recreate=container is not None))
+    for service in PLATFORM_ORDER:
+        if service in want.platform.hashes:
+            steps += _in_place(service, found.get(service), want, have)
     return steps
+
+
+def _containers(want: Want, have: Have) -> dict[str, Container]:
+    platform = names.platform_project(want.environment)
+    return {each.service: each for each in have.engine.of(platform)}
+
+
+def _in_place(service: str, container: Container | None, want: Want, have: Have) -> list[Step]:
+    """The step that puts a platform service right where it is; none when it is right."""
+    if container is None:
+        return [Step(Kind.PLATFORM, service, "does not run yet")]
+    wrong = _wrong(container, want, have)
+    if not wrong:
+        return []
+    gap = "" if wrong == f"is {container.condition}" else " (in place: a short gap)"
+    return [Step(Kind.PLATFORM, service, wrong + gap, recreate=True)]
+
+
+def _wrong(container: Container, want: Want, have: Have) -> str:
+    """Why a platform container must be replaced; empty when it is as it should be."""
+    if container.config_hash != want.platform.hashes[container.service]:
+        return "image or configuration changed"
+    if have.drifted(container):
+        return f"{', '.join(have.drifted(container))} not as released"
+    return "" if container.serving else f"is {container.condition}"
+
+
+def edges(want: Want, have: Have) -> tuple[list[Step], str]:
+    """The steps until the wanted edge gets new connections, alone, and which of the two it is.
+
+    Each of them leaves what the next release can go on from.
+    """
+    found = _containers(want, have)
+    there = {name: found[name] for name in names.EDGES if name in found}
+    if names.DOOR not in want.platform.hashes:
+        return _without_door(want, have, found)
+    door = _door(want, have, found)
+    serving = have.door if have.door in there else next(iter(there), names.EDGES[0])
+    other = names.other_edge(serving)
+    current = there.get(serving)
+    if current is None or current.state != "running":
+        # Nobody serves, so there is nothing to hand over.
+        begin = _in_place(serving, current, want, have)
+        return [*begin, *door, *_leaving(other, there)], serving
+    why = "publishes the ports itself" if current.published else _wrong(current, want, have)
+    if not why:
+        return [*door, *_leaving(other, there)], serving
+    ready = other in there and not _wrong(there[other], want, have)
+    reason = f"{serving}: {why}"
+    steps = [] if ready else [Step(Kind.BESIDE, other, reason, recreate=other in there)]
+    takes = f"takes new connections, established ones stay with {serving}: no gap"
+    if door:
+        takes = f"takes new connections from {serving}"
+    steps += [*door, Step(Kind.HAND_OVER, other, takes)]
+    return [*steps, *_leaving(serving, there)], other
+
+
+def _without_door(want: Want, have: Have, found: Mapping[str, Container]) -> tuple[list[Step], str]:
+    """The steps to an edge that publishes the ports itself and is changed in place."""
+    first, second = names.EDGES
+    why = "; this host lets no door route" if want.unrouted else ""
+    if names.DOOR in found:
+        taken = f"takes the ports from the door, once (a short gap){why}"
+        steps = [Step(Kind.PLATFORM, first, taken, recreate=True)]
+    else:
+        steps = [
+            replace(step, reason=step.reason + why)
+            for step in _in_place(first, found.get(first), want, have)
+        ]
+    return [*steps, *_leaving(second, found)], first
+
+
+def _door(want: Want, have: Have, found: Mapping[str, Container]) -> list[Step]:
+    door = found.get(names.DOOR)
+    steps = _in_place(names.DOOR, door, want, have)
+    publishing = [name for name in names.EDGES if name in found and found[name].published]
+    if steps and publishing:
+        taken = f"takes the ports from {publishing[0]}, once (a short gap)"
+        return [Step(Kind.PLATFORM, names.DOOR, taken, recreate=True)]
+    return steps
+
+
+def _leaving(edge: str, edges: Mapping[str, Container]) -> list[Step]:
+    if edge not in edges:
+        return []
+    return [Step(Kind.LEAVE, edge, "once its connections are closed")]
 
 
 def _why(want: Want, have: Have, current: int | None) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 from slipway.config import names, secrets
 
 STACK_LABEL = "slipway.stack"
+# The networks on the two sides of the door.
+FRONT, ROUTED = "front", "routed"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,51 @@ class Stack:
         return int(self.document["services"][service].get("scale", 1))
 
 
+def with_second_edge(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The project with a second edge like the first, but for its name and its volume."""
+    first, second = names.EDGES
+    if first not in resolved["services"]:
+        return resolved
+    service = copy.deepcopy(resolved["services"][first])
+    for volume in service["volumes"]:
+        if volume["source"] == first:
+            volume["source"] = second
+    kept = resolved["volumes"][first]
+    return {
+        **resolved,
+        "services": {**resolved["services"], second: service},
+        "volumes": {
+            **resolved["volumes"],
+            second: {**kept, "name": kept["name"].removesuffix(first) + second},
+        },
+    }
+
+
+def without_door(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The project with an edge that publishes the ports itself, and no door."""
+    services = dict(resolved["services"])
+    door = services.pop(names.DOOR, None)
+    if door is None:
+        return resolved
+    edge = copy.deepcopy(services[names.EDGES[0]])
+    networks = dict(edge["networks"])
+    networks[FRONT] = networks.pop(ROUTED, None)
+    services[names.EDGES[0]] = {**edge, "networks": networks, "ports": door["ports"]}
+    return {**resolved, "services": services}
+
+
+def without(stack: Stack, service: str) -> Stack:
+    """The same stack, but for one service and the volumes that only it uses."""
+    services = {name: each for name, each in stack.document["services"].items() if name != service}
+    document = {
+        **stack.document,
+        "services": services,
+        "volumes": _used(stack.document["volumes"], _volumes(services)),
+    }
+    hashes = {name: each for name, each in stack.hashes.items() if name != service}
+    return Stack(stack.project, document, hashes)
+
+
 def cut(
     resolved: Mapping[str, Any],
     stack: str,
@@ -48,6 +95,7 @@ def cut(
     """
     services: dict[str, Any] = {}
     hashes: dict[str, str] = {}
+    resolved = with_second_edge(resolved)
     for name, service in resolved["services"].items():
         if service.get("labels", {}).get(STACK_LABEL) != stack:
             continue

@@ -18,7 +18,7 @@ from slipway.tasks.door import task
 @task(
     help={
         "env": "the environment to read",
-        "service": "only this service (edge, postgres, backend, worker); may be given again",
+        "service": "only this service (edge, door, postgres, backend, worker); may be given again",
         "follow": "keep printing what comes",
         "tail": "how many lines of each container, or `all`",
     },
@@ -39,7 +39,7 @@ def logs(
         running = engine_facts.read(reached.engine, env)
         projects: dict[str, set[str]] = {}
         for each in running.containers:
-            if not service or each.service in service:
+            if not service or _kind(each.service) in service:
                 projects.setdefault(each.project, set()).add(each.service)
         if not projects:
             there = (
@@ -52,6 +52,11 @@ def logs(
         followed = _newest(env, projects) if follow else None
         for project in [followed] if followed else sorted(projects):
             run_attached(compose.logs(project, sorted(projects[project]), follow=follow, tail=tail))
+
+
+def _kind(service: str) -> str:
+    """What a person calls a service: either of the two edges is the edge."""
+    return names.EDGES[0] if service in names.EDGES else service
 
 
 def _newest(env: str, projects: dict[str, set[str]]) -> str:

@@ -14,6 +14,7 @@ from slipway import (
     agreements,
     checks,
     console,
+    edge,
     hooks,
     pruning,
     releasing,
@@ -34,7 +35,7 @@ from slipway.facts.manifest import Gate
 from slipway.plans import answers
 from slipway.plans import release as plans
 from slipway.plans.preview import Preview
-from slipway.plans.release import Have, Plan
+from slipway.plans.release import Have, Plan, Want
 from slipway.prepare import prepare
 from slipway.pruning import Pruning
 from slipway.releasing import Wanted
@@ -96,6 +97,7 @@ def release(
                 _say_unchanged(env, environment, compared[1])
                 return
             agreed = previews.preview(wanted, reached.engine, compared, steps)
+        _warn_unrouted(compared[0])
         _show(source, agreed, json=json)
         if plan:
             agreements.keep(layout, agreed)
@@ -110,6 +112,8 @@ def release(
             if "toolbox" in source.images.build:
                 _check_target(wanted, reached)
             sources.pull(reached.engine, built, timings)
+            bound = bool(expect) or environment.source != TREE
+            agreed = _settled(wanted, reached, agreed, compared[0], bound=bound)
             _apply(wanted, reached, source, agreed, own, timings, began)
             kept = Pruning(layout, env, environment, reached.engine, built["toolbox"])
             pruning.after_release(kept)
@@ -148,6 +152,39 @@ def _apply(
         if source.key is not None:
             # Where nobody takes it from, nothing is accepted: what serves by now goes on serving.
             acceptance.refuse_failed(gates, again=f"invoke release --env {wanted.name}")
+
+
+def _settled(
+    wanted: Wanted, reached: target.Target, agreed: Preview, before: Want, *, bound: bool
+) -> Preview:
+    """The plan, made again when the images that came show that this host lets no door route.
+
+    Raises Refused, before anything is touched, where exactly the first plan was agreed to.
+    """
+    running = engine_facts.read(reached.engine, wanted.name)
+    unrouted = edge.refusal(wanted.name, running, wanted.images.references, ())
+    if bool(unrouted) == bool(before.unrouted):
+        return agreed
+    if bound:
+        raise Refused(
+            f"This host lets no door route, as only the images could show ({unrouted}): the plan "
+            "that was agreed to cannot be carried out. Nothing was touched",
+            next_command=f"invoke release --env {wanted.name} --plan",
+        )
+    compared = releasing.compare(wanted, reached.engine)
+    _warn_unrouted(compared[0])
+    settled = previews.preview(wanted, reached.engine, compared, plans.plan(*compared))
+    console.say(str(settled))
+    return settled
+
+
+def _warn_unrouted(want: Want) -> None:
+    if want.unrouted:
+        console.warn(
+            "this host lets no door route, so its edge is changed in place, with a gap: "
+            f"{want.unrouted}. With nf_tables and NAT in its kernel (modprobe nft_nat "
+            "nft_chain_nat) the next release has none"
+        )
 
 
 def _show(source: Source, agreed: Preview, *, json: bool) -> None:

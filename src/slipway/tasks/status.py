@@ -90,9 +90,10 @@ def describe(name: str, running: EngineFacts) -> dict[str, Any]:
     addresses = [] if answer is None else answer["addresses"]
     return {
         "environment": name,
-        "serving": any(address["ready"] for address in addresses),
+        "serving": edge.reachable(name, running) and any(each["ready"] for each in addresses),
         "generation": generation,
         "edge": answer,
+        "door": edge.serving(name, running),
         "containers": containers,
     }
 
@@ -111,6 +112,8 @@ def _text(report: dict[str, Any]) -> str:
     under = (report["edge"] or {}).get("maintenance")
     if under:
         lines.append(f"  {_maintenance(under)}")
+    if report["door"] not in {None, names.EDGES[0]}:
+        lines.append(f"  new connections go to {report['door']}")
     width = max(len(each["name"]) for each in report["containers"])
     for each in report["containers"]:
         restarts = f"  {each['restarts']} restarts" if each["restarts"] else ""

@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("X-Accel-Buffering", "no")
         self.send_header("Connection", "close")
         self.end_headers()
-        for number in range(3):
+        for number in range(int(self.path.partition("?")[2] or 3)):
             self.wfile.write(f"data: {number}\n\n".encode())
             self.wfile.flush()
             time.sleep(1)

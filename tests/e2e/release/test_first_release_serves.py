@@ -47,7 +47,8 @@ def test_status_names_what_serves(released: Site) -> None:
     status = released.status()
     assert status["serving"] is True
     conditions = {each["service"]: each["condition"] for each in status["containers"]}
-    assert conditions == dict.fromkeys(("backend", "worker", "edge", "postgres"), "healthy")
+    services = ("backend", "worker", "door", "edge", "postgres")
+    assert conditions == dict.fromkeys(services, "healthy")
     assert len([each for each in status["containers"] if each["service"] == "backend"]) == 2
 
 
@@ -58,10 +59,14 @@ def test_every_image_runs_by_digest(released: Site) -> None:
 def test_every_container_is_confined(released: Site) -> None:
     for attributes in inspected(released):
         host, config = attributes["HostConfig"], attributes["Config"]
-        assert int(config["User"].split(":")[0]) > 0
+        door = config["Labels"]["com.docker.compose.service"] == "door"
+        # Root with one capability, in its own network namespace: rules are for root alone.
+        assert (int(config["User"].split(":")[0]) > 0) is not door
         assert host["ReadonlyRootfs"] is True
         assert host["CapDrop"] == ["ALL"]
-        assert not host["CapAdd"]
+        assert [each.removeprefix("CAP_") for each in host["CapAdd"] or ()] == (
+            ["NET_ADMIN"] if door else []
+        )
         assert "no-new-privileges:true" in host["SecurityOpt"]
         assert host["Privileged"] is False
         assert host["Memory"] > 0
@@ -72,13 +77,13 @@ def test_every_container_is_confined(released: Site) -> None:
         assert host["RestartPolicy"]["Name"] == "unless-stopped"
 
 
-def test_only_the_edge_publishes_ports(released: Site) -> None:
+def test_only_the_door_publishes_ports(released: Site) -> None:
     published = {
         attributes["Config"]["Labels"]["com.docker.compose.service"]
         for attributes in inspected(released)
         if attributes["HostConfig"]["PortBindings"]
     }
-    assert published == {"edge"}
+    assert published == {"door"}
 
 
 def test_the_database_has_no_way_out(released: Site) -> None:
@@ -89,7 +94,8 @@ def test_the_database_has_no_way_out(released: Site) -> None:
         )
     }
     assert networks == {
-        f"slipway-{NAME}-public": False,
+        f"slipway-{NAME}-front": False,
+        f"slipway-{NAME}-routed": False,
         f"slipway-{NAME}-edge-app": True,
         f"slipway-{NAME}-app-data": True,
         f"slipway-{NAME}-models": False,

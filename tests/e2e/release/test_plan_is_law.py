@@ -244,6 +244,9 @@ def test_a_drifted_platform_is_named_too(released: Site) -> None:
     docker("update", "--memory=300m", "--memory-swap=-1", name)
     try:
         assert drift(released) == {(name, "memory"): ("256 MiB", "300 MiB")}
-        assert any(gap["subject"] == "edge" for gap in plan(released)["gaps"])
+        planned = plan(released)
+        kinds = [each["kind"] for each in planned["steps"]]
+        assert kinds == ["secret", "beside", "hand-over", "leave"]
+        assert planned["gaps"] == []
     finally:
         docker("update", "--memory=256m", "--memory-swap=-1", name)

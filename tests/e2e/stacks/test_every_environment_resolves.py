@@ -11,7 +11,9 @@ from slipway.config.layout import checkout
 from slipway.facts.stacks import resolve
 
 LAYOUT = checkout()
-IMAGES = {name: f"localhost:5000/slipway/{name}:test" for name in ("backend", "edge", "postgres")}
+IMAGES = {
+    name: f"localhost:5000/slipway/{name}:test" for name in ("backend", "door", "edge", "postgres")
+}
 
 
 @pytest.mark.parametrize("name", ["dev", "staging", "prod"])
@@ -24,19 +26,22 @@ class TestEnvironment:
         return services
 
     def test_it_resolves_to_the_same_services(self, name: str) -> None:
-        assert set(self.services(name)) == {"backend", "worker", "migrate", "edge", "postgres"}
+        services = {"backend", "worker", "migrate", "door", "edge", "postgres"}
+        assert set(self.services(name)) == services
 
-    def test_only_the_edge_publishes_ports(self, name: str) -> None:
+    def test_only_the_door_publishes_ports(self, name: str) -> None:
         publishing = [each for each, service in self.services(name).items() if "ports" in service]
-        assert publishing == ["edge"]
+        assert publishing == ["door"]
 
     def test_nothing_is_relaxed(self, name: str) -> None:
-        for service in self.services(name).values():
+        for each, service in self.services(name).items():
             assert service["read_only"] is True
             assert service["cap_drop"] == ["ALL"]
             assert service["security_opt"] == ["no-new-privileges:true"]
             assert service["user"].split(":")[0].isdigit()
-            assert int(service["user"].split(":")[0]) > 0
+            # The door is root with one capability: rules are for root alone.
+            assert (int(service["user"].split(":")[0]) > 0) is (each != "door")
+            assert service.get("cap_add", []) == (["NET_ADMIN"] if each == "door" else [])
             assert int(service["mem_limit"]) > 0
             assert float(service["cpus"]) > 0
             assert service["pids_limit"] > 0

@@ -28,6 +28,7 @@ VARIABLES = {
     "SLIPWAY_BACKEND_REPLICAS": "2",
     "SLIPWAY_WORKER_REPLICAS": "1",
     "SLIPWAY_BACKEND_IMAGE": "backend@sha256:1",
+    "SLIPWAY_DOOR_IMAGE": "door@sha256:4",
     "SLIPWAY_EDGE_IMAGE": "edge@sha256:2",
     "SLIPWAY_POSTGRES_IMAGE": "postgres@sha256:3",
 }

@@ -68,6 +68,7 @@ class StandIn:
         self.in_flight: dict[str, dict[str, int]] = {}
         self.figures: dict[str, Any] = {}
         self.maintenance: dict[str, Any] = {"on": False}
+        self.drain: dict[str, Any] = {"on": False}
         self.status = 200
         self.mangle: Callable[[dict[str, Any]], object] = lambda answer: answer
         self.puts = 0
@@ -83,7 +84,9 @@ class StandIn:
 
             def do_PUT(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if self.path == "/maintenance":
+                if self.path == "/drain":
+                    stand_in.drain = body
+                elif self.path == "/maintenance":
                     stand_in.maintenance = body if stand_in.status == 200 else {}
                 else:
                     stand_in.puts += 1
@@ -93,7 +96,11 @@ class StandIn:
 
             def answer(self) -> None:
                 peers = {**stand_in.peers, "in_flight": stand_in.in_flight}
-                values = {"/figures": stand_in.figures, "/maintenance": stand_in.maintenance}
+                values = {
+                    "/figures": stand_in.figures,
+                    "/maintenance": stand_in.maintenance,
+                    "/drain": stand_in.drain,
+                }
                 value = values[self.path] if self.path in values else stand_in.mangle(peers)
                 body = json.dumps(value).encode()
                 self.send_response(stand_in.status)

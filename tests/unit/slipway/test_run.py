@@ -68,8 +68,7 @@ def test_a_missing_program_is_named(start: object) -> None:
     with pytest.raises(SlipwayError) as failed:
         start(("slipway-has-no-such-program",))
     assert str(failed.value) == (
-        "`slipway-has-no-such-program` is not installed, or not on PATH\n"
-        "  next: invoke host.check"
+        "`slipway-has-no-such-program` is not installed, or not on PATH\n  next: invoke host.check"
     )
 
 

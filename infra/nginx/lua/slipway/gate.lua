@@ -1,9 +1,11 @@
+local drain = require "slipway.drain"
 local maintenance = require "slipway.maintenance"
 local peers = require "slipway.peers"
 
 local _M = {}
 
 function _M.check()
+    drain.close_after()
     if maintenance.keeps_out() then
         ngx.var.edge_refusal = "maintenance"
         return ngx.exit(ngx.HTTP_SERVICE_UNAVAILABLE)

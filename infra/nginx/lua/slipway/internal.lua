@@ -1,4 +1,5 @@
 local cjson = require "cjson.safe"
+local drain = require "slipway.drain"
 local figures = require "slipway.figures"
 local maintenance = require "slipway.maintenance"
 local peers = require "slipway.peers"
@@ -57,6 +58,13 @@ function _M.maintenance()
     ngx.header.content_type = "application/json"
     if stored(maintenance.put) then
         ngx.say(cjson.encode(maintenance.state() or { on = false }))
+    end
+end
+
+function _M.drain()
+    ngx.header.content_type = "application/json"
+    if stored(drain.put) then
+        ngx.say(cjson.encode({ on = drain.on() }))
     end
 end
 

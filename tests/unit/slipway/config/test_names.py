@@ -10,13 +10,15 @@ from slipway.config import names
 def test_names_begin_with_the_environment() -> None:
     assert names.platform_project("dev") == "slipway-dev-platform"
     assert names.generation_project("dev", 42) == "slipway-dev-g42"
-    assert names.network("dev", "public") == "slipway-dev-public"
+    assert names.network("dev", "front") == "slipway-dev-front"
     assert names.toolbox_container("dev") == "slipway-dev-toolbox"
     assert names.volumes("dev") == (
         "slipway-dev-state",
         "slipway-dev-postgres",
         "slipway-dev-files",
         "slipway-dev-edge",
+        "slipway-dev-edge-b",
+        "slipway-dev-door",
         "slipway-dev-secrets-backend",
         "slipway-dev-secrets-migrate",
         "slipway-dev-secrets-postgres",

@@ -55,8 +55,20 @@ def platform(**hashes: str) -> tuple[Container, ...]:
     project = names.platform_project(DEV)
     return tuple(
         container(project, service, config_hash=hashes.get(service, f"{service}-1"))
-        for service in ("edge", "postgres")
+        for service in ("edge", "postgres", "door")
     )
+
+
+def other_edge(**changes: Any) -> tuple[Container, ...]:
+    project = names.platform_project(DEV)
+    return (replace(container(project, "edge-b", config_hash="edge-b-1"), **changes),)
+
+
+def platform_stack(version: str = "1", **hashes: str) -> Stack:
+    """The platform whose edges and door are of this version."""
+    services = ("edge", "edge-b", "door", "postgres")
+    usual = {name: f"{name}-{version if name in names.EDGES else 1}" for name in services}
+    return stack({**usual, **hashes})
 
 
 def generation(number: int, version: str = "1", **changes: Any) -> tuple[Container, ...]:
@@ -74,7 +86,7 @@ def line(number: int, result: str = "done") -> dict[str, Any]:
 
 WANT = Want(
     environment=DEV,
-    platform=stack({"edge": "edge-1", "postgres": "postgres-1"}),
+    platform=platform_stack(),
     app=stack({"backend": "backend-1", "worker": "worker-1"}),
     secrets=tuple(secret.name for secret in secrets.SECRETS),
     secrets_generated=True,
@@ -84,15 +96,19 @@ WANT = Want(
 NEW_APP = replace(WANT, app=stack({"backend": "backend-2", "worker": "worker-2"}))
 NEW_SECRET = replace(
     WANT,
-    platform=stack({"edge": "edge-1", "postgres": "postgres-2"}),
+    platform=platform_stack(postgres="postgres-2"),
     app=stack({"backend": "backend-2", "worker": "worker-2"}),
 )
+NEW_EDGE = replace(WANT, platform=platform_stack("2"))
 RENEWED = replace(WANT, certificate_due=True)
 NOTHING = Have(EngineFacts((), frozenset(), frozenset()), StateFacts(), None)
 
 
 def have(
-    *groups: tuple[Container, ...], ledger: tuple[dict[str, Any], ...], active: int | None
+    *groups: tuple[Container, ...],
+    ledger: tuple[dict[str, Any], ...],
+    active: int | None,
+    door: str | None = "edge",
 ) -> Have:
     return Have(
         engine=EngineFacts(
@@ -106,7 +122,14 @@ def have(
             handed=dict.fromkeys(WANT.secrets, "1"),
         ),
         active=active,
+        door=door,
     )
+
+
+def serving(*edges: tuple[Container, ...], door: str | None = "edge") -> Have:
+    """Generation 1 runs, and beside database and door these edges."""
+    rest = tuple(each for each in platform() if each.service != "edge")
+    return have(rest, *edges, generation(1), ledger=(line(1),), active=1, door=door)
 
 
 RUNNING = have(platform(), generation(1), ledger=(line(1),), active=1)
@@ -119,6 +142,18 @@ class Case:
     name: str
     want: Want
     have: Have
+
+
+EDGE = platform()[:1]
+NEW_OTHER = other_edge(config_hash="edge-b-2")
+NEW_DOOR = replace(WANT, platform=platform_stack("2", door="door-2"))
+PUBLISHING = have(
+    (replace(EDGE[0], published=frozenset({443})), platform()[1]),
+    generation(1),
+    ledger=(line(1),),
+    active=1,
+    door=None,
+)
 
 
 TABLE = (
@@ -134,7 +169,7 @@ TABLE = (
     Case("app changed with a soak", replace(NEW_APP, soak_seconds=600), RUNNING),
     Case(
         "platform changed",
-        replace(WANT, platform=stack({"edge": "edge-2", "postgres": "postgres-1"})),
+        NEW_EDGE,
         RUNNING,
     ),
     Case(
@@ -150,12 +185,22 @@ TABLE = (
             ),
         ),
     ),
+    Case("the other edge was started", NEW_EDGE, serving(EDGE, NEW_OTHER)),
+    Case("the other edge was started too early", NEW_EDGE, serving(EDGE, other_edge())),
+    Case("the other edge was handed over to", NEW_EDGE, serving(EDGE, NEW_OTHER, door="edge-b")),
+    Case("the other edge serves and is changed", NEW_EDGE, serving(other_edge(), door="edge-b")),
+    Case("the other edge serves", WANT, serving(other_edge(), door="edge-b")),
+    Case("the edge is stopped", WANT, serving((replace(EDGE[0], state="exited", health=""),))),
+    Case("the edge is unhealthy", WANT, serving((replace(EDGE[0], health="unhealthy"),))),
+    Case("the edge publishes the ports", WANT, PUBLISHING),
+    Case("the door and the edge changed", NEW_DOOR, RUNNING),
+    Case("the door does not answer", WANT, serving(EDGE, door=None)),
     Case("secret changed", NEW_SECRET, RUNNING),
     Case(
         "platform unhealthy",
         WANT,
         have(
-            (platform()[0], replace(platform()[1], health="unhealthy")),
+            (platform()[0], replace(platform()[1], health="unhealthy"), platform()[2]),
             generation(1),
             ledger=(line(1),),
             active=1,
@@ -251,6 +296,7 @@ def done(want: Want, before: Have, plan: Plan) -> Have:
     """The environment after every step of `plan`, and its commit."""
     engine, state, active = before.engine, before.state, before.active
     containers = list(engine.containers)
+    door = before.door or "edge"
 
     def put(project: str, hosted: Stack, services: tuple[str, ...]) -> None:
         containers[:] = [
@@ -274,7 +320,16 @@ def done(want: Want, before: Have, plan: Plan) -> Have:
             case Kind.SECRET:
                 given = dict.fromkeys(want.secrets, "1")
                 state = replace(state, secrets=given, handed=given)
-            case Kind.PLATFORM:
+            case Kind.HAND_OVER:
+                assert any(each.service == step.subject for each in containers)
+                door = step.subject
+            case Kind.LEAVE:
+                assert step.subject != door
+                containers = [each for each in containers if each.service != step.subject]
+            case Kind.PLATFORM | Kind.BESIDE:
+                if step.subject == "door":
+                    containers = [each for each in containers if not each.published]
+                    door = plan.edge
                 put(names.platform_project(DEV), want.platform, (step.subject,))
             case Kind.START:
                 put(project, want.app, tuple(want.app.hashes))
@@ -285,7 +340,7 @@ def done(want: Want, before: Have, plan: Plan) -> Have:
                 assert step.generation != active
                 containers = [each for each in containers if each.project != project]
     state = replace(state, ledger=(*state.ledger, line(plan.generation)))
-    made = Have(replace(engine, containers=tuple(containers)), state, active)
+    made = Have(replace(engine, containers=tuple(containers)), state, active, door)
     # What was replaced is as it was released again; a stranger stays.
     left = tuple(each for each in before.drift if each.attribute == "container")
     return replace(made, drift=left)

@@ -32,6 +32,7 @@ def resolved(generation: int = 1) -> Any:
             SLIPWAY_BACKEND_REPLICAS=2,
             SLIPWAY_WORKER_REPLICAS=1,
             SLIPWAY_BACKEND_IMAGE="backend@sha256:1",
+            SLIPWAY_DOOR_IMAGE="edge@sha256:1",
             SLIPWAY_EDGE_IMAGE="edge@sha256:2",
             SLIPWAY_POSTGRES_IMAGE="postgres@sha256:3",
         )

@@ -30,6 +30,7 @@ WORDS = {
         "MONITORING",
         "RELEASE",
         "BACKEND_IMAGE",
+        "DOOR_IMAGE",
         "EDGE_IMAGE",
         "POSTGRES_IMAGE",
     )

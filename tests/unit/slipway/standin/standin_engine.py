@@ -45,7 +45,7 @@ BESIDE = ("--network", "host", *CONFINED)
 PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = (
     *("containers", "networks", "volumes", "images", "toolboxes", "generations"),
-    *("maintenance", "number", "schemas", "database"),
+    *("maintenance", "serving_edge", "number", "schemas", "database"),
 )
 DENIED = 3
 LABEL = "com.docker.compose."
@@ -90,6 +90,8 @@ class Faults:
     edge_silent: bool = False
     answers: dict[int, Answers] = field(default_factory=dict)
     restarting: tuple[str, ...] = ()
+    door_refuses: str = ""
+    no_nat: str = ""
     edge_knows_no_maintenance: bool = False
     migrate: str = ""
     build: str = ""
@@ -126,6 +128,7 @@ class Standin:
         self.generations: dict[str, int] = {}
         self.resolved: dict[str, str] = {}
         self.maintenance: dict[str, Any] = {"on": False}
+        self.serving_edge: str | None = None
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -169,6 +172,7 @@ class Standin:
         self.counted: dict[int, dict[str, Any]] = {}
         self.absent: set[str] = set()
         self.cache_kept = 0
+        self.open_connections: list[int] = []
         self.changes: list[str] = []
         self.commands: list[tuple[str, ...]] = []
         self.dead = False
@@ -399,6 +403,8 @@ class Standin:
                 return self._toolbox(name, verb, json.loads(request["input"]))
             case ("exec", identity, "psql", *_) if identity in self.containers:
                 return self._psql()
+            case ("exec", identity, "slipway-edge", "door", *rest) if identity in self.containers:
+                return self._door(rest)
             case ("exec", identity, "slipway-edge", *rest) if identity in self.containers:
                 labels = self.containers[identity]["Config"]["Labels"]
                 return self._edge(labels["slipway.environment"], rest)
@@ -409,12 +415,24 @@ class Standin:
                 identity in self.containers
             ):
                 return Answer(self.faults.blockers)
+            case ("run", "--rm", "--pull", "never", *_, "door", "try"):
+                refused = self.faults.no_nat
+                return Answer(errors=f"{refused}\n", exit_code=1) if refused else Answer()
             case ("container", "inspect", "--format", "{{.Id}}", name):
                 there = self.toolboxes.get(name)
                 return Answer(f"{there['id']}\n") if there else Answer(exit_code=1)
             case ("stop" | "start" as verb, *_, "registry"):
                 self.changes.append(f"registry {verb}")
                 return Answer("registry\n")
+            case ("stop", "--time", _, identity) if identity in self.containers:
+                self.changes.append(f"stop {self.containers[identity]['Name'][1:]}")
+                self.containers[identity]["State"]["Status"] = "exited"
+                return Answer()
+            case ("rm", "--force", identity) if identity in self.containers:
+                self.changes.append(f"remove {self.containers[identity]['Name'][1:]}")
+                del self.containers[identity]
+                self.on_moment("during", self.step)
+                return Answer()
             case ("run", "--rm", "--volumes-from", "registry", *rest) if rest[-2:] == [
                 "garbage-collect",
                 "/etc/slipway/registry.yml",
@@ -570,6 +588,9 @@ class Standin:
             return Answer(json.dumps(self._status(environment)))
         if rest[0] == "maintenance":
             return self._maintain(rest[1:])
+        if rest[0] == "drain":
+            left = self.open_connections.pop(0) if self.open_connections else 0
+            return Answer(json.dumps({"draining": True, "connections": left}))
         verb, generation = rest[0], int(rest[1])
         assert verb == "switch"
         addresses = self._addresses(environment, generation)
@@ -587,6 +608,16 @@ class Standin:
         self.generations[environment] = generation
         self.on_moment("during", self.step)
         return Answer(json.dumps(self._status(environment)))
+
+    def _door(self, rest: Sequence[str]) -> Answer:
+        if rest[0] == "switch":
+            if self.faults.door_refuses:
+                refused = {"refused": self.faults.door_refuses, "edge": self.serving_edge}
+                return Answer(json.dumps(refused), exit_code=1)
+            self.changes.append(f"hand over to {rest[1]}")
+            self.serving_edge = rest[1]
+            self.on_moment("during", self.step)
+        return Answer(json.dumps({"edge": self.serving_edge}))
 
     def _maintain(self, rest: Sequence[str]) -> Answer:
         match rest:

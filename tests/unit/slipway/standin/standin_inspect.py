@@ -19,7 +19,7 @@ def configured(service: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "Image": service["image"],
         "Env": [f"{key}={value}" for key, value in environment.items()],
-        "Cmd": service.get("command") or IMAGE["Cmd"],
+        "Cmd": service.get("command") or (None if service.get("entrypoint") else IMAGE["Cmd"]),
         "Entrypoint": service.get("entrypoint") or IMAGE["Entrypoint"],
         "User": service.get("user") or "",
         "StopSignal": service.get("stop_signal") or "",

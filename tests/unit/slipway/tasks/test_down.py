@@ -25,7 +25,7 @@ def test_a_second_time_there_is_nothing_to_do(released: World) -> None:
     released.standin.forget()
     ended = released.invoke("down", "--env", "dev")
     assert ended.exit_code == 0
-    assert ended.output == "Nothing to do: nothing of dev runs (8 volumes are kept).\n"
+    assert ended.output == "Nothing to do: nothing of dev runs (10 volumes are kept).\n"
     assert released.standin.changes == []
 
 
@@ -53,7 +53,7 @@ def test_an_environment_whose_overlay_is_gone_can_still_be_stopped(released: Wor
 def test_data_is_not_deleted_without_a_yes(released: World) -> None:
     ended = released.invoke("down", "--env", "dev", "--volumes", typed="y\n")
     assert ended.exit_code == 2
-    assert "Delete ALL data of dev (slipway-dev-edge, " in ended.errors
+    assert "Delete ALL data of dev (slipway-dev-door, slipway-dev-edge, " in ended.errors
     assert "give --yes to say yes" in ended.errors
     assert released.standin.changes == []
 

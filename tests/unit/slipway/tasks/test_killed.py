@@ -39,6 +39,31 @@ def platform(world: World) -> None:
     world.change("infra/nginx/Dockerfile")
 
 
+def platform_back(world: World) -> None:
+    """Two releases before, of which the second changed the edge."""
+    platform(world)
+    assert world.release().exit_code == 0
+
+
+def without_door(world: World) -> None:
+    """A release before, on a host that let no door route and does now."""
+    world.standin.faults.no_nat = "the kernel refused the door's rules: Operation not supported"
+    assert world.release().exit_code == 0
+    world.standin.faults.no_nat = ""
+
+
+def door_lost(world: World) -> None:
+    """A release before, to the other edge, and a kernel that lets no door route any more."""
+    platform_back(world)
+    (door,) = (
+        each
+        for each in world.standin.project("slipway-dev-platform")
+        if each["Name"].endswith("-door-1")
+    )
+    door["State"]["Health"]["Status"] = "unhealthy"
+    world.standin.faults.no_nat = "the kernel refused the door's rules: Operation not supported"
+
+
 def secret(world: World) -> None:
     """A release before, and another password of the database."""
     assert world.release().exit_code == 0
@@ -58,6 +83,15 @@ RUNS: dict[str, tuple[Callable[[World], None], tuple[str, ...]]] = {
     "a change of the platform": (platform, RELEASE),
     "a change of a secret": (secret, RELEASE),
     "a rollback": (way_back, BACK),
+    "a rollback of the platform": (platform_back, BACK),
+    "a door that takes the ports": (without_door, RELEASE),
+    "an edge that takes the ports": (door_lost, RELEASE),
+}
+HANDS_OVER = {"beside", "hand-over", "leave"}
+REPLACED = {
+    platform: HANDS_OVER,
+    platform_back: HANDS_OVER,
+    without_door: HANDS_OVER | {"platform"},
 }
 
 
@@ -99,6 +133,15 @@ def whole(world: World, generation: int | None) -> bool:
     return healthy and services == ["backend", "backend", "worker"]
 
 
+def edges(world: World) -> set[str]:
+    """The edges that run."""
+    return {
+        each["Config"]["Labels"]["com.docker.compose.service"]
+        for each in world.standin.project("slipway-dev-platform")
+        if each["State"]["Status"] == "running"
+    }
+
+
 @pytest.mark.parametrize(("before", "words"), RUNS.values(), ids=RUNS)
 def test_the_next_run_finishes_what_was_killed_at_any_moment(
     at_hand: World,
@@ -107,6 +150,7 @@ def test_the_next_run_finishes_what_was_killed_at_any_moment(
     ended: dict[str, Any],
 ) -> None:
     before(at_hand)
+    unrouted = at_hand.standin.faults.no_nat
     old = images(at_hand)
     moments: list[str] = []
 
@@ -114,7 +158,7 @@ def test_the_next_run_finishes_what_was_killed_at_any_moment(
         # Before a step everything is as it was after the one before: that one is tried.
         if when == "before" and moments:
             return
-        moments.append(f"{len(moments):02} {when} {step.split('  ', maxsplit=1)[0]}")
+        moments.append(f"{len(moments):02} {when} {step.split(maxsplit=1)[0]}")
         at_hand.remember(moments[-1])
 
     at_hand.standin.on_moment = moment
@@ -123,11 +167,16 @@ def test_the_next_run_finishes_what_was_killed_at_any_moment(
     steps = {each.split(maxsplit=2)[2] for each in moments}
     assert {each.split()[1] for each in moments} == {"before", "during", "after"}
     assert steps <= {str(kind) for kind in Kind}
+    assert steps >= REPLACED.get(before, set())
     for name in moments:
         at_hand.recall(name)
+        at_hand.standin.faults.no_nat = unrouted
         if old:
             # Who asks is answered, by a generation that is whole.
             assert whole(at_hand, at_hand.standin.generation), name
+        if before in {platform, platform_back}:
+            # New connections are sent to an edge that runs.
+            assert (at_hand.standin.serving_edge or "edge") in edges(at_hand), name
         at_hand.standin.change_lease(process=ended, expires=1e11)
         finished = at_hand.invoke(*words)
         assert finished.exit_code == 0, (name, finished)

@@ -17,7 +17,16 @@ def read(world: World, *words: str) -> list[tuple[str, ...]]:
 def test_everything_is_read_project_by_project(released: World) -> None:
     assert read(released) == [
         ("slipway-dev-g1", "logs", "--timestamps", "--tail", "200", "backend", "worker"),
-        ("slipway-dev-platform", "logs", "--timestamps", "--tail", "200", "edge", "postgres"),
+        (
+            "slipway-dev-platform",
+            "logs",
+            "--timestamps",
+            "--tail",
+            "200",
+            "door",
+            "edge",
+            "postgres",
+        ),
     ]
 
 
@@ -43,7 +52,7 @@ def test_one_project_is_followed(released: World, words: tuple[str, ...], projec
     [
         (
             ("--service", "egde"),
-            "dev has no container of egde (there: backend, edge, postgres, worker)",
+            "dev has no container of egde (there: backend, door, edge, postgres, worker)",
         ),
         (("--tail", "ten"), "--tail 'ten' is neither a number nor `all`"),
     ],

@@ -61,9 +61,9 @@ class TestShown:
         assert "x" * 40 not in released.release("--plan").output
 
     def test_a_step_with_a_gap_says_how_long_it_was_last_time(self, released: World) -> None:
-        released.change("infra/nginx/Dockerfile")
+        released.change("infra/postgres/Dockerfile")
         told = released.release("--plan").output
-        gap = r"edge is stopped before it is started: a gap, at most [\d.]+ s last time \(line 1 "
+        gap = r"postgres is stopped before it is started: a gap, at most [\d.]+ s last time"
         assert re.search(gap, told)
 
     def test_seconds_are_estimated_from_past_releases(self, released: World) -> None:

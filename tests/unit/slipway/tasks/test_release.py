@@ -43,7 +43,7 @@ class TestFirst:
         left = world.layout.local / "dev"
         assert (left / "admin_password").read_text() == world.secret("admin_password")
         assert world.standin.networks["slipway-dev-app-data"]["Internal"] is True
-        assert world.standin.networks["slipway-dev-public"]["Internal"] is False
+        assert world.standin.networks["slipway-dev-front"]["Internal"] is False
 
     def test_containers_get_their_own_secrets_and_no_others(self, released: World) -> None:
         found = {
@@ -136,13 +136,13 @@ class TestChanged:
         assert (ended.exit_code, ended.errors) == (0, "")
         serving(released, 2)
 
-    def test_the_platform_is_changed_in_place_and_the_generation_stays(
+    def test_the_database_is_changed_in_place_and_the_generation_stays(
         self, released: World
     ) -> None:
-        released.change("infra/nginx/Dockerfile")
+        released.change("infra/postgres/Dockerfile")
         assert released.release().exit_code == 0
         serving(released, 1)
-        assert "up slipway-dev-platform edge again" in released.standin.changes
+        assert "up slipway-dev-platform postgres again" in released.standin.changes
 
     def test_requests_in_flight_are_waited_for(self, released: World) -> None:
         address, *_ = (
@@ -283,11 +283,11 @@ class TestFailing:
         assert "no space left on device" in ended.errors
 
     def test_an_edge_that_is_gone_is_named(self, released: World) -> None:
-        released.standin.faults.service["edge"] = "exited"
+        released.standin.faults.service["edge-b"] = "exited"
         released.change("infra/nginx/Dockerfile")
         ended = released.release()
         assert ended.exit_code == 1
-        assert "slipway-dev-platform-edge-1 is exited (exit code 3)" in ended.errors
+        assert "slipway-dev-platform-edge-b-1 is exited (exit code 3)" in ended.errors
 
 
 class TestBuild:

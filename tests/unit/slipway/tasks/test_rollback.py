@@ -70,9 +70,11 @@ class TestBack:
     def test_the_platform_goes_back_too(self, released: World) -> None:
         first = images(released)
         release(released, "infra/nginx/Dockerfile")
-        assert images(released)["edge"] != first["edge"]
+        assert images(released)["edge-b"] != first["edge"]
         back(released)
         assert images(released) == first
+        assert released.standin.serving_edge == "edge"
+        assert released.ledger()[-1]["images"]["door"] == first["door"]
 
     def test_the_configuration_goes_back_too(self, released: World) -> None:
         released.configure(log_level="debug")

@@ -16,6 +16,7 @@ def test_a_healthy_environment_is_told_in_lines(released: World) -> None:
         ["slipway-dev-g1-backend-1", "healthy"],
         ["slipway-dev-g1-backend-2", "healthy"],
         ["slipway-dev-g1-worker-1", "healthy"],
+        ["slipway-dev-platform-door-1", "healthy"],
         ["slipway-dev-platform-edge-1", "healthy"],
         ["slipway-dev-platform-postgres-1", "healthy"],
     ]
@@ -30,7 +31,7 @@ def test_the_same_as_one_json_object(released: World) -> None:
     assert (report["environment"], report["serving"], report["generation"]) == ("dev", True, 1)
     assert report["url"].startswith("https://localhost:")
     assert {each["service"] for each in report["containers"]} == {
-        *("backend", "worker", "edge", "postgres"),
+        *("backend", "worker", "door", "edge", "postgres"),
     }
     assert len(report["edge"]["addresses"]) == 2
 
@@ -45,6 +46,22 @@ def test_what_does_not_serve_ends_with_1_and_the_next_command(released: World) -
     assert "4 restarts" in ended.output
     assert "NOT READY" in ended.output
     assert ended.errors.endswith("next: invoke release --env dev --plan\n")
+
+
+def test_an_edge_behind_a_door_that_is_gone_serves_nobody(released: World) -> None:
+    (door,) = (
+        each
+        for each in released.standin.project("slipway-dev-platform")
+        if each["Name"].endswith("-door-1")
+    )
+    del released.standin.containers[door["Id"]]
+    ended = released.invoke("status", "--env", "dev")
+    assert ended.exit_code == 1
+    assert "dev DOES NOT SERVE generation 1" in ended.output
+    found = released.invoke("diagnose", "--env", "dev")
+    assert "edge-gone: no door runs, so nobody reaches the edge" in found.output
+    assert released.release().exit_code == 0
+    assert released.invoke("status", "--env", "dev").exit_code == 0
 
 
 def test_an_environment_that_was_never_released_is_told(world: World) -> None:

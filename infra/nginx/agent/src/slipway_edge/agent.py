@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from slipway_edge import maintenance
+from slipway_edge import connections, maintenance
 from slipway_edge.errors import EdgeError, Refused
 from slipway_edge.maintenance import Maintenance
 from slipway_edge.nginx import Nginx
@@ -210,6 +210,8 @@ class Agent:
             "previous": record.previous,
             "figures": self._nginx.figures(),
             "maintenance": shown(self._maintenance),
+            "draining": self._nginx.draining(),
+            "connections": connections.held(),
             "agent": {
                 "running": True,
                 "pid": os.getpid(),

@@ -13,9 +13,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from slipway_edge import log, settings
+from slipway_edge import connections, log, settings
 from slipway_edge.agent import Agent, describe
-from slipway_edge.errors import EdgeError
+from slipway_edge.door import EDGES, ROUTES, RULES, Door, nft
+from slipway_edge.errors import EdgeError, Refused
 from slipway_edge.nginx import Nginx
 from slipway_edge.probe import Probe
 from slipway_edge.server import serve
@@ -53,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     on.add_argument("--message", default="", help="what callers are told")
     on.set_defaults(on=True)
     states.add_parser("off", help="let callers in again").set_defaults(on=False, message="")
+
+    drain = commands.add_parser("drain", help="close each connection with its next answer")
+    drain.set_defaults(command=_drain)
+
+    door = commands.add_parser("door", help="the router in front of two edges")
+    door.add_argument("action", choices=("run", "switch", "status", "try"))
+    door.add_argument("edge", nargs="?", choices=EDGES, help="who gets new connections")
+    door.set_defaults(command=_door)
 
     status = commands.add_parser("status", help="what serves, and the requests in flight, as JSON")
     status.set_defaults(command=_status)
@@ -95,6 +104,40 @@ def _maintenance(options: argparse.Namespace) -> int:
         status, answer = _ask_agent(path, "PUT", "/maintenance", AGENT_SECONDS, asked)
     print(json.dumps(answer))
     return 0 if status == 200 else 1
+
+
+def _drain(options: argparse.Namespace) -> int:
+    Nginx(options.run / "nginx.sock").put_drain(on=True)
+    print(json.dumps({"draining": True, "connections": connections.held()}))
+    return 0
+
+
+def _door(options: argparse.Namespace) -> int:
+    door = Door(Path(os.environ.get("DOOR_STATE_DIRECTORY", "/var/lib/slipway-door")))
+    match options.action:
+        case "run":
+            return _run_door(door)
+        case "switch":
+            try:
+                print(json.dumps(door.switch(options.edge or EDGES[0])))
+            except Refused as refusal:
+                print(json.dumps({"refused": str(refusal), **refusal.facts}))
+                return 1
+        case "status":
+            print(json.dumps(door.status()))
+        case "try":
+            nft(RULES)
+    return 0
+
+
+def _run_door(door: Door) -> int:
+    log.configure()
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    door.prepare(ROUTES.read_text(encoding="ascii"))
+    door.run(stopped)
+    return 0
 
 
 def _ask_agent(

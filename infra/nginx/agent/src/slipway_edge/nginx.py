@@ -49,6 +49,15 @@ class Nginx:
         if self._ask("PUT", "/maintenance", wanted) != wanted:
             raise EdgeError("NGINX did not confirm the maintenance state")
 
+    def put_drain(self, *, on: bool) -> None:
+        """Close every connection with its next answer; raises EdgeError when not confirmed."""
+        if self._ask("PUT", "/drain", {"on": on}) != {"on": on}:
+            raise EdgeError("NGINX did not confirm that it drains")
+
+    def draining(self) -> bool:
+        """Whether connections are closed with their next answer."""
+        return self._ask("GET", "/drain") == {"on": True}
+
     def answers(self) -> bool:
         """Whether NGINX answers at all."""
         try:
