@@ -25,6 +25,7 @@ from slipway_backend.api.models.documents import (
     UploadFields,
     read_metadata,
 )
+from slipway_backend.api.paging import Limit, Offset
 from slipway_backend.api.problems import describe
 from slipway_backend.api.state import State, StateDependency
 from slipway_backend.api.uploads import Upload, receive_upload
@@ -227,8 +228,8 @@ async def list_documents(
     source: Source | None = None,
     source_prefix: Source | None = None,
     sha256: Annotated[Sha256 | None, Query(description="of the newest upload")] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    limit: Limit = 100,
+    offset: Offset = 0,
 ) -> DocumentList:
     """List documents, newest first."""
     listing = Listing(collection, status, source, source_prefix, sha256)

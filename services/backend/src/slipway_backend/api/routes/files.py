@@ -15,6 +15,7 @@ from fastapi.responses import StreamingResponse
 from slipway_backend import collections, documents
 from slipway_backend.api.identity import Reader, StandingDependency
 from slipway_backend.api.models.documents import CollectionName, PassageList, PassageOut
+from slipway_backend.api.paging import Limit
 from slipway_backend.api.problems import describe
 from slipway_backend.api.routes.documents import get_visible
 from slipway_backend.api.state import StateDependency
@@ -77,7 +78,7 @@ async def list_passages(
     document_id: UUID,
     state: StateDependency,
     identity: Reader,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    limit: Limit = 100,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
 ) -> PassageList:
     """List the passages of the version that is served, in the order of the document."""

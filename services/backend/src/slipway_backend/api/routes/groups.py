@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from slipway_backend import audit, groups
 from slipway_backend.api.identity import Administrator
@@ -16,6 +15,7 @@ from slipway_backend.api.models.groups import (
     MemberOut,
     NewGroup,
 )
+from slipway_backend.api.paging import Limit, Offset
 from slipway_backend.api.problems import describe
 from slipway_backend.api.state import StateDependency
 
@@ -26,8 +26,8 @@ router = APIRouter(prefix="/v1/groups", tags=["groups"])
 async def list_groups(
     state: StateDependency,
     _: Administrator,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    limit: Limit = 100,
+    offset: Offset = 0,
 ) -> GroupList:
     """List groups by name."""
     async with state.pool.connection() as connection:

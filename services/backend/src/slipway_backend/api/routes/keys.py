@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from slipway_backend import audit, keys
 from slipway_backend.api.identity import Reader, forbidden
 from slipway_backend.api.models.keys import KeyList, KeyOut, MadeKey, NewKey
+from slipway_backend.api.paging import Limit, Offset
 from slipway_backend.api.problems import describe
 from slipway_backend.api.state import StateDependency
 
@@ -23,8 +24,8 @@ async def list_keys(
     everyone: Annotated[
         bool, Query(description="those of every user; administrators only")
     ] = False,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    limit: Limit = 100,
+    offset: Offset = 0,
 ) -> KeyList:
     """List API keys, newest first, revoked and expired ones too.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
 import anyio.to_thread
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from slipway_backend import audit, grants, sessions, throttle, users
 from slipway_backend.access import Scope
@@ -19,6 +18,7 @@ from slipway_backend.api.models.users import (
     UserList,
     UserOut,
 )
+from slipway_backend.api.paging import Limit, Offset
 from slipway_backend.api.problems import describe
 from slipway_backend.api.state import State, StateDependency
 from slipway_backend.errors import Problem
@@ -84,8 +84,8 @@ async def change_password(
 async def list_users(
     state: StateDependency,
     _: Administrator,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    limit: Limit = 100,
+    offset: Offset = 0,
 ) -> UserList:
     """List users by name."""
     async with state.pool.connection() as connection:
