@@ -41,7 +41,7 @@ ATTRIBUTES: dict[str, Any] = {
     },
     "RestartCount": 2,
     "HostConfig": {"Memory": 268435456},
-    "NetworkSettings": {"Networks": {"slipway-dev-public": {"Aliases": ["backend-g2"]}}},
+    "NetworkSettings": {"Networks": {"slipway-dev-front": {"Aliases": ["backend-g2"]}}},
     "Image": "sha256:dd69",
     "Config": {
         "Image": "localhost:5000/slipway/backend@sha256:dd69",
@@ -74,9 +74,9 @@ class _Engine(BaseHTTPRequestHandler):
             "/version": {"ApiVersion": "1.45"},
             "/_ping": "OK",
             "/containers/json": [{"Id": each["Id"]} for each in self.containers],
-            "/networks": [{"Name": "slipway-dev-public", "Id": "1"}, {"Name": "bridge", "Id": "2"}],
+            "/networks": [{"Name": "slipway-dev-front", "Id": "1"}, {"Name": "bridge", "Id": "2"}],
             "/networks/1": {
-                "Name": "slipway-dev-public",
+                "Name": "slipway-dev-front",
                 "Internal": True,
                 "Containers": {"66d3cc867c9d": {"Name": "slipway-dev-g2-backend-1"}},
             },
@@ -115,7 +115,7 @@ def test_a_container_is_read_whole(containers: list[dict[str, Any]]) -> None:
     with engine.client() as connection:
         (found,) = engine.read(connection, "dev").containers
     assert found.settings["memory"] == "256 MiB"
-    assert found.settings["alias backend-g2"] == "slipway-dev-public"
+    assert found.settings["alias backend-g2"] == "slipway-dev-front"
     assert replace(found, settings={}) == Container(
         id="66d3cc867c9d",
         name="slipway-dev-g2-backend-1",
@@ -150,10 +150,10 @@ def test_an_environment_is_its_own_containers_networks_and_volumes(
     assert [each.name for each in found.containers] == ["ours"]
     assert [each.name for each in found.of("slipway-dev-platform")] == ["ours"]
     assert found.of("slipway-dev-g1") == ()
-    assert found.networks == frozenset({"slipway-dev-public"})
+    assert found.networks == frozenset({"slipway-dev-front"})
     assert found.volumes == frozenset({"slipway-dev-state"})
-    assert found.internal == frozenset({"slipway-dev-public"})
-    assert found.joined == {"slipway-dev-public": frozenset({"slipway-dev-g2-backend-1"})}
+    assert found.internal == frozenset({"slipway-dev-front"})
+    assert found.joined == {"slipway-dev-front": frozenset({"slipway-dev-g2-backend-1"})}
     assert found.one_offs == frozenset({"one-shot"})
 
 
