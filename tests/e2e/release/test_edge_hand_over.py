@@ -79,11 +79,14 @@ def test_a_changed_edge_takes_over_and_nothing_is_lost(
     """And back again: the other edge is as good a place as the first."""
     with released.client() as client:
         token = client.headers["authorization"]
-    for seconds, old, new in ((41, "edge", "edge-b"), (42, "edge-b", "edge")):
+    # The second takes back what the first has changed.
+    for seconds, old, new in ((41, "edge", "edge-b"), (None, "edge-b", "edge")):
         before = platform(released)
         assert old in before
         assert new not in before
-        configure_edge(released, EDGE_CLIENT_SECONDS=str(seconds))
+        released.set_environment()
+        if seconds is not None:
+            configure_edge(released, EDGE_CLIENT_SECONDS=str(seconds))
         slow = SlowUpload(released)
         target = f"{released.url}/v1/documents?limit=5"
         headers = {"authorization": token}
