@@ -44,13 +44,16 @@ def until(what: str, look: Callable[[], Any], seconds: float = 60) -> Any:
 class Edge:
     """One edge container and its backends; what it starts carries its name and goes with it."""
 
+    #: What the network of edge and backends is made with.
+    network_options: tuple[str, ...] = ()
+
     def __init__(self, image: str, folder: Path) -> None:
         self.image = image
         self.name = f"edge-try-{uuid.uuid4().hex[:8]}"
         self.folder = folder
         self.ca_file = folder / "ca.crt"
         self.started: list[str] = []
-        docker("network", "create", self.name)
+        docker("network", "create", *self.network_options, self.name)
         for volume in ("secrets", "state"):
             docker("volume", "create", f"{self.name}-{volume}")
         self.ca_file.write_text(self.certify("first"), encoding="utf-8")
