@@ -18,6 +18,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from slipway_backend import background
 from slipway_backend.access import Identity
 from slipway_backend.database import Connection, Pool
 from slipway_backend.logs import get_logger
@@ -193,12 +194,10 @@ class AuditLog:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[AuditLog]:
         """Flush in the background; what still waits at the end is written then."""
-        task = asyncio.create_task(self.run())
         try:
-            yield self
+            async with background.running(self.run()):
+                yield self
         finally:
-            task.cancel()
-            await asyncio.wait([task])
             try:
                 await asyncio.wait_for(self.flush(), LAST_FLUSH_SECONDS)
             except Exception as error:

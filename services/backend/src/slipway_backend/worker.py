@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 import procrastinate
 from prometheus_client import start_http_server
 
+from slipway_backend import background
 from slipway_backend.database import (
     TRANSIENT,
     Pool,
@@ -108,8 +109,10 @@ async def _work(ingestion: Ingestion, pool: Pool, settings: Settings, stop: asyn
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
+        # A lane that is told twice gives its jobs up.
+        for lane in lanes:
+            lane.cancel()
+        await background.end(beat, sweeping, checking, building, stopping)
         results = await asyncio.gather(*tasks, return_exceptions=True)
     for result in results:
         if isinstance(result, Exception):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio.to_thread
 import httpx
 from fastapi import FastAPI
 from psycopg_pool import PoolTimeout
 
-from slipway_backend import __version__
+from slipway_backend import __version__, background
 from slipway_backend.answers import Answerer
 from slipway_backend.api.audit import AuditTrail
 from slipway_backend.api.limits import Limits
@@ -177,7 +176,7 @@ async def started(
             await stack.enter_async_context(kept_loaded(model, settings, client))
         answerer = Answerer(settings, searcher, metrics, model, embedder.count_tokens)
         changes = Changes(conninfo, most=settings.max_event_streams)
-        await stack.enter_async_context(_running(changes.listen()))
+        await stack.enter_async_context(background.running(changes.listen()))
         get_logger().info(
             "ready", model=embedder.name, runtime=embedder.runtime, mode=answerer.mode
         )
@@ -201,17 +200,6 @@ async def started(
         )
 
 
-@asynccontextmanager
-async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Keep work going beside the requests, and end it with them."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 async def _open_reads(
     stack: AsyncExitStack, settings: Settings, pool: Pool, metrics: Metrics
 ) -> Reads:
@@ -226,12 +214,5 @@ async def _open_reads(
         )
         await stack.enter_async_context(replica)
     reads = Reads(pool, replica, metrics, lag_seconds=settings.replica_lag_seconds)
-    watching = asyncio.create_task(reads.watch())
-
-    async def stop_watching() -> None:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-
-    stack.push_async_callback(stop_watching)
+    await stack.enter_async_context(background.running(reads.watch()))
     return reads

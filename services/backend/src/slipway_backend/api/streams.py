@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from slipway_backend import background
 from slipway_backend.logs import get_logger
 
 HEARTBEAT_SECONDS = 15.0
@@ -91,8 +92,7 @@ class EventStream(Response):
                 if last:
                     return
         finally:
-            producer.cancel()
-            await asyncio.gather(producer, return_exceptions=True)
+            await background.end(producer)
 
     async def _produce(self, queue: asyncio.Queue[bytes | None]) -> None:
         try:
@@ -126,9 +126,7 @@ async def _until_gone(receive: Receive, work: Callable[[], Awaitable[T]]) -> T:
             raise ClientDisconnect
         return working.result()
     finally:
-        for task in (working, watching):
-            task.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
+        await background.end(working, watching)
 
 
 async def _gone(receive: Receive) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import anyio.to_thread
 
+from slipway_backend import background
 from slipway_backend.database import TRANSIENT, Connection, Pool
 from slipway_backend.embedding import Embedder, Fingerprint
 from slipway_backend.embedding.openai import EmbeddingFailed
@@ -103,13 +104,8 @@ class EmbeddingSets:
         A failing embedding server is waited for.
         """
         await self._look()
-        watching = asyncio.create_task(self._watch())
-        try:
+        async with background.running(self._watch()):
             yield
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
 
     async def _watch(self) -> None:
         while True:

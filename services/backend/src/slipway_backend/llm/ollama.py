@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from slipway_backend import background
 from slipway_backend.llm.client import LanguageModel
 from slipway_backend.logs import get_logger
 from slipway_backend.settings import Settings
@@ -34,12 +35,8 @@ async def kept_loaded(
 ) -> AsyncIterator[None]:
     """Pull and load the model in the background, and again whenever it is gone."""
     model.status = "loading"
-    task = asyncio.create_task(_keep(model, settings, client))
-    try:
+    async with background.running(_keep(model, settings, client)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _keep(model: LanguageModel, settings: Settings, client: httpx.AsyncClient) -> None:
