@@ -10,6 +10,7 @@ from standin_engine import Answers, Faults
 from standin_world import World
 
 from slipway import artifacts
+from slipway.config import names
 from slipway.facts.manifest import Manifest
 
 APP, EDGE = "services/backend/app.py", "infra/nginx/Dockerfile"
@@ -50,6 +51,7 @@ def running(world: World) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for each in world.standin.containers.values():
         service = each["Config"]["Labels"]["com.docker.compose.service"]
+        service = names.EDGES[0] if service in names.EDGES else service
         image = each["Config"]["Image"].removeprefix(f"{world.standin.registry}/")
         found.setdefault(service, set()).add(image)
     return found
@@ -60,7 +62,8 @@ def of_manifest(world: World, digest: str) -> dict[str, set[str]]:
     found = artifacts.known(world.standin.registry, Manifest, digest)
     assert found is not None
     images = found.document.images
-    services = {"backend": "backend", "worker": "backend", "edge": "edge", "postgres": "postgres"}
+    services = {"worker": "backend", names.DOOR: "edge"}
+    services |= {name: name for name in ("backend", "edge", "postgres")}
     return {service: {images[image]} for service, image in services.items()}
 
 
