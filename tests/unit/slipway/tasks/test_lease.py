@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,6 +84,9 @@ def test_the_commands_that_a_killed_holder_left_are_ended() -> None:
     gone = ended()
     mark = f"{gone['boot']}:{gone['pid']}:{gone['started']}"
     with subprocess.Popen(("sleep", "60"), env={**os.environ, holders.MARK: mark}) as orphan:
+        # The kernel tells that a program was started a moment before it shows its environment.
+        while not Path(f"/proc/{orphan.pid}/environ").read_bytes():
+            time.sleep(0.001)
         holders.end_orphans(gone)
         assert orphan.wait(30) == -9
 
