@@ -72,6 +72,9 @@ class Release:
     note: Mapping[str, Any]
     #: What ran before, as its release resolved it; None where that is not known.
     before: Mapping[str, Any] | None = None
+    #: Whether others take what is accepted here, and what the edge had counted beforehand.
+    attests: bool = False
+    began_with: Mapping[int, figures.Figures] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     done: list[Step] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
@@ -208,6 +211,7 @@ class Release:
                 self.gates.append(acceptance.proved(proved))
                 self.gates.append(acceptance.quality(http, self.layout.samples / "quality"))
                 acceptance.refuse_failed(self.gates)
+        self._refuse_failed_requests()
 
     def soak(self, _step: Step) -> None:
         """Keep the old generation warm, and watch the new one; a rollback may end it."""
@@ -233,6 +237,7 @@ class Release:
                     code=Code.SOAK_FAILED,
                 )
             time.sleep(SOAK_POLL_SECONDS)
+        self._refuse_failed_requests()
         self.state.end_soak(f"release {self.version}")
 
     def figures(self) -> dict[int, figures.Figures]:
@@ -242,6 +247,18 @@ class Release:
             return {} if container is None else figures.parse(edge.status(container))
         except SlipwayError:
             return {}
+
+    def counted(self) -> dict[str, int] | None:
+        """Requests served and failed since the release began; None where the edge counts none."""
+        now = self.figures()
+        return figures.total(self.began_with, now) if now else None
+
+    def _refuse_failed_requests(self) -> None:
+        """Hold what others are to take to the gate of requests, while there is a way back."""
+        gate = acceptance.requests(self.counted()) if self.attests else None
+        if gate is not None and not gate.ok:
+            self.gates.append(gate)
+            acceptance.refuse_failed([gate], again=f"invoke release --env {self.name}")
 
     def _restarts(self, stack: stacks.Stack) -> int:
         running = engine_facts.read(self.engine, self.name)
@@ -426,9 +443,6 @@ _APP_STEPS = {Kind.START, Kind.SWITCH, Kind.DRAIN, Kind.PROVE, Kind.SOAK}
 _ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {
     Kind.SECRET: Release.provide_secrets,
     Kind.PLATFORM: Release.change_platform,
-    Kind.BESIDE: hand_over.beside,
-    Kind.HAND_OVER: hand_over.hand_over,
-    Kind.LEAVE: hand_over.leave,
     Kind.BESIDE: hand_over.beside,
     Kind.HAND_OVER: hand_over.hand_over,
     Kind.LEAVE: hand_over.leave,

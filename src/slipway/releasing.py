@@ -26,7 +26,7 @@ from slipway.facts import state as state_facts
 from slipway.facts.engine import EngineFacts
 from slipway.facts.manifest import Gate
 from slipway.facts.state import StateFacts
-from slipway.plans import drift, figures, prune
+from slipway.plans import drift, prune
 from slipway.plans import release as plans
 from slipway.plans import stacks as stack_plans
 from slipway.plans.preview import Preview
@@ -42,7 +42,7 @@ class Wanted:
     """What is to be released where: an environment by its name and block, images and version.
 
     For a rollback, `to` is the number of the ledger line that it goes back to, and `resolved` what
-    that release kept of its configuration.
+    that release kept of its configuration. `attests`: others take from here what is accepted.
     """
 
     layout: Layout
@@ -54,6 +54,7 @@ class Wanted:
     to: int | None = None
     resolved: Mapping[str, Any] | None = None
     evidence_due: bool = False
+    attests: bool = False
 
 
 def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
@@ -164,6 +165,7 @@ def apply(
             reached.https,
             resolved=compared[0].resolved,
             note={**(origin or {}), "kind": wanted.kind} | ({"to": wanted.to} if wanted.to else {}),
+            attests=wanted.attests,
             gates=[] if gates is None else gates,
         )
         line = carry_out(underway, began, agreed, own)
@@ -194,13 +196,7 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         "holder": state.holder(),
     }
     release.before = _before(release)
-    began_with = release.figures()
-
-    def counted() -> dict[str, Any]:
-        """What the edge answered meanwhile; nothing where it counts nothing."""
-        now = release.figures()
-        return {"requests": figures.total(began_with, now)} if now else {}
-
+    release.began_with = release.figures()
     try:
         release.apply()
     except state.LeaseLost:
@@ -212,16 +208,15 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         seconds = round(time.monotonic() - began, 1)
         outcome = {"SLIPWAY_RESULT": "failed", "SLIPWAY_REASON": entry["reason"]}
         entry |= _hooked(own, entry["kind"], told, outcome, seconds)
+        entry |= _counted(release)
         try:
-            release.state.commit(
-                **entry, result="failed", seconds=seconds, steps=_steps(release), **counted()
-            )
+            release.state.commit(**entry, result="failed", seconds=seconds, steps=_steps(release))
         except SlipwayError as unwritten:
             console.warn(f"the failure could not be written into the ledger: {unwritten.message}")
         raise
     seconds = round(time.monotonic() - began, 1)
     entry |= _hooked(own, entry["kind"], told, {"SLIPWAY_RESULT": "done"}, seconds)
-    entry |= counted()
+    entry |= _counted(release)
     release.state.commit(
         **entry,
         result="done",
@@ -252,6 +247,11 @@ def _hooked(
 ) -> dict[str, Any]:
     ran = own.after(kind, told, {**outcome, "SLIPWAY_SECONDS": f"{seconds:g}"})
     return {"hooks": ran} if ran else {}
+
+
+def _counted(release: Release) -> dict[str, Any]:
+    counted = release.counted()
+    return {} if counted is None else {"requests": counted}
 
 
 def _door_image(release: Release) -> dict[str, str]:

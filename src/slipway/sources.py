@@ -45,6 +45,7 @@ class FromTree:
     key: SigningKey | None
     told: str = ""
     evidence_due: bool = False
+    attests: bool = False
     approved_by: tuple[str, ...] = ()
 
     @property
@@ -98,6 +99,11 @@ class FromEnvironment:
     def version(self) -> str:
         """The version by its manifest."""
         return self.chosen.version
+
+    @property
+    def attests(self) -> bool:
+        """Whether others take from here what is accepted here."""
+        return self.key is not None
 
     @property
     def told(self) -> str:

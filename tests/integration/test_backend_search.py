@@ -28,7 +28,7 @@ from slipway_backend.metrics import Metrics
 from slipway_backend.migrate import migrate
 from slipway_backend.search import Searcher, StageSampler
 from slipway_backend.search.index_health import measure_recall
-from slipway_backend.search.plan import make_plan
+from slipway_backend.search.plan import Plan, make_plan
 from slipway_backend.search.sampling import EVERY, stages_of
 from slipway_backend.search.statement import (
     FUSED,
@@ -275,20 +275,33 @@ def identity_of(corpus: Corpus, who: str) -> Identity:
     return Identity(corpus.admin, "admin", "admin")
 
 
+async def planned(
+    connection: Connection,
+    identity: Identity,
+    query: str,
+    filters: Filters,
+    statistics: Statistics,
+    *,
+    mode: Mode,
+) -> Plan:
+    return await make_plan(
+        connection,
+        query,
+        identity=identity,
+        filters=filters,
+        serving=EmbeddingSet(1, GivenVectors()),
+        statistics=statistics,
+        mode=mode,
+        limit=10,
+    )
+
+
 async def route_is(
     corpus: Corpus, pool: Pool, identity: Identity, filters: Filters, route: Route
 ) -> None:
     async with pool.connection() as connection:
-        plan = await make_plan(
-            connection,
-            "word1",
-            identity=identity,
-            filters=filters,
-            serving=EmbeddingSet(1, GivenVectors()),
-            statistics=await read_statistics(connection),
-            mode="hybrid",
-            limit=10,
-        )
+        statistics = await read_statistics(connection)
+        plan = await planned(connection, identity, "word1", filters, statistics, mode="hybrid")
     assert plan.shape.route == route
     assert plan.values["within"]
 
@@ -299,16 +312,8 @@ async def test_the_index_route_finds_all_there_is_even_where_the_index_gives_up(
     """Statistics may be wrong; then a search over little takes the route for much."""
     filters = Filters(collections=("thousandth",))
     async with pool.connection() as connection:
-        plan = await make_plan(
-            connection,
-            "word1",
-            identity=identity_of(corpus, "admin"),
-            filters=filters,
-            serving=EmbeddingSet(1, GivenVectors()),
-            statistics=Statistics(),
-            mode="vector",
-            limit=10,
-        )
+        admin = identity_of(corpus, "admin")
+        plan = await planned(connection, admin, "word1", filters, Statistics(), mode="vector")
         vector = corpus.vectors[7777]
         values = {**plan.values, "vector": HalfVector(vector)}
         await connection.execute("SET hnsw.max_scan_tuples = 200")
@@ -420,16 +425,9 @@ async def test_some_searches_tell_how_long_each_half_took_inside_the_statement(
 
 async def stages_told(corpus: Corpus, pool: Pool, filters: Filters, mode: Mode) -> set[str]:
     async with pool.connection() as connection:
-        plan = await make_plan(
-            connection,
-            "word1 word900",
-            identity=identity_of(corpus, "admin"),
-            filters=filters,
-            serving=EmbeddingSet(1, GivenVectors()),
-            statistics=await read_statistics(connection),
-            mode=mode,
-            limit=10,
-        )
+        statistics = await read_statistics(connection)
+        admin = identity_of(corpus, "admin")
+        plan = await planned(connection, admin, "word1 word900", filters, statistics, mode=mode)
         values = {**plan.values, "vector": HalfVector(corpus.vectors[3])}
         statement = f"EXPLAIN (ANALYZE, FORMAT JSON) {search_statement(plan.shape)}"
         cursor = await connection.execute(statement, values)

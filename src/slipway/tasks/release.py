@@ -84,6 +84,7 @@ def release(
         wanted = Wanted(
             *(source.layout, env, environment, source.images, source.version),
             evidence_due=source.evidence_due,
+            attests=source.attests,
         )
         with target.reached(environment) as reached:
             if "toolbox" not in source.images.build:
@@ -149,8 +150,8 @@ def _apply(
     if gates:
         gates += [counted] if counted else []
         source.attest(generation, gates)
-        if source.key is not None:
-            # Where nobody takes it from, nothing is accepted: what serves by now goes on serving.
+        if source.attests:
+            # What failed while the old generation was retired: there is nothing to go back to.
             acceptance.refuse_failed(gates, again=f"invoke release --env {wanted.name}")
 
 

@@ -16,7 +16,7 @@ import anyio.to_thread
 import numpy
 from numpy.typing import NDArray
 
-from slipway_backend import contents, replicas, versions
+from slipway_backend import background, contents, replicas, versions
 from slipway_backend.chunking import Chunk, chunk_blocks
 from slipway_backend.database import Pool
 from slipway_backend.embedding import Embedder
@@ -174,9 +174,7 @@ class Ingestion:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 await progress.embedded(sum(task.result() for task in done))
         finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await background.end(*waiting)
 
     async def _serve(
         self, version: Version, passages: Passages, targets: list[EmbeddingSet], progress: Progress

@@ -71,7 +71,8 @@ class Faults:
     `log` to what they say, `ports` to where they listen, `blockers` who holds the database's locks.
     The edge refuses `edge_refusals` times, or always where that is negative.
     `edge_refuses` maps a generation to the edge's reason. `answers` maps a generation to what it
-    answers between two questions to the edge, `restarting` are the services whose containers
+    answers between two questions to the edge, `answers_after_down` what they answer once one of
+    them was taken down, `restarting` are the services whose containers
     restart between two looks at them. `die_after_step` kills the one who
     releases (nothing of theirs reaches the engine any more) when that many steps are done, before
     they can say so; `die_before` when the named toolbox verb is called. After as many steps as
@@ -89,6 +90,7 @@ class Faults:
     edge_refuses: dict[int, str] = field(default_factory=dict)
     edge_silent: bool = False
     answers: dict[int, Answers] = field(default_factory=dict)
+    answers_after_down: dict[int, Answers] = field(default_factory=dict)
     restarting: tuple[str, ...] = ()
     door_refuses: str = ""
     no_nat: str = ""
@@ -481,6 +483,7 @@ class Standin:
                 return Answer(f"{project}: {' '.join(services)}\n")
             case ("down",) | ("down", "--timeout", _):
                 self.changes.append(f"down {project}")
+                self.faults.answers |= self.faults.answers_after_down
                 for each in self.project(project):
                     del self.containers[each["Id"]]
                     self.on_moment("during", self.step)

@@ -329,7 +329,7 @@ class TestEvidence:
         told = refused(world, "prod", "not-accepted", "--version", new)
         assert f"staging did not accept {new}: not passed: quality" in told
 
-    def test_what_requests_failed_with_is_not_accepted_until_it_is_tried_again(
+    def test_what_requests_failed_with_goes_back_and_is_accepted_when_tried_without_a_loss(
         self, world: World
     ) -> None:
         world.change("services/backend/app.py")
@@ -338,11 +338,33 @@ class TestEvidence:
         ended = world.release_to("staging", "--yes")
         assert ended.exit_code == 1
         line = world.ledger("staging")[-1]
+        assert line["result"] == "failed"
+        assert line["reason"].startswith("the gate requests was not passed: served ")
+        assert line["requests"]["failed"] > 0
+        assert line["reason"] in ended.errors
+        assert "next: invoke release --env staging" in ended.errors
+        assert world.standin.generations["staging"] == 1
+        world.standin.forget()
+        told = refused(world, "prod", "not-accepted", "--version", line["version"])
+        assert f"staging did not accept {line['version']}: not passed: requests" in told
+        world.standin.faults.answers = {1: Answers(requests=50), 3: Answers(requests=50)}
+        assert world.release_to("staging", "--yes").exit_code == 0
+        assert world.release_to("prod", "--yes", "--version", line["version"]).exit_code == 0
+
+    def test_what_requests_failed_with_at_the_very_end_serves_on_and_is_not_accepted(
+        self, world: World
+    ) -> None:
+        world.change("services/backend/app.py")
+        assert world.release().exit_code == 0
+        world.standin.faults.answers = {1: Answers(requests=50), 2: Answers(requests=50)}
+        world.standin.faults.answers_after_down = {2: Answers(requests=50, failed=1)}
+        ended = world.release_to("staging", "--yes")
+        assert ended.exit_code == 1
+        line = world.ledger("staging")[-1]
         assert line["result"] == "done"
         lost, served = line["requests"]["failed"], line["requests"]["served"]
-        assert lost > 0
         assert f"the gate requests was not passed: served {served}, failed {lost}" in ended.errors
-        assert "next: invoke release --env staging" in ended.errors
+        assert world.standin.generations["staging"] == 2
         world.standin.forget()
         told = refused(world, "prod", "not-accepted", "--version", line["version"])
         assert f"staging did not accept {line['version']}: not passed: requests" in told

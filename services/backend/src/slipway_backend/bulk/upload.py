@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from slipway_backend import background
 from slipway_backend.bulk.files import LocalFile, sha256_of
 from slipway_backend.bulk.server import Lost, Refused, Server
 
@@ -56,9 +57,7 @@ class BulkUpload:
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await background.end(*tasks)
 
     async def wait(self) -> None:
         """Wait until what was uploaded is ready or failed."""
