@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -102,9 +103,14 @@ class World:
         self.layout = Layout(folder / "checkout")
         make_checkout(self.layout, self.standin.registry)
         self.product = Product(self.layout.samples, lambda: self.secret("admin_password"))
+        self.saved: dict[str, Any] = {}
 
-    def connect(self, patch: pytest.MonkeyPatch) -> None:
-        """Let the toolkit, in this process and in those it starts, reach this world alone."""
+    def connect(self, patch: pytest.MonkeyPatch, *, processes: bool = False) -> None:
+        """Let the toolkit, in this process and in those it starts, reach this world alone.
+
+        Command lines of `docker` that are waited for are answered in this process, unless
+        `processes` wants the program itself: a process costs more than all that is tested.
+        """
         self.monkeypatch = patch
         patch.setenv("DOCKER_HOST", f"unix://{self.standin.socket}")
         patch.setenv("PATH", f"{self.standin.folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
@@ -121,19 +127,22 @@ class World:
         patch.setattr(apply, "time", Clock())
         patch.setattr(proof, "time", Clock())
         patch.setattr(acceptance, "time", Clock())
+        patch.setattr(run, "subprocess", subprocess if processes else self._at_hand())
 
-    def at_hand(self, patch: pytest.MonkeyPatch) -> None:
-        """Spare the processes of the `docker` program: its command lines are answered here."""
+    def _at_hand(self) -> ModuleType:
+        """The module `subprocess`, but for command lines of `docker` that are waited for."""
         started = subprocess.run
 
         def answered(argv: Sequence[str], **options: Any) -> Any:
             if argv[0] != "docker":
                 return started(argv, **options)
-            answer = self.standin.command(argv[1:], options.get("input") or b"", options["env"])
-            said = [(each or "").encode() for each in (answer.output, answer.errors)]
+            answer = self.standin.command(argv[1:], options["input"] or b"", options["env"])
+            said = [each.encode() for each in (answer.output, answer.errors)]
             return subprocess.CompletedProcess(argv, answer.exit_code, *said)
 
-        patch.setattr(run.subprocess, "run", answered)
+        spared = ModuleType("subprocess")
+        vars(spared).update(vars(subprocess), run=answered)
+        return spared
 
     def invoke(self, *words: str, typed: str = "") -> Ended:
         """Run `invoke WORDS` in this process."""
@@ -170,7 +179,6 @@ class World:
 
     def save(self) -> None:
         """Remember everything as it is now."""
-        self.saved: dict[str, Any] = {}
         self.remember("saved")
 
     def restore(self) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -105,18 +104,6 @@ def ended() -> dict[str, Any]:
     return process
 
 
-@pytest.fixture
-def at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A world that spares the processes of the `docker` program: there are hundreds of runs."""
-    made = World(tmp_path)
-    with made.standin as standin:
-        made.connect(monkeypatch)
-        made.at_hand(monkeypatch)
-        made.saved = {}
-        yield made
-        assert standin.unknown == []
-
-
 def images(world: World) -> set[str]:
     """What runs: service and image of every container, whichever generation they are of."""
     return {
@@ -144,14 +131,14 @@ def edges(world: World) -> set[str]:
 
 @pytest.mark.parametrize(("before", "words"), RUNS.values(), ids=RUNS)
 def test_the_next_run_finishes_what_was_killed_at_any_moment(
-    at_hand: World,
+    world: World,
     before: Callable[[World], None],
     words: tuple[str, ...],
     ended: dict[str, Any],
 ) -> None:
-    before(at_hand)
-    unrouted = at_hand.standin.faults.no_nat
-    old = images(at_hand)
+    before(world)
+    unrouted = world.standin.faults.no_nat
+    old = images(world)
     moments: list[str] = []
 
     def moment(when: str, step: str) -> None:
@@ -159,29 +146,29 @@ def test_the_next_run_finishes_what_was_killed_at_any_moment(
         if when == "before" and moments:
             return
         moments.append(f"{len(moments):02} {when} {step.split(maxsplit=1)[0]}")
-        at_hand.remember(moments[-1])
+        world.remember(moments[-1])
 
-    at_hand.standin.on_moment = moment
-    assert at_hand.invoke(*words).exit_code == 0
-    new = images(at_hand)
+    world.standin.on_moment = moment
+    assert world.invoke(*words).exit_code == 0
+    new = images(world)
     steps = {each.split(maxsplit=2)[2] for each in moments}
     assert {each.split()[1] for each in moments} == {"before", "during", "after"}
     assert steps <= {str(kind) for kind in Kind}
     assert steps >= REPLACED.get(before, set())
     for name in moments:
-        at_hand.recall(name)
-        at_hand.standin.faults.no_nat = unrouted
+        world.recall(name)
+        world.standin.faults.no_nat = unrouted
         if old:
             # Who asks is answered, by a generation that is whole.
-            assert whole(at_hand, at_hand.standin.generation), name
+            assert whole(world, world.standin.generation), name
         if before in {platform, platform_back}:
             # New connections are sent to an edge that runs.
-            assert (at_hand.standin.serving_edge or "edge") in edges(at_hand), name
-        at_hand.standin.change_lease(process=ended, expires=1e11)
-        finished = at_hand.invoke(*words)
+            assert (world.standin.serving_edge or "edge") in edges(world), name
+        world.standin.change_lease(process=ended, expires=1e11)
+        finished = world.invoke(*words)
         assert finished.exit_code == 0, (name, finished)
-        assert images(at_hand) == new, name
-        assert at_hand.generations() == {f"slipway-dev-g{at_hand.standin.generation}"}, name
-        assert whole(at_hand, at_hand.standin.generation), name
-        assert at_hand.ledger()[-1]["result"] == "done", name
-        assert at_hand.standin.toolboxes == {}, name
+        assert images(world) == new, name
+        assert world.generations() == {f"slipway-dev-g{world.standin.generation}"}, name
+        assert whole(world, world.standin.generation), name
+        assert world.ledger()[-1]["result"] == "done", name
+        assert world.standin.toolboxes == {}, name

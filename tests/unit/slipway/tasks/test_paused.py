@@ -87,6 +87,7 @@ def test_it_touches_nothing_when_it_goes_on(
     released: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     clock = Clock()
+    released.connect(monkeypatch, processes=True)
     monkeypatch.setattr(state, "_clock", clock)
     released.soak(seconds=1)
     released.change("services/backend/app.py")
@@ -99,7 +100,7 @@ def test_it_touches_nothing_when_it_goes_on(
             clock.forward(PAUSE)
             released.standin.change_lease(expires=0)
             with monkeypatch.context() as patch:
-                released.at_hand(patch)
+                released.connect(patch)
                 other = released.release()
             assert other.exit_code == 0, (moment, other)
             then = everything(released)

@@ -45,6 +45,16 @@ class TestFirst:
         assert world.standin.networks["slipway-dev-app-data"]["Internal"] is True
         assert world.standin.networks["slipway-dev-front"]["Internal"] is False
 
+    def test_it_is_followed_by_others_where_every_command_is_a_process(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.connect(monkeypatch, processes=True)
+        for words in (("release",), ("release",), ("rollback",)):
+            ended = world.invoke(*words, "--env", "dev")
+            assert (ended.exit_code, ended.errors) == (0, "")
+            world.change("services/backend/app.py")
+        serving(world, 3)
+
     def test_containers_get_their_own_secrets_and_no_others(self, released: World) -> None:
         found = {
             consumer: sorted(

@@ -109,6 +109,7 @@ def test_a_toolbox_that_is_gone_is_told(released: World) -> None:
 def test_a_toolbox_that_does_not_start_is_told(
     released: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    released.connect(monkeypatch, processes=True)
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
     with (
         pytest.raises(SlipwayError, match="The toolbox could not be started: "),
