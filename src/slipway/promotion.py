@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from slipway.errors import Refused
 from slipway.facts import manifest as manifests
 from slipway.facts import registry
 from slipway.facts.manifest import REPOSITORY, Approval, Evidence, Kind, Manifest
+
+WAY_BACK = re.compile(r"way-back-\d+-of-.+")
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,20 @@ def running_tag(environment: str) -> str:
     return f"running-in-{environment}"
 
 
-def in_use(where: str) -> frozenset[str]:
-    """The digests of the images in registry `where` that some environment runs, or may take next.
+def way_back_tag(environment: str, place: int) -> str:
+    """The tag of a release that an environment can go back to, by its place among them."""
+    return f"way-back-{place}-of-{environment}"
 
-    Whose checkout, and whose engine, an environment is of does not matter: what it runs, and what
-    it accepted, is announced in the registry. Raises Refused when that cannot be read.
+
+def in_use(where: str) -> frozenset[str]:
+    """The digests of the images in registry `where` that some environment runs or may run.
+
+    Whose checkout, and whose engine, an environment is of does not matter: what it runs, can go
+    back to and accepted is announced in the registry. Raises Refused when that cannot be read.
     """
     releases = set()
     for tag in registry.tags(where, REPOSITORY):
-        if tag.startswith(running_tag("")):
+        if tag.startswith(running_tag("")) or WAY_BACK.fullmatch(tag):
             releases.add(tag)
         elif tag.startswith(accepted_tag("")):
             evidence = artifacts.known(where, Evidence, tag)

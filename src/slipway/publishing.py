@@ -98,15 +98,22 @@ def publish(where: str, draft: Draft, references: Mapping[str, str], key: Signin
     return artifacts.push(where, manifest, tags=(), key=key, layers=layers)
 
 
-def announce(where: str, name: str, digest: str) -> None:
-    """Say that environment `name` runs the release whose manifest has this digest."""
+def announce(where: str, name: str, digest: str, ways: Sequence[str] = ()) -> None:
+    """Say that environment `name` runs the release whose manifest has this digest.
+
+    `ways` are the manifests of what it can go back to, so that nobody prunes them; without any,
+    those that were named before stay.
+    """
     found = artifacts.known(where, Manifest, digest)
     assert found is not None, f"{REPOSITORY}@{digest} was pushed before"
     artifacts.point(where, digest, found.document.version)
     artifacts.point(where, digest, promotion.running_tag(name))
+    here = (each for each in ways if registry.document(where, REPOSITORY, each) is not None)
+    for place, way in enumerate(here):
+        artifacts.point(where, way, promotion.way_back_tag(name, place))
 
 
-def announce_again(where: str, name: str, digest: str) -> None:
+def announce_again(where: str, name: str, digest: str, ways: Sequence[str] = ()) -> None:
     """Say that environment `name` runs an earlier release again, as far as that can be told.
 
     A release that is gone back to need not have a manifest, and the registry need not answer: what
@@ -114,7 +121,7 @@ def announce_again(where: str, name: str, digest: str) -> None:
     """
     try:
         if digest and artifacts.known(where, Manifest, digest) is not None:
-            announce(where, name, digest)
+            announce(where, name, digest, ways)
             return
         reason = f"the registry at {where} has no manifest of it"
     except SlipwayError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -32,6 +32,7 @@ from slipway.plans import stacks as stack_plans
 from slipway.plans.preview import Preview
 from slipway.plans.prune import Ways
 from slipway.plans.release import Have, Plan, Want
+from slipway.plans.rollback import Line
 
 # Failed releases and what they left are compared with what they were to be, for a while.
 KEPT_LINES = 8
@@ -55,6 +56,17 @@ class Wanted:
     resolved: Mapping[str, Any] | None = None
     evidence_due: bool = False
     attests: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a release that was carried out leaves: its line of the ledger, and the ways back.
+
+    `ways` are the digests of the manifests that the environment can go back to, the newest first.
+    """
+
+    line: Mapping[str, Any]
+    ways: tuple[str, ...]
 
 
 def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
@@ -139,11 +151,11 @@ def apply(
     *,
     origin: Mapping[str, Any] | None = None,
     gates: list[Gate] | None = None,
-) -> dict[str, Any]:
+) -> Outcome:
     """Carry out what was agreed to under the lease, and hold the outcome to what was wanted.
 
     `origin` are the members of the ledger's line that tell where the release comes from; `gates`
-    collects what it was held to. Returns the line of the ledger.
+    collects what it was held to.
     """
     images, engine = wanted.images.references, reached.engine
     ground(agreed.plan, engine)
@@ -168,7 +180,7 @@ def apply(
             attests=wanted.attests,
             gates=[] if gates is None else gates,
         )
-        line = carry_out(underway, began, agreed, own)
+        outcome = carry_out(underway, began, agreed, own)
     # What was proved just now is no reason to do anything more.
     left = plans.plan(*compare(replace(wanted, evidence_due=False), engine))
     if not left.empty:
@@ -176,11 +188,11 @@ def apply(
             f"{wanted.name} is not what was released; still to do:\n{left}",
             next_command=f"invoke release --env {wanted.name}",
         )
-    return line
+    return outcome
 
 
-def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks) -> dict[str, Any]:
-    """Carry the plan out, write the outcome, good or bad, into the ledger; returns that line."""
+def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks) -> Outcome:
+    """Carry the plan out, and write the outcome, good or bad, into the ledger."""
     told = agreed.plain()
     text = json.dumps(release.resolved, sort_keys=True)
     configuration = hashlib.sha256(text.encode()).hexdigest()
@@ -224,17 +236,18 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         phases={name: round(taken, 1) for name, taken in release.timings.items()},
         steps=_steps(release),
     )
-    try:
-        _forget(release)
-    except SlipwayError as error:
-        console.warn(f"older configurations were not removed: {error.message}")
-    return entry
-
-
-def _forget(release: Release) -> None:
-    """Keep the configurations of the releases that can be gone back to, and no others."""
     ledger = state_facts.parse(release.state.read(history=0)).ledger
     kept = prune.retained(Ways(ledger, release.environment.retention.releases))
+    try:
+        _forget(release, ledger, kept)
+    except SlipwayError as error:
+        console.warn(f"older configurations were not removed: {error.message}")
+    manifests = (line.get("manifest") for line in reversed(kept))
+    return Outcome(entry, tuple(dict.fromkeys(each for each in manifests if each)))
+
+
+def _forget(release: Release, ledger: Sequence[Line], kept: Sequence[Line]) -> None:
+    """Keep the configurations of the releases that can be gone back to, and no others."""
     lately = (*kept, *ledger[-KEPT_LINES:])
     generations = {int(line["generation"]) for line in lately if "generation" in line}
     paths = [state_facts.configuration(line.get("configuration", "")) for line in kept]

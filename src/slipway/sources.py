@@ -69,9 +69,9 @@ class FromTree:
     def attest(self, generation: int, gates: Sequence[Gate]) -> None:
         """Nobody asks a release of the tree for evidence."""
 
-    def settle(self, digest: str) -> None:
-        """Let others find the manifest."""
-        publishing.announce(self.environment.registry, self.name, digest)
+    def settle(self, digest: str, ways: Sequence[str] = ()) -> None:
+        """Let others find the manifest, and know what this environment can go back to."""
+        publishing.announce(self.environment.registry, self.name, digest, ways)
         takers = promotion.takers(self.layout, self.name)
         if self.key is None and takers:
             console.say(
@@ -135,9 +135,9 @@ class FromEnvironment:
         verdict = "accepted" if made.accepted else "not accepted"
         console.say(f"{self.name} has {verdict} {self.version}: {self.layout.shown(path)}")
 
-    def settle(self, digest: str) -> None:
-        """Let others find what runs here."""
-        publishing.announce(self.environment.registry, self.name, digest)
+    def settle(self, digest: str, ways: Sequence[str] = ()) -> None:
+        """Let others find what runs here, and know what this environment can go back to."""
+        publishing.announce(self.environment.registry, self.name, digest, ways)
 
 
 Source = FromTree | FromEnvironment

@@ -135,7 +135,7 @@ def _apply(
     digest = source.manifest(wanted.images.references)
     origin, gates = sources.entry(source, digest), list[Gate]()
     try:
-        line = releasing.apply(
+        done = releasing.apply(
             wanted, reached, agreed, own, timings, began, origin=origin, gates=gates
         )
     except (Refused, state.LeaseLost):
@@ -143,8 +143,8 @@ def _apply(
     except SlipwayError as error:
         source.attest(generation, [*gates, acceptance.failed(error.message.partition("\n")[0])])
         raise
-    source.settle(digest)
-    counted = acceptance.requests(line.get("requests"))
+    source.settle(digest, done.ways)
+    counted = acceptance.requests(done.line.get("requests"))
     if counted is not None and not counted.ok:
         console.warn(f"{counted.figures['failed']} requests failed at the edge meanwhile")
     if gates:

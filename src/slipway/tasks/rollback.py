@@ -56,8 +56,8 @@ def rollback(
         if environment.source != "tree":
             console.confirm(f"Take {env} back to release {way.version}?", yes=yes, flag="--yes")
         own.before("rollback", agreed.plain())
-        releasing.apply(wanted, reached, agreed, own, {}, began, origin=way.origin)
-        publishing.announce_again(environment.registry, env, way.manifest)
+        done = releasing.apply(wanted, reached, agreed, own, {}, began, origin=way.origin)
+        publishing.announce_again(environment.registry, env, way.manifest, done.ways)
     console.say(
         f"{env} serves release {way.version} again, as generation {steps.generation}, after "
         f"{time.monotonic() - began:.1f} s, at {environment.url}."

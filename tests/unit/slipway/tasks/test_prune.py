@@ -76,6 +76,22 @@ def test_what_other_checkouts_environments_run_stays(released: World) -> None:
     assert theirs[:19] not in told
 
 
+def test_what_other_checkouts_environments_can_go_back_to_stays(world: World) -> None:
+    """As long as it lies in their retention; the ledger itself is out of sight here."""
+    assert world.release().exit_code == 0
+    for _ in range(4):
+        world.change("services/backend/app.py")
+        assert world.release().exit_code == 0
+    dead, *ways = released_backends(world)[-4:]
+    # Their engine is another one.
+    world.standin.containers.clear()
+    world.standin.volumes.pop("slipway-dev-state")
+    told = world.invoke("prune", "--env", "dev", "--plan").output
+    assert f"slipway/backend@{dead[:19]}" in told
+    for way in ways:
+        assert way[:19] not in told
+
+
 def test_nothing_goes_while_an_environment_is_released(released: World) -> None:
     released.standin.store.push_image("slipway/backend", "old")
     released.standin.change_lease(expires=1e11, purpose="release 3f", holder="anna@desk")
