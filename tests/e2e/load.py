@@ -147,7 +147,11 @@ class Load:
                 return
             self.result.late_seconds = max(self.result.late_seconds, self.now - due)
             if len(self._running) >= MOST_AT_ONCE:
-                raise RuntimeError(f"{MOST_AT_ONCE} requests wait for their answers")
+                # Whoever came now would wait behind all of those: the load goes on all the same.
+                reason = f"not sent: {MOST_AT_ONCE} requests wait for their answers"
+                self._lose(Sample(traffic.name, self._phase, due, 0.0, ""), reason, "none")
+                number += 1
+                continue
             task = asyncio.create_task(self._send(traffic, number, due, self._phase))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -179,12 +183,23 @@ class Load:
         else:
             connection.close()
         took = self.now - due
-        self.result.add(Sample(traffic.name, phase, due, took, generation), reason)
+        sample = Sample(traffic.name, phase, due, took, generation)
         if reason:
-            # Under the phase it was lost in: a stream may be much older.
-            self.result.losses.append(
-                Loss(traffic.name, self._phase, due, took, reason, kind, generation, age, idle)
+            self._lose(sample, reason, kind, age, idle)
+        else:
+            self.result.add(sample, "")
+
+    def _lose(
+        self, sample: Sample, reason: str, kind: str, age: float = 0.0, idle: float = 0.0
+    ) -> None:
+        """Count a loss under the phase that it was lost in: a stream may be much older."""
+        self.result.add(sample, reason)
+        self.result.losses.append(
+            Loss(
+                *(sample.kind, self._phase, sample.due, sample.seconds, reason),
+                *(kind, sample.generation, age, idle),
             )
+        )
 
     def _connection(self) -> Connection:
         return Connection(self._host, self._port, self._context)

@@ -113,7 +113,7 @@ def main() -> int:
 
 def _rates(total: float, streams: float) -> Rates:
     searches, uploads = total / 50, total / 200
-    return Rates(0.0, total - searches - uploads, searches, uploads, streams)
+    return Rates(total / 2, total / 2 - searches - uploads, searches, uploads, streams)
 
 
 def _measure(run: Run, wanted: Sequence[str]) -> None:
