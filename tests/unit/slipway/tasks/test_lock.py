@@ -48,12 +48,12 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     groups = {group for e in plans.ENVIRONMENTS.values() for group in e.groups}
     tables = "".join(f'{name} = ["left"]\n' for name in sorted(groups))
     texts = {name: f'[project]\nname = "{name}"\n' for name in facts.MEMBERS}
-    texts["slipway"] += (
-        f'[tool.uv]\nexclude-dependencies = ["torch"]\n[dependency-groups]\n{tables}'
-    )
-    texts["slipway-backend"] += (
-        'dependencies = ["right"]\n[project.optional-dependencies]\nembedded = []\nmodel = []\n'
-    )
+    texts[
+        "slipway"
+    ] += f'[tool.uv]\nexclude-dependencies = ["torch"]\n[dependency-groups]\n{tables}'
+    texts[
+        "slipway-backend"
+    ] += 'dependencies = ["right"]\n[project.optional-dependencies]\nembedded = []\nmodel = []\n'
     for name, folder in facts.MEMBERS.items():
         (root / folder).mkdir(parents=True, exist_ok=True)
         (root / folder / "pyproject.toml").write_text(texts[name], encoding="utf-8")
