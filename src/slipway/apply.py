@@ -150,14 +150,20 @@ class Release:
     def switch(self, step: Step) -> None:
         """Switch the edge once the generation is ready; every worker acknowledges."""
         assert step.generation is not None
-        project = names.generation_project(self.name, step.generation)
+        self._when_ready(step.generation, edge.switch)
+
+    def _when_ready(
+        self, generation: int, ask: Callable[[str, int], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """What the edge answers once a backend of the generation is ready."""
+        project = names.generation_project(self.name, generation)
         deadline = time.monotonic() + self.environment.ready_seconds
         while True:
             container = self._edge()
             self.state.check()
             try:
-                edge.switch(container, step.generation)
-            except edge.SwitchRefused as refused:
+                return ask(container, generation)
+            except edge.GenerationRefused as refused:
                 found = engine_facts.read(self.engine, self.name).of(project)
                 whole = bool(found) and all(each.serving for each in found)
                 if whole and refused.answers and time.monotonic() < deadline:
@@ -173,7 +179,6 @@ class Release:
                 raise diagnosis.containers(
                     self.engine, self.name, found, str(refused.message), answers
                 ) from refused
-            return
 
     def drain(self, step: Step) -> None:
         """Wait until no request is in flight on the old generation: counted, not guessed."""
@@ -183,23 +188,33 @@ class Release:
             counts = edge.status(self._edge())["in_flight"]
             left = {address: counts[address] for address in old if counts.get(address)}
             if not left:
-                return
+                break
             if time.monotonic() > deadline:
                 console.warn(
                     f"drain limit of {self.environment.drain_seconds} s reached; "
                     f"still in flight: {left}"
                 )
-                return
+                break
             time.sleep(POLL_SECONDS)
+        self._refuse_failed_requests()
 
     def prove(self, _step: Step) -> None:
-        """Use the environment as a user would; what was promoted passes the gates as well."""
+        """Use the generation as a user would, through the edge, also while another one serves."""
+        container, generation = self._edge(), self.plan.generation
+        headers = edge.admission(container)
+        if edge.status(container)["generation"] == generation:
+            self._prove(headers)
+            self._refuse_failed_requests()
+        else:
+            self._prove(headers | self._when_ready(generation, edge.offer))
+
+    def _prove(self, headers: Mapping[str, str]) -> None:
+        """Prove what requests with `headers` reach; what was promoted passes the gates as well."""
         promoted = self.environment.source != TREE
         authority = "ca.crt" if self.environment.secrets == "generated" else "tls.crt"
         values = self.state.secrets(("admin_password", authority))
-        admission = edge.admission(self._edge())
         url, trusted = self.environment.url, values[authority]
-        with proof.client(url, trusted, self.https, admission) as http:
+        with proof.client(url, trusted, self.https, headers) as http:
             proved = proof.prove(
                 http,
                 keep=not promoted,
@@ -211,7 +226,6 @@ class Release:
                 self.gates.append(acceptance.proved(proved))
                 self.gates.append(acceptance.quality(http, self.layout.samples / "quality"))
                 acceptance.refuse_failed(self.gates)
-        self._refuse_failed_requests()
 
     def soak(self, _step: Step) -> None:
         """Keep the old generation warm, and watch the new one; a rollback may end it."""

@@ -16,8 +16,8 @@ from slipway.run import run
 REFUSED = "the kernel refused the door's rules:"
 
 
-class SwitchRefused(SlipwayError):
-    """The edge did not switch; `answers` maps each address it asked to what that said."""
+class GenerationRefused(SlipwayError):
+    """The edge did not take a generation; `answers` maps each address asked to what that said."""
 
     def __init__(self, message: str, answers: Mapping[str, str]) -> None:
         super().__init__(message)
@@ -143,18 +143,30 @@ def status(container_id: str) -> dict[str, Any]:
 def switch(container_id: str, generation: int) -> dict[str, Any]:
     """Switch all workers to `generation` and return the acknowledgement.
 
-    Raises SwitchRefused with the edge's reason; the old generation then serves on.
+    Raises GenerationRefused with the edge's reason; the old generation then serves on.
     """
-    done = run(commands.switch(container_id, generation), check=False, timeout=60)
+    return _taken(commands.switch(container_id, generation), f"switch to generation {generation}")
+
+
+def offer(container_id: str, generation: int) -> dict[str, str]:
+    """The headers with which a request reaches `generation` while another one serves.
+
+    Good until that generation serves. Raises GenerationRefused with the edge's reason.
+    """
+    asked = commands.candidate(container_id, generation)
+    return {commands.CANDIDATE_HEADER: _taken(asked, f"offer generation {generation}")["pass"]}
+
+
+def _taken(command: commands.Argv, what: str) -> dict[str, Any]:
+    """The edge's answer to a command about a generation. Raises GenerationRefused."""
+    done = run(command, check=False, timeout=60)
     if done.exit_code != 0:
         try:
             answer = _answer(done.output)
             reason, answers = answer["refused"], answer.get("answers", {})
         except (SlipwayError, KeyError):
             reason, answers = (done.errors or done.output).strip(), {}
-        raise SwitchRefused(
-            f"The edge refused to switch to generation {generation}: {reason}", answers
-        )
+        raise GenerationRefused(f"The edge refused to {what}: {reason}", answers)
     return _answer(done.output)
 
 

@@ -167,7 +167,7 @@ def _switch(release: Release, container_id: str, generation: int) -> None:
     while True:
         try:
             edge.switch(container_id, generation)
-        except edge.SwitchRefused:
+        except edge.GenerationRefused:
             if time.monotonic() > deadline:
                 raise
             time.sleep(POLL_SECONDS)

@@ -112,7 +112,7 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
         secrets_generated=environment.secrets == "generated",
         certificate_due=_certificate_due(environment, known),
         soak_seconds=environment.soak.seconds if wanted.kind == "release" else 0,
-        migrates=wanted.kind == "release",
+        goes_back=wanted.kind != "release",
         content=_content(
             resolved, images, environment, known, hooks.read(layout, name, environment)
         ),

@@ -32,7 +32,7 @@ LIMITS: dict[str, Any] = {
 class Rates:
     """Requests a second of each kind."""
 
-    health: float = 0.0
+    users: float = 0.0
     lists: float = 20.0
     searches: float = 1.0
     uploads: float = 0.5
@@ -76,10 +76,11 @@ def mixed(
         authorization = http.headers["authorization"]
         uploads = Uploads(authorization, rates.uploads)
         load = Load(
-            f"{url or site.url}/health",
+            f"{url or site.url}/v1/me",
             authority or site.authority,
-            rates.health,
+            rates.users,
             seconds,
+            headers={"authorization": authorization},
             beside=(
                 listing(authorization, rates.lists),
                 searching(authorization, rates.searches),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 import uuid
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from site_copy import NAME, Answer, Site, merged
 
 READY_SECONDS = 240
 BUSY_SECONDS = 150.0
+#: A soak that the load on this machine does not end.
+LENIENT = {"requests": 1_000_000, "failed_percent": 100, "slower": 1000, "restarts": 100}
 LINE = "services/backend/src/slipway_backend/__init__.py"
 LISTS = "services/backend/src/slipway_backend/api/routes/documents.py"
 LISTING = "    listing = Listing(collection, status, source, source_prefix, sha256)\n"
@@ -19,9 +22,11 @@ LISTING = "    listing = Listing(collection, status, source, source_prefix, sha2
 
 @dataclass(frozen=True)
 class Scenario:
-    """Something that happens under load; returns what was typed, None where it cannot be done."""
+    """Something that happens under load; returns what was typed."""
 
-    act: Callable[[Site], str | None]
+    act: Callable[[Site], str]
+    #: What must be under way before; it ends by what is done.
+    prepare: Callable[[Site], subprocess.Popen[str]] | None = None
     #: Whether all requests go to another generation afterwards.
     replaces: bool = False
     quick: bool = True
@@ -61,10 +66,24 @@ def answers_500(site: Site) -> str:
         path.write_text(whole)
 
 
-def rollback(site: Site) -> str | None:
+def soaking(site: Site) -> subprocess.Popen[str]:
+    """A release in its soak, while what it replaced is still warm."""
+    one_line_change(site)
+    soak = {**LENIENT, "seconds": 300}
+    site.set_environment(ready_seconds=READY_SECONDS, log_level=_level(site), soak=soak)
+    process = site.start("release", "--env", NAME)
+    try:
+        _until_said(process, "soak")
+        # By now its first figures are taken.
+        time.sleep(5)
+    except BaseException:
+        process.kill()
+        raise
+    return process
+
+
+def rollback(site: Site) -> str:
     """Back to the release before."""
-    if "rollback" not in site.invoke("--list").text:
-        return None
     answer = site.invoke("rollback", "--env", NAME, "--yes")
     assert answer.exit_code == 0, answer.text
     return _typed(answer, "invoke rollback")
@@ -137,14 +156,18 @@ def _timed(text: str) -> list[str]:
 def _kill_at(site: Site, marker: str) -> None:
     """Start a release and kill it as soon as it says that it is at a step."""
     with site.start("release", "--env", NAME) as process:
-        assert process.stdout is not None
-        said = ""
-        # A step's line is complete only when the step is done.
-        while f"\n{marker}" not in said:
-            piece = process.stdout.read(1)
-            assert piece, said
-            said += piece
+        _until_said(process, marker)
         process.kill()
+
+
+def _until_said(process: subprocess.Popen[str], marker: str) -> None:
+    """Wait until a release says that it is at a step; its line is complete when that is done."""
+    assert process.stdout is not None
+    said = ""
+    while f"\n{marker}" not in said:
+        piece = process.stdout.read(1)
+        assert piece, said
+        said += piece
 
 
 def _level(site: Site) -> str:
@@ -157,6 +180,7 @@ SCENARIOS = {
     "bad release, never ready": Scenario(never_ready),
     "bad release, answers 500": Scenario(answers_500, quick=False),
     "rollback": Scenario(rollback, replaces=True),
+    "rollback while the old one is warm": Scenario(rollback, prepare=soaking, replaces=True),
     "release killed while starting": Scenario(killed("start generation"), quick=False),
     "release killed while switching": Scenario(killed("switch edge")),
     "release killed while draining": Scenario(killed("drain generation"), quick=False),

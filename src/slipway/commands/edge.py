@@ -6,6 +6,8 @@ Argv = tuple[str, ...]
 
 # A request with this header and the edge's pass is let in during maintenance.
 ADMITTING_HEADER = "x-slipway-maintenance"
+# One with this header and the candidate's pass reaches the generation that is not switched to yet.
+CANDIDATE_HEADER = "x-slipway-candidate"
 
 
 def status(container: str) -> Argv:
@@ -16,6 +18,11 @@ def status(container: str) -> Argv:
 def switch(container: str, generation: int) -> Argv:
     """Switch the edge to a generation; it acknowledges or refuses, in JSON."""
     return ("docker", "exec", container, "slipway-edge", "switch", str(generation))
+
+
+def candidate(container: str, generation: int) -> Argv:
+    """Let requests with a pass, which it prints, reach a generation that does not serve."""
+    return ("docker", "exec", container, "slipway-edge", "candidate", str(generation))
 
 
 def maintenance(container: str) -> Argv:

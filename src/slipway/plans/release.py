@@ -33,9 +33,9 @@ class Kind(StrEnum):
     DISCARD = "discard"
     MIGRATE = "migrate"
     START = "start"
+    PROVE = "prove"
     SWITCH = "switch"
     DRAIN = "drain"
-    PROVE = "prove"
     SOAK = "soak"
     RETIRE = "retire"
 
@@ -51,9 +51,9 @@ PHASES = {
     Kind.DISCARD: "discard {subject}",
     Kind.MIGRATE: "migrate {subject}",
     Kind.START: "start {subject}, until healthy",
+    Kind.PROVE: "prove {subject}",
     Kind.SWITCH: "switch {subject}",
     Kind.DRAIN: "drain {subject}",
-    Kind.PROVE: "prove {subject}",
     Kind.SOAK: "soak {subject}",
     Kind.RETIRE: "retire {subject}",
 }
@@ -144,7 +144,7 @@ class Want:
     `evidence_due`: the release must be proved here even when it serves already, because others
     take it from here. `content` is a hash of all that shapes it: what the files resolve to, with
     each image by what it is made of, the environment's block, its hooks, and the fingerprints of
-    its secrets. `resolved` is what they are cut out of; `migrates` is false for what goes back: a
+    its secrets. `resolved` is what they are cut out of. What `goes_back` migrates nothing: a
     migration is never run backwards. `unrouted` are the kernel's words where it refuses the rules
     of a door, so that the edge publishes the ports itself.
     """
@@ -157,7 +157,7 @@ class Want:
     certificate_due: bool
     soak_seconds: int
     content: str = ""
-    migrates: bool = True
+    goes_back: bool = False
     resolved: Mapping[str, Any] = field(default_factory=dict)
     evidence_due: bool = False
     unrouted: str = ""
@@ -195,7 +195,7 @@ def plan(want: Want, have: Have) -> Plan:
         steps.append(Step(Kind.PROVE, f"generation {current}", "serves, not yet proved"))
     secrets = _secrets(want, have)
     if (
-        want.migrates
+        not want.goes_back
         and "admin_password" in _changed(want, have)
         and not any(step.kind is Kind.MIGRATE for step in steps)
     ):
@@ -260,14 +260,11 @@ def _app(
     ]
     # An edge that does not answer may still serve one of them.
     steps = [] if current is None else [*left]
-    if want.migrates:
+    if not want.goes_back:
         steps.append(Step(Kind.MIGRATE, "database", "before the new generation starts", new))
     if finished is None:
         steps.append(Step(Kind.START, f"generation {new}", _why(want, have, current), new))
-    steps.append(Step(Kind.SWITCH, f"edge to generation {new}", "", new))
-    if current is not None:
-        steps.append(Step(Kind.DRAIN, f"generation {current}", "", current))
-    steps.append(Step(Kind.PROVE, f"generation {new}", "through the front door", new))
+    steps += _replace(want, current, new)
     if current is None:
         steps += left
     else:
@@ -275,6 +272,18 @@ def _app(
             steps.append(Step(Kind.SOAK, f"{want.soak_seconds} s", "the old one stays warm"))
         steps.append(Step(Kind.RETIRE, f"generation {current}", "", current))
     return new, steps
+
+
+def _replace(want: Want, current: int | None, new: int) -> list[Step]:
+    """The steps from a generation that is healthy to one that is proved and serves."""
+    switch = [Step(Kind.SWITCH, f"edge to generation {new}", "", new)]
+    if current is not None:
+        switch.append(Step(Kind.DRAIN, f"generation {current}", "", current))
+    prove = Step(Kind.PROVE, f"generation {new}", "through the edge", new)
+    if want.goes_back:
+        # What serves may be broken, and this one was proved when it was released.
+        return [*switch, prove]
+    return [replace(prove, reason="through the edge, before anybody else"), *switch]
 
 
 def generations(environment: str, engine: EngineFacts) -> tuple[int, ...]:

@@ -69,6 +69,7 @@ class StandIn:
         self.figures: dict[str, Any] = {}
         self.maintenance: dict[str, Any] = {"on": False}
         self.drain: dict[str, Any] = {"on": False}
+        self.candidate: dict[str, Any] = {}
         self.status = 200
         self.mangle: Callable[[dict[str, Any]], object] = lambda answer: answer
         self.puts = 0
@@ -88,6 +89,8 @@ class StandIn:
                     stand_in.drain = body
                 elif self.path == "/maintenance":
                     stand_in.maintenance = body if stand_in.status == 200 else {}
+                elif self.path == "/candidate":
+                    stand_in.candidate = body if stand_in.status == 200 else {}
                 else:
                     stand_in.puts += 1
                     if stand_in.status == 200:
@@ -100,6 +103,9 @@ class StandIn:
                     "/figures": stand_in.figures,
                     "/maintenance": stand_in.maintenance,
                     "/drain": stand_in.drain,
+                    "/candidate": {
+                        key: stand_in.candidate.get(key) for key in ("generation", "addresses")
+                    },
                 }
                 value = values[self.path] if self.path in values else stand_in.mangle(peers)
                 body = json.dumps(value).encode()

@@ -107,6 +107,40 @@ def test_a_backend_that_is_not_ready_is_quoted(site: Site) -> None:
         site.agent.switch(2)
 
 
+def test_a_candidate_is_offered_to_who_has_the_pass_and_nothing_else_changes(site: Site) -> None:
+    """A release proves what does not serve yet; each offer has a pass of its own."""
+    old = site.backend(1, "127.0.0.2")
+    new = site.backend(2, "127.0.0.3")
+    site.backend(2, "127.0.0.4").status = 503
+    site.agent.switch(1)
+    offered = site.agent.offer(2)
+    assert offered == {
+        "generation": 2,
+        "addresses": [new.address],
+        "pass": site.nginx.candidate["pass"],
+    }
+    assert site.nginx.candidate["addresses"] == [new.address]
+    assert len(str(offered["pass"])) == 32
+    assert site.agent.offer(2)["pass"] != offered["pass"]
+    assert site.serving == [old.address]
+    site.agent.round()
+    assert site.agent.status()["generation"] == 1
+
+
+def test_a_candidate_that_is_not_ready_or_not_taken_is_refused(site: Site) -> None:
+    """With the reason that a switch would give."""
+    waiting = site.backend(2, "127.0.0.3")
+    waiting.status = 503
+    with pytest.raises(Refused, match=f"no backend of generation 2 is ready .{waiting.address}"):
+        site.agent.offer(2)
+    with pytest.raises(Refused, match="backend-g5 has no address"):
+        site.agent.offer(5)
+    assert site.nginx.candidate == {}
+    waiting.status, site.nginx.status = 200, 500
+    with pytest.raises(Refused, match="PUT /candidate with 500"):
+        site.agent.offer(2)
+
+
 def test_a_generation_without_a_name_is_refused(site: Site) -> None:
     """Nothing was started yet, and the message says so."""
     with pytest.raises(Refused, match="backend-g5 has no address"):

@@ -49,6 +49,20 @@ def test_a_refused_switch_prints_the_reason(
     assert answer["generation"] is None
 
 
+def test_a_candidate_prints_its_pass(
+    site: Site, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 0 and the JSON a release reads; a refusal has the form that a switch's has."""
+    backend = site.backend(2, "127.0.0.2")
+    site.serve()
+    assert run("candidate", "2") == 0
+    offered = json.loads(capsys.readouterr().out)
+    assert (offered["addresses"], len(offered["pass"])) == ([backend.address], 32)
+    assert site.nginx.candidate["pass"] == offered["pass"]
+    assert run("candidate", "9") == 1
+    assert "backend-g9 has no address" in json.loads(capsys.readouterr().out)["refused"]
+
+
 def test_a_switch_without_an_agent_is_refused_in_the_same_form(
     run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,7 +44,10 @@ function _M.pick()
         if key then
             in_flight.down(key)
         end
-        list = peers.active()
+        list = peers.chosen()
+        if not list then
+            return ngx.exit(BUSY)
+        end
         address, untried = least_loaded(list, tried)
         if not address then
             -- NGINX comes back after the last peer only when a kept connection broke;
@@ -58,7 +61,7 @@ function _M.pick()
         in_flight.up(key)
         -- Counted first, compared after: once a new list is acknowledged,
         -- nobody can still begin on the old one without being counted.
-    until peers.is_active(list)
+    until peers.is_current(list)
 
     ngx.var.edge_peer = key
     ngx.var.edge_generation = list.generation

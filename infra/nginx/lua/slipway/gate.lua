@@ -10,7 +10,10 @@ function _M.check()
         ngx.var.edge_refusal = "maintenance"
         return ngx.exit(ngx.HTTP_SERVICE_UNAVAILABLE)
     end
-    local list = peers.active()
+    local list = peers.chosen()
+    if not list then
+        return ngx.exit(ngx.HTTP_FORBIDDEN)
+    end
     if #list.addresses == 0 then
         if list.generation ~= "0" then
             ngx.var.edge_generation = list.generation

@@ -49,6 +49,15 @@ function _M.peers()
         ',"addresses":', array(list.addresses), ',"in_flight":', in_flight(), '}')
 end
 
+function _M.candidate()
+    ngx.header.content_type = "application/json"
+    if not stored(peers.put_candidate) then
+        return
+    end
+    local list = peers.candidate()
+    ngx.say('{"generation":', list.generation, ',"addresses":', array(list.addresses), '}')
+end
+
 function _M.figures()
     ngx.header.content_type = "application/json"
     ngx.say(cjson.encode(figures.all()))

@@ -2,16 +2,18 @@ local cjson = require "cjson.safe"
 
 local _M = {}
 
-local ACTIVE = "active"
+local ACTIVE, CANDIDATE, PASS = "active", "candidate", "pass"
+local NONE = "0 0"
 local dict = ngx.shared.peers
-local cached = { raw = false }
+local cached = {}
 
-local function parse(raw)
+local function parse(key, raw)
     local words = {}
     for word in raw:gmatch("%S+") do
         words[#words + 1] = word
     end
     return {
+        key = key,
         raw = raw,
         generation = words[1],
         ready = tonumber(words[2]),
@@ -20,19 +22,40 @@ local function parse(raw)
 end
 
 -- One string under one key: a worker sees the old list or the new one, never a mixture.
-function _M.active()
-    local raw = dict:get(ACTIVE) or "0 0"
-    if raw ~= cached.raw then
-        cached = parse(raw)
+local function read(key)
+    local raw = dict:get(key) or NONE
+    if not cached[key] or cached[key].raw ~= raw then
+        cached[key] = parse(key, raw)
     end
-    return cached
+    return cached[key]
 end
 
-function _M.is_active(list)
-    return (dict:get(ACTIVE) or "0 0") == list.raw
+function _M.active()
+    return read(ACTIVE)
 end
 
-function _M.put(value)
+function _M.candidate()
+    return read(CANDIDATE)
+end
+
+-- The list for this request; nil for one that asks for a candidate that it has no pass to. It must
+-- not get the active generation instead: who proves a candidate would believe what that answers.
+function _M.chosen()
+    local pass = ngx.var.http_x_slipway_candidate
+    if not pass then
+        return read(ACTIVE)
+    end
+    if pass ~= dict:get(PASS) then
+        return nil
+    end
+    return read(CANDIDATE)
+end
+
+function _M.is_current(list)
+    return (dict:get(list.key) or NONE) == list.raw
+end
+
+local function put(key, value)
     if type(value) ~= "table" or type(value.addresses) ~= "table" then
         return nil, "expected an object with generation, ready and addresses"
     end
@@ -47,11 +70,33 @@ function _M.put(value)
         end
         words[#words + 1] = address
     end
-    local stored, why = dict:set(ACTIVE, table.concat(words, " "))
+    local stored, why = dict:set(key, table.concat(words, " "))
     if not stored then
         return nil, why
     end
     return true
+end
+
+function _M.put(value)
+    local done, why = put(ACTIVE, value)
+    if done and read(ACTIVE).generation == read(CANDIDATE).generation then
+        -- It serves everybody by now.
+        dict:delete(PASS)
+    end
+    return done, why
+end
+
+-- Reached with the pass alone, which goes first and comes last.
+function _M.put_candidate(value)
+    dict:delete(PASS)
+    local done, why = put(CANDIDATE, value)
+    if not done then
+        return done, why
+    end
+    if type(value.pass) ~= "string" or #value.pass < 32 then
+        return nil, "pass must be a string of 32 letters at least"
+    end
+    return dict:set(PASS, value.pass)
 end
 
 function _M.load(path)

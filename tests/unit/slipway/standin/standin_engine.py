@@ -595,7 +595,7 @@ class Standin:
             left = self.open_connections.pop(0) if self.open_connections else 0
             return Answer(json.dumps({"draining": True, "connections": left}))
         verb, generation = rest[0], int(rest[1])
-        assert verb == "switch"
+        assert verb in {"switch", "candidate"}
         addresses = self._addresses(environment, generation)
         refused = self.faults.edge_refuses.get(generation)
         if refused is None and not any(each["ready"] for each in addresses):
@@ -607,6 +607,9 @@ class Standin:
             said = {"refused": refused, "answers": answers}
             answer = json.dumps(said) if refused else ""
             return Answer(answer, errors="" if refused else "panic\n", exit_code=1)
+        if verb == "candidate":
+            offered = {"generation": generation, "addresses": [], "pass": f"{generation}" * 32}
+            return Answer(json.dumps(offered))
         self.changes.append(f"switch {generation}")
         self.generations[environment] = generation
         self.on_moment("during", self.step)

@@ -26,6 +26,7 @@ class Product:
         self.broken: dict[str, tuple[int, Any]] = {}
         self.asked: list[str] = []
         self.passes: set[str | None] = set()
+        self.candidates: list[str | None] = []
         self.polls_until_ready = 1
         self.refused_logins = 0
         self.retry_after = 7
@@ -49,6 +50,7 @@ class Product:
         called = f"{request.method} {request.url.path}"
         self.asked.append(called)
         self.passes.add(request.headers.get("x-slipway-maintenance"))
+        self.candidates.append(request.headers.get("x-slipway-candidate"))
         for pattern, (status, content) in self.broken.items():
             if re.fullmatch(pattern, called):
                 return (

@@ -141,7 +141,7 @@ def test_a_database_that_does_not_answer_the_backend_is_told_with_its_words(
     released.standin.faults.edge_refuses[2] = "no backend of generation 2 is ready"
     released.change("services/backend/app.py")
     errors = released.release().errors
-    assert errors.startswith("release: database-gone: The edge refused to switch to generation 2")
+    assert errors.startswith("release: database-gone: The edge refused to offer generation 2")
     assert "the edge asked /health/ready: 503 The database cannot be reached." in errors
 
 

@@ -121,7 +121,7 @@ class TestAfter:
         changed.standin.faults.edge_refuses[2] = "no backend answers"
         hook(changed, "after-release", f'echo "$SLIPWAY_RESULT $SLIPWAY_REASON" > {tmp_path}/told')
         assert changed.release().exit_code == 1
-        assert (tmp_path / "told").read_text().startswith("failed The edge refused to switch")
+        assert (tmp_path / "told").read_text().startswith("failed The edge refused to offer")
 
     def test_one_that_fails_is_a_warning_and_in_the_ledger(self, changed: World) -> None:
         hook(changed, "after-release", "exit 4")

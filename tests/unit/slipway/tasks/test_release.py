@@ -131,6 +131,22 @@ class TestChanged:
             "down slipway-dev-g1",
         ]
 
+    def test_it_is_proved_before_anybody_else_gets_there(
+        self, released: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        served: set[int | None] = set()
+        answer = released.product.answer
+        monkeypatch.setattr(
+            released.product,
+            "answer",
+            lambda request: (served.add(released.standin.generation), answer(request))[1],
+        )
+        released.product.candidates.clear()
+        released.change("services/backend/app.py")
+        assert released.release().exit_code == 0
+        assert served == {1}
+        assert set(released.product.candidates) == {"2" * 32}
+
     def test_a_container_that_falls_ill_meanwhile_is_no_other_release(
         self, released: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -162,8 +178,8 @@ class TestChanged:
             if name == "slipway-dev-edge-app"
         )
         busy = {f"{address}:8000": 2}
-        # One answer for each time the edge is asked: the plan, the switch, then the drain.
-        released.standin.in_flight = [{}, {}, busy, busy, {}]
+        # One answer for each time the edge is asked: plan, proof, switch, then the drain.
+        released.standin.in_flight = [{}, {}, {}, busy, busy, {}]
         released.change("services/backend/app.py")
         ended = released.release()
         assert (ended.exit_code, ended.errors) == (0, "")
@@ -214,11 +230,11 @@ FAILURES: dict[str, tuple[Callable[[World], None], str]] = {
     ),
     "the edge refuses": (
         lambda world: world.standin.faults.edge_refuses.update({2: "no backend answers"}),
-        "The edge refused to switch to generation 2: no backend answers",
+        "The edge refused to offer generation 2: no backend answers",
     ),
     "the edge breaks off": (
         lambda world: world.standin.faults.edge_refuses.update({2: ""}),
-        "The edge refused to switch to generation 2: panic",
+        "The edge refused to offer generation 2: panic",
     ),
     "the proof fails": (
         lambda world: world.product.broken.update({"POST /v1/query": (500, "boom")}),
@@ -246,6 +262,7 @@ class TestFailing:
         last = released.ledger()[-1]
         assert (last["result"], last["generation"]) == ("failed", 2)
         assert released.standin.toolboxes == {}
+        assert "switch 2" not in released.standin.changes, "nobody was ever sent there"
 
     def test_a_container_that_fails_is_shown_with_its_last_log_lines_and_the_next_command(
         self, released: World
@@ -527,7 +544,7 @@ class TestKilled:
     def test_after_the_switch_and_what_it_switched_to_does_not_hold(self, released: World) -> None:
         """The next run goes back: the old generation is kept until the new one is proved."""
         released.change("services/backend/app.py")
-        released.standin.faults.die_after_step = 4
+        released.standin.faults.die_after_step = 5
         self.die(released)
         assert released.standin.generation == 2
         released.standin.revive()

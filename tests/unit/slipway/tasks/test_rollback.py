@@ -134,6 +134,13 @@ class TestBack:
         assert "others are not told that dev runs an earlier release again" in ended.errors
         assert announced(released) == released.ledger()[1]["manifest"]
 
+    def test_it_is_proved_where_it_serves_already(self, released: World) -> None:
+        """What it goes back from may be broken, so the switch comes first."""
+        release(released)
+        released.product.candidates.clear()
+        back(released)
+        assert set(released.product.candidates) == {None}
+
     def test_its_plan_touches_nothing(self, released: World) -> None:
         release(released)
         assert "switch    edge to generation 3" in back(released, "--plan")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,7 @@ from slipway_edge.store import Record, Store
 
 ROUND_SECONDS = 1.0
 SILENT_ROUNDS = 3
+PASS_BYTES = 16
 
 logger = logging.getLogger("slipway.edge")
 
@@ -103,7 +105,7 @@ class Agent:
         if record.generation == 0:
             self._finish_round(())
             return
-        answers = self._probe.ask(self._candidates(record), record.generation)
+        answers = self._probe.ask(self._addresses(record), record.generation)
         chosen = choose(answers)
         with self._lock:
             if self._record.generation != record.generation:
@@ -127,21 +129,8 @@ class Agent:
         Raises Refused, with the old generation still serving, when no backend of the new one
         is ready or when NGINX or the disk does not take the change.
         """
-        name = f"{self._prefix}{generation}"
-        try:
-            addresses = self._resolve(name, self._port)
-        except OSError as error:
-            raise self._refusal(
-                generation, f"the name {name} has no address ({error}); start its backends first"
-            ) from error
-        answers = self._probe.ask(addresses, generation)
+        answers = self._ask(generation)
         ready = tuple(answer.address for answer in answers if answer.ready)
-        if not ready:
-            said = {answer.address: answer.said for answer in answers}
-            shown = ", ".join(f"{address}: {words}" for address, words in said.items())
-            raise self._refusal(
-                generation, f"no backend of generation {generation} is ready ({shown})", said
-            )
         with self._lock:
             old = self._record
             previous = old.previous if old.generation == generation else old.generation or None
@@ -167,6 +156,21 @@ class Agent:
                 "new": {address: serving.of(generation).get(address, 0) for address in ready},
             },
         }
+
+    def offer(self, generation: int) -> dict[str, object]:
+        """Let requests with a pass reach ``generation`` while another one serves; return the pass.
+
+        The pass is good until the generation serves, or another one is offered. Raises Refused
+        when no backend of the generation is ready, or when NGINX does not take it.
+        """
+        addresses = [answer.address for answer in self._ask(generation) if answer.ready]
+        pass_ = secrets.token_hex(PASS_BYTES)
+        try:
+            self._nginx.put_candidate(generation, addresses, pass_)
+        except EdgeError as error:
+            raise self._refusal(generation, str(error)) from error
+        logger.info("candidate: generation %d: %s", generation, " ".join(addresses))
+        return {"generation": generation, "addresses": addresses, "pass": pass_}
 
     def maintain(self, message: str | None) -> Maintenance | None:
         """Turn callers away with ``message`` from now on; None lets them in again.
@@ -245,7 +249,25 @@ class Agent:
             logger.error("state_unreadable: %s", error)
             return Record()
 
-    def _candidates(self, record: Record) -> tuple[str, ...]:
+    def _ask(self, generation: int) -> tuple[Answer, ...]:
+        """What the backends of a generation answer; raises Refused when none of them is ready."""
+        name = f"{self._prefix}{generation}"
+        try:
+            addresses = self._resolve(name, self._port)
+        except OSError as error:
+            raise self._refusal(
+                generation, f"the name {name} has no address ({error}); start its backends first"
+            ) from error
+        answers = self._probe.ask(addresses, generation)
+        if not any(answer.ready for answer in answers):
+            said = {answer.address: answer.said for answer in answers}
+            shown = ", ".join(f"{address}: {words}" for address, words in said.items())
+            raise self._refusal(
+                generation, f"no backend of generation {generation} is ready ({shown})", said
+            )
+        return answers
+
+    def _addresses(self, record: Record) -> tuple[str, ...]:
         name = f"{self._prefix}{record.generation}"
         try:
             found = self._resolve(name, self._port)

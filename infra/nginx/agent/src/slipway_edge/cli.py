@@ -45,7 +45,13 @@ def _parser() -> argparse.ArgumentParser:
 
     switch = commands.add_parser("switch", help="make a generation the one that serves")
     switch.add_argument("generation", type=_generation, help="its number, as in backend-g42")
-    switch.set_defaults(command=_switch)
+    switch.set_defaults(command=_generation_told, verb="switch")
+
+    candidate = commands.add_parser(
+        "candidate", help="let requests with a pass reach a generation that does not serve"
+    )
+    candidate.add_argument("generation", type=_generation, help="its number")
+    candidate.set_defaults(command=_generation_told, verb="candidate")
 
     maintain = commands.add_parser("maintenance", help="show whether callers are turned away")
     maintain.set_defaults(command=_maintenance, on=None)
@@ -87,9 +93,9 @@ def _generation(text: str) -> int:
     return int(text)
 
 
-def _switch(options: argparse.Namespace) -> int:
+def _generation_told(options: argparse.Namespace) -> int:
     status, answer = _ask_agent(
-        options.run / "agent.sock", "POST", f"/switch/{options.generation}", SWITCH_SECONDS
+        options.run / "agent.sock", "POST", f"/{options.verb}/{options.generation}", SWITCH_SECONDS
     )
     print(json.dumps(answer))
     return 0 if status == 200 else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,13 @@ class Nginx:
         if confirmed.peers != peers:
             raise EdgeError(f"NGINX was given {peers} and confirmed {confirmed.peers}")
         return confirmed
+
+    def put_candidate(self, generation: int, addresses: Sequence[str], pass_: str) -> None:
+        """Let requests with ``pass_`` reach a generation; raises EdgeError when not confirmed."""
+        wanted = {"generation": generation, "addresses": list(addresses)}
+        asked = {**wanted, "ready": len(addresses), "pass": pass_}
+        if self._ask("PUT", "/candidate", asked) != wanted:
+            raise EdgeError("NGINX did not confirm the candidate")
 
     def figures(self) -> dict[str, object]:
         """Counters per generation since NGINX started; raises EdgeError when it does not answer."""

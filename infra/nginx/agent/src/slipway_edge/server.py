@@ -12,7 +12,7 @@ from slipway_edge.errors import EdgeError, Refused
 from slipway_edge.maintenance import Maintenance
 from slipway_edge.unix import UnixServer
 
-_SWITCH = re.compile(r"/switch/([1-9][0-9]{0,8})")
+_GENERATION = re.compile(r"/(switch|candidate)/([1-9][0-9]{0,8})")
 
 
 def serve(agent: Agent, path: Path) -> UnixServer:
@@ -48,19 +48,24 @@ def answer(agent: Agent, method: str, target: str, body: bytes) -> tuple[int, ob
 
 
 def _routed(agent: Agent, method: str, target: str, body: bytes) -> tuple[int, object]:
+    status = 200
+    value: dict[str, object] = {}
     match method, target:
         case "GET", "/status":
-            return 200, agent.status()
+            value = agent.status()
         case "POST", "/round":
             agent.wake()
-            return 202, {}
+            status = 202
         case "GET", "/maintenance":
-            return 200, _maintenance(agent.maintenance)
+            value = _maintenance(agent.maintenance)
         case "PUT", "/maintenance":
-            return 200, _maintenance(agent.maintain(_message(body)))
-        case "POST", _ if match := _SWITCH.fullmatch(target):
-            return 200, agent.switch(int(match.group(1)))
-    return 404, {"error": f"nothing at {target}"}
+            value = _maintenance(agent.maintain(_message(body)))
+        case "POST", _ if match := _GENERATION.fullmatch(target):
+            act = agent.switch if match[1] == "switch" else agent.offer
+            value = act(int(match[2]))
+        case _:
+            status, value = 404, {"error": f"nothing at {target}"}
+    return status, value
 
 
 def _message(body: bytes) -> str | None:
