@@ -174,7 +174,7 @@ def _scenario(run: Run, load: Mixed, name: str, scenario: Scenario) -> None:
         run.add(f"{name}: until 100 % new", last - begun, "s", note=note)
 
 
-def _add_losses(run: Run, load: Mixed, outcome: Outcome, name: str, against: str = "") -> None:
+def _add_losses(run: Run, load: Mixed, outcome: Outcome, name: str, *, goal: str = "== 0") -> None:
     """What callers saw from the beginning of a scenario to the next one."""
     phases = (f"before {name}", name, f"after {name}")
     losses = [loss for loss in outcome.losses if loss.phase in phases]
@@ -192,10 +192,8 @@ def _add_losses(run: Run, load: Mixed, outcome: Outcome, name: str, against: str
         note += f"; {'; '.join(reasons[:6])}"
     cut = sum(loss.kind == "stream" for loss in losses)
     streams = sum(each.kind == "stream" and each.phase in phases for each in outcome.samples)
-    goal = "" if against else "== 0"
-    title = f"{against or 'slipway'}, {name}" if against else name
-    run.add(f"{title}: requests lost", len(losses) - cut, "requests", goal=goal, note=note)
-    run.add(f"{title}: streams cut", cut, "streams", goal=goal, note=f"{streams} were whole")
+    run.add(f"{name}: requests lost", len(losses) - cut, "requests", goal=goal, note=note)
+    run.add(f"{name}: streams cut", cut, "streams", goal=goal, note=f"{streams} were whole")
 
 
 def _add_whole(run: Run, load: Mixed, system: str) -> None:
@@ -226,7 +224,7 @@ def _peer(run: Run, name: str, old: str, new: str) -> None:
         time.sleep(run.rest)
         outcome = load.stop()
         run.add(f"{name}: the command", ended - begun, "s")
-        _add_losses(run, load, outcome, name, against=name)
+        _add_losses(run, load, outcome, name, goal="")
         _add_whole(run, load, name)
 
 
