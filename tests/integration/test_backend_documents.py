@@ -70,6 +70,7 @@ async def test_a_pdf_is_cited_with_its_page_and_a_word_file_with_its_heading(
     ("name", "write"),
     [
         ("lift.xlsx", workbooks.xlsx),
+        ("lift.xlsb", workbooks.xlsb),
         ("lift.xls", workbooks.xls),
         ("lift.ods", workbooks.ods),
     ],

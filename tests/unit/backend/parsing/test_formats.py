@@ -90,10 +90,11 @@ def test_a_slide_is_a_page_and_its_title_the_heading(parse: Parse) -> None:
     ("write", "media_type"),
     [
         (workbooks.xlsx, formats.XLSX),
+        (workbooks.xlsb, formats.XLSB),
         (workbooks.xls, formats.XLS),
         (workbooks.ods, formats.ODS),
     ],
-    ids=["xlsx", "xls", "ods"],
+    ids=["xlsx", "xlsb", "xls", "ods"],
 )
 def test_a_sheet_is_a_page_under_its_name_with_one_table(
     parse: Parse, write: Callable[[workbooks.Sheets], bytes], media_type: str
