@@ -25,6 +25,7 @@ from slipway_backend.embedding.builtin import BuiltinEmbedder
 from slipway_backend.embedding.model import build_model
 from slipway_backend.ingestion import Ingestion
 from slipway_backend.migrate import migrate
+from slipway_backend.parsing.sandbox import Parsers
 from slipway_backend.queue import (
     LANES,
     add_ingestion,
@@ -119,6 +120,7 @@ class Instance:
     def __init__(self, stack: AsyncExitStack, embedder: Embedder) -> None:
         self._stack = stack
         self._embedder = embedder
+        self._started: Parsers | None = None
         self.state: State
         self.client: httpx.AsyncClient
 
@@ -171,7 +173,14 @@ class Instance:
         queue = make_queue()
         add_ingestion(
             queue,
-            Ingestion(state.settings, state.pool, state.files, state.sets, state.metrics),
+            Ingestion(
+                state.settings,
+                state.pool,
+                state.files,
+                state.sets,
+                state.metrics,
+                await self._parsers(),
+            ),
         )
         await open_queue(queue, state.pool)
         await queue.run_worker_async(
@@ -182,6 +191,11 @@ class Instance:
             delete_jobs="successful",
             shutdown_graceful_timeout=1.0,
         )
+
+    async def _parsers(self) -> Parsers:
+        if self._started is None:
+            self._started = await self._stack.enter_async_context(Parsers())
+        return self._started
 
 
 @pytest.fixture

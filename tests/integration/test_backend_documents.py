@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import workbooks
 
+from slipway_backend.chunking import Chunk
 from slipway_backend.sweep import sweep
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -49,6 +51,24 @@ async def test_every_sample_becomes_ready_and_every_question_cites_its_document(
         assert any(
             question["answer_contains"] in citation["passage"] for citation in answer["citations"]
         ), question
+
+
+async def test_every_passage_has_the_vector_of_its_own_text(instance: Any) -> None:
+    await upload_samples(instance)
+    serving = await instance.state.sets.serving()
+    async with instance.state.pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT position, heading, text, tokens, embedding::vector::real[] AS vector"
+            " FROM chunks"
+        )
+        rows = await cursor.fetchall()
+    texts = [
+        Chunk(row["position"], None, row["heading"], row["text"], row["tokens"]).text_to_embed()
+        for row in rows
+    ]
+    vectors = serving.embedder.embed(texts)
+    for row, vector in zip(rows, vectors, strict=True):
+        assert vector @ numpy.array(row["vector"], dtype=numpy.float32) > 0.995, row["text"]
 
 
 async def test_a_pdf_is_cited_with_its_page_and_a_word_file_with_its_heading(

@@ -98,9 +98,9 @@ async def test_a_parser_that_the_system_ends_fails_its_document_and_no_other(
     instance: Any, start_process: Callable[..., Any], eventually: Callable[..., None]
 ) -> None:
     worker = start_process("worker")
-    large = FERRY + b"word " * 300_000
+    large = b"<p>word</p>" * 300_000
     assert len(large) > instance.state.settings.small_document_bytes
-    victim = (await instance.upload("large.txt", large)).json()
+    victim = (await instance.upload("large.html", large)).json()
     pids: list[int] = []
 
     def parsing() -> bool:
@@ -132,13 +132,16 @@ def test_all_parsers_at_once_fit_into_the_workers_container() -> None:
 
 
 def parsers_of(pid: int) -> list[int]:
-    """The parser processes of a worker."""
-    found = []
-    for child in Path(f"/proc/{pid}/task").glob("*/children"):
-        for number in child.read_text().split():
-            with contextlib.suppress(OSError):
-                if b"parsing.child" in Path(f"/proc/{number}/cmdline").read_bytes():
-                    found.append(int(number))
+    """The parser processes of a worker: the children of the one that has loaded the parsers."""
+    return [parser for spawner in children(pid) for parser in children(spawner)]
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of a process, which may have ended."""
+    found: list[int] = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, listed.read_text().split())
     return found
 
 

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from performance.floors import BareOpenVino, BareSession
 
 from slipway_backend.embedding.builtin import BuiltinEmbedder
+from slipway_backend.ingestion import EMBEDDING_BATCH
 
 ROUNDS = 4
 BATCH = 8
-# What a worker embeds in one call.
-CALL = 32
 Add = Callable[..., None]
 
 
@@ -105,7 +104,10 @@ def _report(add: Add, works: Mapping[str, Work], note: str) -> None:
 
 
 def _ours(embedder: BuiltinEmbedder, texts: Sequence[str]) -> Work:
-    calls = [texts[start : start + CALL] for start in range(0, len(texts), CALL)]
+    # As a worker does with a document's passages.
+    ordered = sorted(texts, key=embedder.count_tokens)
+    starts = range(0, len(texts), EMBEDDING_BATCH)
+    calls = [ordered[start : start + EMBEDDING_BATCH] for start in starts]
     return Work(embedder.embed, calls, lambda question: embedder.embed([question]))
 
 

@@ -50,7 +50,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         hybrid_search_config=HybridSearchConfig(tsv_column=TSV, index_name=f"{TABLE}_tsv"),
     )
     if os.environ.get("PEER_SETUP"):
-        await app.state.store.aapply_vector_index(HNSWIndex(m=16, ef_construction=64))
+        await app.state.store.aapply_vector_index(HNSWIndex(m=16, ef_construction=128))
         await app.state.store.aapply_hybrid_search_index()
     yield
     await engine.close()

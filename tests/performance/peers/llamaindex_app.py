@@ -34,7 +34,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         text_search_config="english",
         hnsw_kwargs={
             "hnsw_m": 16,
-            "hnsw_ef_construction": 64,
+            "hnsw_ef_construction": 128,
             "hnsw_ef_search": 40,
             "hnsw_dist_method": "vector_cosine_ops",
         },

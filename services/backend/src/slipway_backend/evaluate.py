@@ -35,7 +35,7 @@ from slipway_backend.evaluation import Scores, score
 from slipway_backend.metrics import Metrics
 from slipway_backend.migrate import migrate
 from slipway_backend.parsing import Limits
-from slipway_backend.parsing.sandbox import parse
+from slipway_backend.parsing.sandbox import Parsers
 from slipway_backend.search import Mode, Passage, Searcher
 from slipway_backend.settings import Settings
 
@@ -114,8 +114,10 @@ async def _rank(
         if row is None:
             raise LookupError("migrate makes a user")
         files = await anyio.to_thread.run_sync(_files, documents)
-        for path in track(files, "documents", console=progress):
-            await _store(settings, pool, sets, path, path.relative_to(documents), row["id"])
+        async with Parsers() as parsers:
+            for path in track(files, "documents", console=progress):
+                name = path.relative_to(documents)
+                await _store(settings, pool, sets, parsers, path, name, row["id"])
         async with pool.connection() as connection:
             await connection.execute("ANALYZE")
         searcher = Searcher(pool, sets, Metrics())
@@ -135,7 +137,13 @@ def _files(folder: Path) -> list[Path]:
 
 
 async def _store(
-    settings: Settings, pool: Pool, sets: EmbeddingSets, path: Path, name: Path, owner: UUID
+    settings: Settings,
+    pool: Pool,
+    sets: EmbeddingSets,
+    parsers: Parsers,
+    path: Path,
+    name: Path,
+    owner: UUID,
 ) -> None:
     """Parse, chunk, embed and serve one file as the worker does."""
     serving = await sets.serving()
@@ -146,7 +154,7 @@ async def _store(
         pages=settings.max_pages,
         text_characters=settings.max_text_characters,
     )
-    parsed = await parse(path, path.name, limits)
+    parsed = await parsers.parse(path, path.name, limits)
     chunks = await anyio.to_thread.run_sync(
         lambda: chunk_blocks(
             parsed.blocks,

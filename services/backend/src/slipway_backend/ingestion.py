@@ -28,7 +28,7 @@ from slipway_backend.files import FileStore
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
 from slipway_backend.parsing import Limits, Parsed
-from slipway_backend.parsing.sandbox import OutOfMemory, parse
+from slipway_backend.parsing.sandbox import OutOfMemory, Parsers
 from slipway_backend.progress import Progress
 from slipway_backend.settings import Settings
 from slipway_backend.versions import Passages, Superseded, Version
@@ -59,6 +59,7 @@ class Ingestion:
     files: FileStore
     sets: EmbeddingSets
     metrics: Metrics
+    parsers: Parsers
     embedding: anyio.CapacityLimiter = field(default_factory=_one_per_core)
 
     async def run(
@@ -134,7 +135,7 @@ class Ingestion:
         patience = self.settings.small_parser_seconds if small else None
         try:
             async with asyncio.timeout(patience):
-                return await parse(path, version.filename, self._limits(small=small))
+                return await self.parsers.parse(path, version.filename, self._limits(small=small))
         except TimeoutError:
             raise TooMuchForLane(version) from None
         except OutOfMemory:
@@ -155,10 +156,13 @@ class Ingestion:
     ) -> NDArray[numpy.float32]:
         """Return one vector per passage; one document keeps at most one batch per core waiting."""
         vectors = numpy.empty((len(chunks), target.embedder.dimension), dtype=numpy.float32)
+        # Passages of like length together: what fills up the shorter ones costs as much as text.
+        order = sorted(range(len(chunks)), key=lambda place: chunks[place].tokens)
 
         async def embed(start: int) -> int:
-            texts = [chunk.text_to_embed() for chunk in chunks[start : start + EMBEDDING_BATCH]]
-            vectors[start : start + len(texts)] = await anyio.to_thread.run_sync(
+            places = order[start : start + EMBEDDING_BATCH]
+            texts = [chunks[place].text_to_embed() for place in places]
+            vectors[places] = await anyio.to_thread.run_sync(
                 target.embedder.embed, texts, limiter=self.embedding, abandon_on_cancel=True
             )
             return len(texts)

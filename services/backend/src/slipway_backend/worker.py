@@ -27,6 +27,7 @@ from slipway_backend.files import FileStore
 from slipway_backend.ingestion import Ingestion
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
+from slipway_backend.parsing.sandbox import Parsers
 from slipway_backend.queue import (
     LANES,
     Lane,
@@ -72,8 +73,8 @@ async def run_worker(settings: Settings, *, embedder: Embedder | None = None) ->
                 await check_schema(pool)
                 await check_connection_settings(pool)
                 sets = EmbeddingSets(settings, pool, embedder)
-                async with sets.followed():
-                    ingestion = Ingestion(settings, pool, files, sets, metrics)
+                async with sets.followed(), Parsers() as parsers:
+                    ingestion = Ingestion(settings, pool, files, sets, metrics, parsers)
                     await _work(ingestion, pool, settings, stop)
         except StartRefused:
             raise

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import os
 import platform
+import signal
 import subprocess
 import sys
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +23,7 @@ from pptx import Presentation
 from slipway_backend.errors import DocumentError
 from slipway_backend.parsing import Block, Limits
 from slipway_backend.parsing.child import answer
-from slipway_backend.parsing.sandbox import _environment, parse
+from slipway_backend.parsing.sandbox import OutOfMemory, ParserLost, Parsers, _environment
 
 LIMITS = Limits(
     memory_bytes=1 << 30,
@@ -30,32 +34,180 @@ LIMITS = Limits(
 )
 
 
-async def test_the_blocks_come_back(tmp_path: Path) -> None:
+@pytest.fixture
+async def parsers() -> AsyncIterator[Parsers]:
+    async with Parsers() as started:
+        yield started
+
+
+async def test_the_blocks_come_back(parsers: Parsers, tmp_path: Path) -> None:
     path = tmp_path / "stored"
     path.write_text("First.\n\nSecond.")
-    parsed = await parse(path, "a.txt", LIMITS)
+    parsed = await parsers.parse(path, "a.txt", LIMITS)
     assert parsed.blocks == [Block("text", "First."), Block("text", "Second.")]
 
 
-async def test_a_reason_comes_back_as_the_error(tmp_path: Path) -> None:
+async def test_a_reason_comes_back_as_the_error(parsers: Parsers, tmp_path: Path) -> None:
     path = tmp_path / "stored"
     path.write_bytes(b"%PDF-1.7 and nothing else")
     with pytest.raises(DocumentError, match="damaged"):
-        await parse(path, "a.pdf", LIMITS)
+        await parsers.parse(path, "a.pdf", LIMITS)
 
 
-async def test_a_parser_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
+async def test_a_parser_that_takes_too_long_is_stopped(parsers: Parsers, tmp_path: Path) -> None:
     path = tmp_path / "stored"
-    path.write_text("words")
-    with pytest.raises(DocumentError, match=r"took more than 0\.01 seconds"):
-        await parse(path, "a.txt", replace(LIMITS, seconds=0.01))
+    path.write_text("<p>word</p>" * 300_000)
+    with pytest.raises(DocumentError, match=r"took more than 0\.1 seconds"):
+        await parsers.parse(path, "a.html", replace(LIMITS, seconds=0.1))
 
 
-async def test_a_parser_that_needs_too_much_memory_is_told_so(tmp_path: Path) -> None:
+async def test_a_parser_that_needs_too_much_memory_is_told_so(
+    parsers: Parsers, tmp_path: Path
+) -> None:
     path = tmp_path / "stored"
     path.write_text("<p>word</p>" * 1_000_000)
     with pytest.raises(DocumentError, match="more than the 200 MB of memory"):
-        await parse(path, "a.html", replace(LIMITS, memory_bytes=200 << 20))
+        await parsers.parse(path, "a.html", replace(LIMITS, memory_bytes=200 << 20))
+
+
+async def test_a_parser_that_is_stopped_is_gone(parsers: Parsers, tmp_path: Path) -> None:
+    path = tmp_path / "stored"
+    path.write_text("<p>word</p>" * 300_000)
+    with pytest.raises(DocumentError, match="was stopped"):
+        await parsers.parse(path, "a.html", replace(LIMITS, seconds=0.3))
+    assert forked(parsers) == []
+
+
+async def test_parsers_work_side_by_side(parsers: Parsers, tmp_path: Path) -> None:
+    async def parse(number: int) -> list[Block]:
+        path = tmp_path / str(number)
+        path.write_text(f"Number {number}.")
+        return (await parsers.parse(path, "a.txt", LIMITS)).blocks
+
+    found = await asyncio.gather(*map(parse, range(8)))
+    assert found == [[Block("text", f"Number {number}.")] for number in range(8)]
+
+
+async def test_an_answer_larger_than_any_buffer_comes_back_whole(
+    parsers: Parsers, tmp_path: Path
+) -> None:
+    path = tmp_path / "stored"
+    path.write_text("word " * 2_000_000)
+    parsed = await parsers.parse(path, "a.txt", LIMITS)
+    assert sum(block.text.count("word") for block in parsed.blocks) == 2_000_000
+
+
+async def test_a_parser_that_the_system_ends_is_told_as_want_of_memory(
+    parsers: Parsers, tmp_path: Path
+) -> None:
+    path = tmp_path / "stored"
+    path.write_text("<p>word</p>" * 1_000_000)
+
+    def end() -> None:
+        until(lambda: bool(forked(parsers)))
+        os.kill(forked(parsers)[0], signal.SIGKILL)
+
+    ending = asyncio.create_task(asyncio.to_thread(end))
+    with pytest.raises(OutOfMemory):
+        await parsers.parse(path, "a.html", LIMITS)
+    await ending
+
+
+async def test_parsers_are_started_again_when_the_system_ends_them(
+    parsers: Parsers, tmp_path: Path
+) -> None:
+    large, small = tmp_path / "large", tmp_path / "small"
+    large.write_text("<p>word</p>" * 1_000_000)
+    small.write_text("words")
+
+    def end() -> None:
+        until(lambda: bool(forked(parsers)))
+        assert parsers.pid is not None
+        os.kill(parsers.pid, signal.SIGKILL)
+
+    ending = asyncio.create_task(asyncio.to_thread(end))
+    with pytest.raises(ParserLost):
+        await parsers.parse(large, "a.html", LIMITS)
+    await ending
+    assert (await parsers.parse(small, "a.txt", LIMITS)).blocks == [Block("text", "words")]
+
+
+async def test_a_parser_leaves_nothing_behind_for_the_next(
+    parsers: Parsers, tmp_path: Path
+) -> None:
+    path = tmp_path / "stored"
+    path.write_text("words")
+    await parsers.parse(path, "a.txt", LIMITS)
+    assert parsers.pid is not None
+    before = open_files(os.getpid()), open_files(parsers.pid)
+    for _ in range(5):
+        await parsers.parse(path, "a.txt", LIMITS)
+        with pytest.raises(DocumentError):
+            await parsers.parse(path, "a.txt", replace(LIMITS, seconds=0.0001))
+    await asyncio.sleep(0)
+    assert (open_files(os.getpid()), open_files(parsers.pid)) == before
+
+
+PARENT = """
+import asyncio, sys, time
+from pathlib import Path
+from slipway_backend.parsing import Limits
+from slipway_backend.parsing.sandbox import Parsers
+
+async def main():
+    async with Parsers() as parsers:
+        parsing = asyncio.create_task(
+            parsers.parse(Path(sys.argv[1]), "a.html", Limits(1 << 30, 60, 1 << 30, 1, 10**9))
+        )
+        while parsers.pid is None or not (
+            found := Path(f"/proc/{parsers.pid}/task/{parsers.pid}/children").read_text().split()
+        ):
+            await asyncio.sleep(0.01)
+        print(parsers.pid, *found, flush=True)
+        await parsing
+
+asyncio.run(main())
+"""
+
+
+def test_no_parser_outlives_the_worker(tmp_path: Path) -> None:
+    path = tmp_path / "stored"
+    path.write_text("<p>word</p>" * 1_000_000)
+    command = [sys.executable, "-c", PARENT, path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        started = [int(pid) for pid in worker.stdout.readline().split()]
+        worker.kill()
+    assert len(started) == 2
+    until(lambda: not any(map(runs, started)))
+
+
+def forked(parsers: Parsers) -> list[int]:
+    """The parsers that work right now."""
+    listed = Path(f"/proc/{parsers.pid}/task/{parsers.pid}/children")
+    return list(map(int, listed.read_text().split())) if parsers.pid else []
+
+
+def open_files(pid: int) -> int:
+    """How many descriptors a process has."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds, at most ten seconds."""
+    late = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < late
+        time.sleep(0.005)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process exists that has not ended."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 async def test_a_parser_sees_no_secret_of_the_service(
@@ -148,7 +300,9 @@ def test_a_parser_reaches_no_network_no_process_and_no_other_file(tmp_path: Path
         assert not {name for name in allowed if "socket" in name or "process" in name}
 
 
-async def test_every_format_is_read_inside_the_confinement(tmp_path: Path) -> None:
+async def test_every_format_is_read_inside_the_confinement(
+    parsers: Parsers, tmp_path: Path
+) -> None:
     samples = Path(__file__).parents[4] / "samples"
     presentation = io.BytesIO()
     made = Presentation()
@@ -170,7 +324,7 @@ async def test_every_format_is_read_inside_the_confinement(tmp_path: Path) -> No
     }
     path = tmp_path / "stored"
     path.write_bytes(container(members))
-    parsed = await parse(path, "a.zip", LIMITS)
+    parsed = await parsers.parse(path, "a.zip", LIMITS)
     assert parsed.skipped == []
     headings = {block.text for block in parsed.blocks if block.kind == "heading"}
     assert headings >= set(members)
@@ -247,33 +401,27 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
 }
 
 
-def children() -> set[str]:
-    tasks = Path("/proc/self/task").iterdir()
-    return {child for task in tasks for child in (task / "children").read_text().split()}
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="children are listed in /proc")
 @pytest.mark.parametrize(("name", "make", "sentence"), HOSTILE.values(), ids=HOSTILE.keys())
 async def test_a_hostile_file_ends_as_one_sentence_and_its_parser_is_gone(
-    tmp_path: Path, name: str, make: Callable[[], bytes], sentence: str
+    parsers: Parsers, tmp_path: Path, name: str, make: Callable[[], bytes], sentence: str
 ) -> None:
     path = tmp_path / "stored"
     path.write_bytes(make())
-    before = children()
     with pytest.raises(DocumentError, match=sentence) as told:
-        await parse(path, name, LIMITS)
+        await parsers.parse(path, name, LIMITS)
     assert "\n" not in str(told.value)
-    assert children() == before
+    assert forked(parsers) == []
 
 
-async def test_a_page_of_a_million_tags_is_read(tmp_path: Path) -> None:
+async def test_a_page_of_a_million_tags_is_read(parsers: Parsers, tmp_path: Path) -> None:
     path = tmp_path / "stored"
     path.write_text("<html>" + "<b>x</b>" * 1_000_000)
-    parsed = await parse(path, "a.html", LIMITS)
+    parsed = await parsers.parse(path, "a.html", LIMITS)
     assert parsed.blocks == [Block("text", "x" * 1_000_000)]
 
 
-async def test_the_language_comes_with_what_was_parsed(tmp_path: Path) -> None:
+async def test_the_language_comes_with_what_was_parsed(parsers: Parsers, tmp_path: Path) -> None:
     path = tmp_path / "stored"
     path.write_text("Die Seilbahn hält bei starkem Wind an und fährt danach langsam weiter.")
-    assert (await parse(path, "a.txt", LIMITS)).language == "german"
+    assert (await parsers.parse(path, "a.txt", LIMITS)).language == "german"

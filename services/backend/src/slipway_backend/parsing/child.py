@@ -1,7 +1,6 @@
 """The process that parses one document: limited, killable, and gone afterwards.
 
-Reads a JSON request on standard input, writes a JSON answer on standard output. Run as
-``python -m slipway_backend.parsing.child``.
+Forked by `slipway_backend.parsing.spawner`; writes a JSON answer on standard output.
 """
 
 from __future__ import annotations
@@ -29,17 +28,26 @@ def restrict(limits: Limits) -> None:
 
     It can write no file, start no other process and open few files.
     """
+    parent = os.getppid()
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     seconds = int(limits.seconds) + 5
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
         resource.setrlimit(kind, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+    end_with(parent)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     os.nice(5)
+
+
+def end_with(parent: int) -> None:
+    """Let the kernel kill this process when its parent ends, which may have happened already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
@@ -67,9 +75,8 @@ def too_much_memory(limits: Limits) -> str:
     return f"Parsing the document needs more than the {megabytes} MB of memory it may use."
 
 
-def main() -> None:
-    """Read the request, restrict and confine this process, answer."""
-    request = json.load(sys.stdin)
+def parse(request: dict[str, Any]) -> None:
+    """Restrict and confine this process, then write the answer to a request."""
     limits = Limits(**request["limits"])
     restrict(limits)
     unconfined = confine(Path(request["path"]))
@@ -77,7 +84,3 @@ def main() -> None:
     # In one piece: `json.dump` writes a large answer in millions of small ones.
     sys.stdout.write(json.dumps(result))
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

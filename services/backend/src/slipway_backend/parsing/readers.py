@@ -1,6 +1,6 @@
 """From a stored file to its blocks: one reader per format, chosen by the content.
 
-A reader imports its own library: the process that parses one document starts anew each time.
+A reader imports its own library, which `spawner` has loaded before it forks a parser.
 """
 
 from __future__ import annotations

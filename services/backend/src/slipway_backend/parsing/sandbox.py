@@ -1,4 +1,4 @@
-"""Parsing in a child process with a wall clock and a memory limit."""
+"""Parsing in processes of their own, with a wall clock and a memory limit."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
+import socket
 import sys
-from dataclasses import asdict, replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 import anyio.to_thread
 
@@ -18,54 +23,165 @@ from slipway_backend.logs import get_logger
 from slipway_backend.parsing import Limits, Parsed
 from slipway_backend.parsing.child import too_much_memory
 from slipway_backend.parsing.language import identify
+from slipway_backend.parsing.spawner import END
 from slipway_backend.settings import Settings
+
+READ_BYTES = 1 << 20
 
 
 class OutOfMemory(DocumentError):
     """Parsing needs more memory than the document may use."""
 
 
-async def parse(path: Path, filename: str, limits: Limits) -> Parsed:
-    """Parse a file in a child process and return what it found.
+class ParserLost(Exception):
+    """The process that parsers come from has ended, and they with it: another one is started."""
 
-    Raises DocumentError with one sentence when the document cannot be read or takes too long, and
-    OutOfMemory, also when the system ends the child for want of memory. The child never outlives
-    this call.
+
+class Parsers:
+    """Parses each document in a process of its own, forked from one that has loaded the parsers.
+
+    That one is started for the first document and ends with the block.
     """
-    request = {"path": str(path), "filename": filename, "limits": asdict(limits)}
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",  # or the directory in which the service was started would be readable
-        "-m",
-        "slipway_backend.parsing.child",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=_environment(),
-    )
-    try:
-        async with asyncio.timeout(limits.seconds):
-            output, errors = await child.communicate(json.dumps(request).encode())
-    except TimeoutError:
-        raise DocumentError(
-            f"Parsing the document took more than {limits.seconds:g} seconds and was stopped."
-        ) from None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
-    if child.returncode != 0:
-        get_logger().warning(
-            "parser_died",
-            exit_code=child.returncode,
-            last_line=errors.decode(errors="replace").strip().rpartition("\n")[2][:200],
+
+    def __init__(self) -> None:
+        self._spawner: asyncio.subprocess.Process | None = None
+        self._requests: socket.socket | None = None
+        self._starting = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        """Nothing is started yet."""
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        """End the spawner, and what still parses."""
+        await self._stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The process that parsers are forked from, when it was started."""
+        return self._spawner.pid if self._spawner else None
+
+    async def parse(self, path: Path, filename: str, limits: Limits) -> Parsed:
+        """Parse a file and return what was found in it.
+
+        Raises DocumentError with one sentence when the document cannot be read or takes too long,
+        OutOfMemory, also when the system ends the parser for want of memory, and ParserLost. The
+        parser never outlives this call.
+        """
+        request = {"path": str(path), "filename": filename, "limits": asdict(limits)}
+        async with self._parser(json.dumps(request).encode()) as parser:
+            try:
+                async with asyncio.timeout(limits.seconds):
+                    answer, errors = await parser.read()
+            except TimeoutError:
+                raise DocumentError(
+                    f"Parsing the document took more than {limits.seconds:g} seconds and was "
+                    "stopped."
+                ) from None
+        output, end, status = answer.rpartition(END)
+        if not end:
+            raise ParserLost
+        if int(status) != 0:
+            get_logger().warning(
+                "parser_died",
+                exit_code=int(status),
+                last_line=errors.decode(errors="replace").strip().rpartition("\n")[2][:200],
+            )
+            out_of_memory = b"MemoryError" in errors or b"memory allocation of" in errors
+            if out_of_memory or int(status) == -signal.SIGKILL:
+                raise OutOfMemory(too_much_memory(limits))
+            raise DocumentError("The parser crashed on the document; it may be damaged.")
+        # A large document's answer takes seconds to read.
+        return await anyio.to_thread.run_sync(_read, output)
+
+    @asynccontextmanager
+    async def _parser(self, request: bytes) -> AsyncIterator[_Parser]:
+        """Have a parser forked; it has ended when the block is left."""
+        answer, answering = socket.socketpair()
+        complaints, complaining = socket.socketpair()
+        try:
+            with answering, complaining:
+                await self._send(request, [answering.fileno(), complaining.fileno()])
+        except BaseException:
+            answer.close()
+            complaints.close()
+            raise
+        parser = await _Parser.connect(answer, complaints)
+        try:
+            yield parser
+        finally:
+            await parser.end()
+
+    async def _send(self, request: bytes, descriptors: list[int]) -> None:
+        async with self._starting:
+            if self._requests is not None:
+                try:
+                    socket.send_fds(self._requests, [request], descriptors)
+                except (BrokenPipeError, ConnectionResetError):
+                    # Ended from outside, as for want of memory.
+                    get_logger().warning("parsers_restarted")
+                    await self._stop()
+                else:
+                    return
+            await self._start()
+            if self._requests is None:
+                raise ParserLost
+            socket.send_fds(self._requests, [request], descriptors)
+
+    async def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._spawner = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # or the directory in which the service was started would be readable
+                "-m",
+                "slipway_backend.parsing.spawner",
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=_environment(),
+            )
+        self._requests = ours
+
+    async def _stop(self) -> None:
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
+        if self._spawner is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._spawner.kill()
+            await self._spawner.wait()
+            self._spawner = None
+
+
+@dataclass
+class _Parser:
+    """The way to one parser: its answer, and what it complains of."""
+
+    answer: asyncio.StreamReader
+    wanted: asyncio.StreamWriter
+    complaints: asyncio.StreamReader
+    heard: asyncio.StreamWriter
+
+    @classmethod
+    async def connect(cls, answer: socket.socket, complaints: socket.socket) -> _Parser:
+        return cls(
+            *await asyncio.open_connection(sock=answer, limit=READ_BYTES),
+            *await asyncio.open_connection(sock=complaints, limit=READ_BYTES),
         )
-        out_of_memory = b"MemoryError" in errors or b"memory allocation of" in errors
-        if out_of_memory or child.returncode == -9:
-            raise OutOfMemory(too_much_memory(limits))
-        raise DocumentError("The parser crashed on the document; it may be damaged.")
-    # A large document's answer takes seconds to read.
-    return await anyio.to_thread.run_sync(_read, output)
+
+    async def read(self) -> tuple[bytes, bytes]:
+        """Return all of the answer and of the complaints."""
+        return await asyncio.gather(self.answer.read(), self.complaints.read())
+
+    async def end(self) -> None:
+        """Kill the parser unless it has ended, and wait for its end."""
+        with contextlib.suppress(OSError):
+            self.wanted.write_eof()
+            while await self.answer.read(READ_BYTES):
+                pass
+        self.wanted.close()
+        self.heard.close()
 
 
 def _environment() -> dict[str, str]:

@@ -36,7 +36,7 @@ class OpenVino:
     """
 
     name: RuntimeName = "openvino"
-    length_step = 8
+    length_step = 4
 
     def __init__(self, graph: Path) -> None:
         try:
