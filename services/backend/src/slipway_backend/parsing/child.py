@@ -24,18 +24,16 @@ OPEN_FILES = 64
 
 
 def restrict(limits: Limits) -> None:
-    """Cap what this process may use, die with the parent, be the first to go when memory is short.
+    """Cap what this process may use, and be the first to go when memory is short.
 
     It can write no file, start no other process and open few files.
     """
-    parent = os.getppid()
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     seconds = int(limits.seconds) + 5
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC):
         resource.setrlimit(kind, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
-    end_with(parent)
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")

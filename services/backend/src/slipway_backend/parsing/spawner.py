@@ -62,9 +62,10 @@ class Spawner:
                 self._fork(json.loads(message), *descriptors)
 
     def _fork(self, request: dict[str, Any], answer: int, complaints: int) -> None:
+        spawner = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _become_parser(request, answer, complaints)
+            _become_parser(request, spawner, answer, complaints)
         os.close(complaints)
         end = os.pidfd_open(pid)
         self._ends[end] = (pid, answer)
@@ -84,10 +85,11 @@ class Spawner:
             stream.sendall(END + str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def _become_parser(request: dict[str, Any], answer: int, complaints: int) -> None:
+def _become_parser(request: dict[str, Any], spawner: int, answer: int, complaints: int) -> None:
     """Parse one document in this process, which has nothing open but its answer, and end."""
     code = 1
     try:
+        child.end_with(spawner)
         os.dup2(answer, _STANDARD_OUTPUT)
         os.dup2(complaints, _STANDARD_ERROR)
         os.closerange(_STANDARD_ERROR + 1, os.sysconf("SC_OPEN_MAX"))
