@@ -71,7 +71,8 @@ def mixed(
     site: Site, rates: Rates, seconds: float, *, url: str = "", authority: Path | None = None
 ) -> Iterator[Mixed]:
     """A load on the site, or on another front door of the same database, while the block lasts."""
-    with site.client() as http:
+    # An edge that is left waits for a connection that nobody uses until its drain limit.
+    with site.client(kept=0) as http:
         _seed(http)
         authorization = http.headers["authorization"]
         uploads = Uploads(authorization, rates.uploads)

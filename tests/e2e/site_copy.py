@@ -146,14 +146,20 @@ class Site:
         """A context that trusts the environment's authority and no other."""
         return ssl.create_default_context(cafile=str(self.authority))
 
-    def client(self) -> httpx.Client:
-        """A client that is logged in as the administrator."""
+    def client(self, *, kept: int = 20) -> httpx.Client:
+        """A client that is logged in as the administrator; it keeps so many idle connections."""
         password = (self.root / ".slipway" / NAME / "admin_password").read_text()
         login = {"username": "admin", "password": password}
         answer = httpx.post(f"{self.url}/v1/login", json=login, verify=self.trust, timeout=30)
         assert answer.status_code == 200, answer.text
         headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
-        return httpx.Client(base_url=self.url, verify=self.trust, headers=headers, timeout=30)
+        return httpx.Client(
+            base_url=self.url,
+            verify=self.trust,
+            headers=headers,
+            timeout=30,
+            limits=httpx.Limits(max_keepalive_connections=kept),
+        )
 
     def _copy(self) -> None:
         listed = subprocess.run(
