@@ -236,7 +236,9 @@ def _app(
     if current is not None and matches(want.app, have, environment, current):
         others = [other for other in running if other != current]
         steps = []
-        if have.state.committed_generation != current:
+        # A rollback to what was released last was killed after its switch, before its proof.
+        switched_back = want.goes_back and bool(have.state.journal)
+        if have.state.committed_generation != current or switched_back:
             # An interrupted release goes on where it was: the old generation may still answer.
             steps += [Step(Kind.DRAIN, f"generation {other}", "", other) for other in others]
             steps.append(Step(Kind.PROVE, f"generation {current}", "serves, not yet proved"))

@@ -423,6 +423,14 @@ class TestHolds:
         assert not release.plan(NEW_APP, RUNNING).holds(release.plan(NEW_APP, changed))
 
 
+def test_a_rollback_killed_after_its_switch_is_proved_before_the_other_generation_goes() -> None:
+    """Also where what it goes back to is what was released last, and was warm."""
+    switched = have(platform(), generation(1), generation(2, "2"), ledger=(line(1),), active=1)
+    begun = replace(switched.state, journal=({"kind": "rollback", "step": "switch"},))
+    planned = release.plan(replace(WANT, goes_back=True), replace(switched, state=begun))
+    assert [str(step.kind) for step in planned.steps] == ["secret", "drain", "prove", "discard"]
+
+
 def test_a_generation_number_is_never_used_again() -> None:
     gone = have(platform(), ledger=(line(6), line(7, "failed")), active=None)
     assert release.plan(WANT, gone).generation == 8

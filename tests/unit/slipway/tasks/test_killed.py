@@ -76,12 +76,27 @@ def way_back(world: World) -> None:
     assert world.release().exit_code == 0
 
 
+def warm(world: World) -> None:
+    """A release that was killed once it served, so that the one before is still warm."""
+    app(world)
+
+    def moment(when: str, step: str) -> None:
+        if when == "before" and step.startswith(Kind.RETIRE):
+            world.remember("warm")
+
+    world.standin.on_moment = moment
+    assert world.release().exit_code == 0
+    world.recall("warm")
+    world.standin.change_lease(expires=0.0)
+
+
 RUNS: dict[str, tuple[Callable[[World], None], tuple[str, ...]]] = {
     "the first release": (nothing, RELEASE),
     "a change of the app": (app, RELEASE),
     "a change of the platform": (platform, RELEASE),
     "a change of a secret": (secret, RELEASE),
     "a rollback": (way_back, BACK),
+    "a rollback to what is warm": (warm, BACK),
     "a rollback of the platform": (platform_back, BACK),
     "a door that takes the ports": (without_door, RELEASE),
     "an edge that takes the ports": (door_lost, RELEASE),
