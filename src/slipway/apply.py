@@ -96,6 +96,8 @@ class Release:
                 raise
             self.done.append(step)
             self._journal(step, done=True)
+        # A run that was killed may have kept another platform, which these steps took back.
+        self.state.keep("platform.json", self.stack("platform").text())
 
     def provide_secrets(self, _step: Step) -> None:
         """Make what is missing, renew the certificate when due, give every consumer its files."""

@@ -187,3 +187,25 @@ def test_the_next_run_finishes_what_was_killed_at_any_moment(
         assert whole(world, world.standin.generation), name
         assert world.ledger()[-1]["result"] == "done", name
         assert world.standin.toolboxes == {}, name
+
+
+def test_a_release_takes_back_a_rollback_of_the_platform_that_was_killed_at_any_moment(
+    world: World, ended: dict[str, Any]
+) -> None:
+    """It ends well, and the one after it has nothing to do: what was begun is nobody's drift."""
+    platform_back(world)
+    moments: list[str] = []
+
+    def moment(when: str, step: str) -> None:
+        moments.append(f"{len(moments):02} {when} {step.split(maxsplit=1)[0]}")
+        world.remember(moments[-1])
+
+    world.standin.on_moment = moment
+    assert world.invoke(*BACK).exit_code == 0
+    assert {each.split()[2] for each in moments} >= HANDS_OVER
+    for name in moments:
+        world.recall(name)
+        world.standin.change_lease(process=ended, expires=1e11)
+        taken_back = world.release()
+        assert taken_back.exit_code == 0, (name, taken_back)
+        assert "Nothing to do" in world.release().output, name
