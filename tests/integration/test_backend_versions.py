@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from slipway_backend.documents import count_orphan_chunks
+from slipway_backend.parsing.sandbox import Parsers
 
 FIRST = b"# Ferry\n\nThe ferry to Utvik leaves at 07:15 from quay four.\n"
 SECOND = b"# Ferry\n\nThe ferry to Utvik leaves at 09:40 from quay six.\n"
@@ -79,9 +80,7 @@ async def test_a_newer_upload_takes_the_place_of_one_that_waits(instance: Any) -
 async def test_a_version_in_work_that_was_superseded_or_deleted_stores_nothing(
     instance: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slipway_backend import ingestion
-
-    real = ingestion.parse
+    real = Parsers.parse
     after: list[Any] = []
 
     async def parse_then(*arguments: Any) -> Any:
@@ -89,7 +88,7 @@ async def test_a_version_in_work_that_was_superseded_or_deleted_stores_nothing(
         await after.pop()()
         return parsed
 
-    monkeypatch.setattr(ingestion, "parse", parse_then)
+    monkeypatch.setattr(Parsers, "parse", parse_then)
     document = (await upload(instance, FIRST)).json()
 
     async def replace() -> None:

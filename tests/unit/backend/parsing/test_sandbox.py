@@ -78,6 +78,21 @@ async def test_a_parser_that_is_stopped_is_gone(parsers: Parsers, tmp_path: Path
     assert forked(parsers) == []
 
 
+async def test_a_document_whose_time_is_over_at_the_first_start_leaves_nothing_open(
+    parsers: Parsers, tmp_path: Path
+) -> None:
+    path = tmp_path / "stored"
+    path.write_text("words")
+    before = open_files(os.getpid())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await parsers.parse(path, "a.txt", LIMITS)
+    assert (await parsers.parse(path, "a.txt", LIMITS)).blocks == [Block("text", "words")]
+    await parsers.__aexit__()
+    await asyncio.sleep(0)
+    assert open_files(os.getpid()) == before
+
+
 async def test_parsers_work_side_by_side(parsers: Parsers, tmp_path: Path) -> None:
     async def parse(number: int) -> list[Block]:
         path = tmp_path / str(number)

@@ -131,16 +131,21 @@ class Parsers:
     async def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._spawner = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",  # or the directory in which the service was started would be readable
-                "-m",
-                "slipway_backend.parsing.spawner",
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=_environment(),
-            )
+            try:
+                self._spawner = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-P",  # or the directory in which the service was started would be readable
+                    "-m",
+                    "slipway_backend.parsing.spawner",
+                    str(theirs.fileno()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=_environment(),
+                )
+            except BaseException:
+                # A document's time may be over before the spawner has begun.
+                ours.close()
+                raise
         self._requests = ours
 
     async def _stop(self) -> None:
