@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Any
 
@@ -140,6 +141,17 @@ async def test_nothing_is_answered_that_can_no_more_be_logged(instance: Any) -> 
     assert (response.status_code, response.headers["retry-after"]) == (503, "5")
     await log.flush()
     assert (await instance.client.get("/v1/documents")).status_code == 200
+
+
+async def test_an_entry_is_written_once_however_many_write_at_the_same_time(
+    instance: Any,
+) -> None:
+    log = audit.AuditLog(instance.state.pool, "all")
+    for number in range(20):
+        log.add(audit.Trail(action=f"search.{number}"), "ok")
+    await asyncio.gather(*(log.flush() for _ in range(4)))
+    found = await entries(instance, action="search")
+    assert sorted(each["action"] for each in found) == sorted(f"search.{n}" for n in range(20))
 
 
 async def test_old_entries_sessions_and_failures_are_forgotten_by_the_sweep(instance: Any) -> None:

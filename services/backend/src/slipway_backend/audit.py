@@ -136,6 +136,7 @@ class AuditLog:
         self._buffered = buffered
         self._entries: deque[tuple[object, ...]] = deque()
         self._keys: dict[UUID, datetime] = {}
+        self._flushing = asyncio.Lock()
 
     @property
     def full(self) -> bool:
@@ -153,7 +154,12 @@ class AuditLog:
             self._keys[api_key_id] = now
 
     async def flush(self) -> None:
-        """Write what waits; what cannot be written goes on waiting."""
+        """Write what waits, once; what cannot be written goes on waiting."""
+        async with self._flushing:
+            await self._write_entries()
+            await self._write_keys()
+
+    async def _write_entries(self) -> None:
         while self._entries:
             batch = [self._entries[index] for index in range(min(BATCH, len(self._entries)))]
             copy_statement = f"COPY audit ({_COLUMNS}) FROM STDIN"
@@ -166,19 +172,22 @@ class AuditLog:
                     await copy.write_row(entry)
             for _ in batch:
                 self._entries.popleft()
-        if self._keys:
-            used = dict(self._keys)
-            async with self._pool.connection() as connection:
-                await connection.execute(
-                    "UPDATE api_keys SET last_used_at = used.at"
-                    " FROM unnest(%s::uuid[], %s::timestamptz[]) AS used (id, at)"
-                    " WHERE api_keys.id = used.id AND (last_used_at IS NULL"
-                    " OR last_used_at < used.at - make_interval(secs => %s))",
-                    [list(used), list(used.values()), KEY_SECONDS / 2],
-                )
-            for key, moment in used.items():
-                if self._keys.get(key) == moment:
-                    del self._keys[key]
+
+    async def _write_keys(self) -> None:
+        if not self._keys:
+            return
+        used = dict(self._keys)
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "UPDATE api_keys SET last_used_at = used.at"
+                " FROM unnest(%s::uuid[], %s::timestamptz[]) AS used (id, at)"
+                " WHERE api_keys.id = used.id AND (last_used_at IS NULL"
+                " OR last_used_at < used.at - make_interval(secs => %s))",
+                [list(used), list(used.values()), KEY_SECONDS / 2],
+            )
+        for key, moment in used.items():
+            if self._keys.get(key) == moment:
+                del self._keys[key]
 
     async def run(self) -> None:
         """Flush twice a second until cancelled; a lost database is waited for."""
