@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-import anyio
-import anyio.to_thread
-import numpy
-from numpy.typing import NDArray
-
 from slipway_backend import audit
 from slipway_backend.access import Identity
 from slipway_backend.database import Connection, Pool
-from slipway_backend.embedding_sets import EmbeddingSet, Serving
+from slipway_backend.embedding_sets import Serving
 from slipway_backend.filters import EVERYTHING, Filters
 from slipway_backend.halfvec import HalfVector
 from slipway_backend.metrics import Metrics
 from slipway_backend.replicas import Reads
 from slipway_backend.search.passage import Passage
 from slipway_backend.search.plan import LANGUAGES_IN_USE, make_plan
+from slipway_backend.search.query_vectors import QueryVectors
 from slipway_backend.search.rerank import MOST_PASSAGES, Reranker
 from slipway_backend.search.sampling import StageSampler
 from slipway_backend.search.statement import Mode, search_statement
@@ -77,8 +72,7 @@ class Searcher:
         self._metrics = metrics
         self._statistics = CachedStatistics(pool)
         self._sampler = sampler
-        # More at once would only take turns on the cores, each with memory of its own.
-        self._limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
+        self._query_vectors = QueryVectors()
 
     async def search(
         self,
@@ -109,7 +103,8 @@ class Searcher:
         serving = await self._sets.serving()
         reranker = self._reranker if mode == "hybrid" else None
         wanted = max(limit, MOST_PASSAGES) if reranker else limit
-        vector = await self._embed(serving, query, seconds)
+        with _Timed(self._metrics, "embed_query", seconds):
+            vector = await self._query_vectors.embed(serving.embedder, query)
         statistics = await self._statistics.get()
         # One connection for both statements, and none while an embedding server is waited for.
         async with self._connection(identity) as connection:
@@ -156,17 +151,6 @@ class Searcher:
             async with self._pool.connection() as connection:
                 cursor = await connection.execute(STEMS, values)
                 return [frozenset(row["stems"] or ()) for row in await cursor.fetchall()]
-
-    async def _embed(
-        self, serving: EmbeddingSet, query: str, seconds: dict[str, float]
-    ) -> NDArray[numpy.float32]:
-        """Return the query's vector without blocking the event loop."""
-        with _Timed(self._metrics, "embed_query", seconds):
-            vectors = await anyio.to_thread.run_sync(
-                serving.embedder.embed, [query], limiter=self._limiter
-            )
-        vector: NDArray[numpy.float32] = vectors[0]
-        return vector
 
 
 class _Timed:
