@@ -48,7 +48,7 @@ ROUNDS = 3
 MONITORING_ROUNDS = 9
 MEBIBYTE = 1024 * 1024
 CPU_NOTE = "of server and PostgreSQL, per query"
-PARTS = ("queries", "floors", "recall", "embedding", "ingest", "monitoring", "liveness")
+PARTS = ("queries", "alike", "floors", "recall", "embedding", "ingest", "monitoring", "liveness")
 
 
 @dataclass
@@ -123,6 +123,8 @@ async def _measure(run: Run, parts: Sequence[str]) -> None:
     await _fill(run)
     if "queries" in parts:
         await _queries(run)
+    if "alike" in parts:
+        await _alike(run)
     if "floors" in parts:
         await _floors(run)
     if "recall" in parts:
@@ -186,25 +188,10 @@ def _fill_one(run: Run, table: str, statements: Sequence[object]) -> None:
 
 
 async def _queries(run: Run) -> None:
-    """Rounds in which every system takes its turn, so that a busy moment hits all alike."""
+    """Everybody as they come: each with its own default of `ef_search`."""
     async with contextlib.AsyncExitStack() as stack:
-        systems: list[System] = []
-        for mode in ("hybrid", "vector"):
-            ours = await slipway(run.site, mode=mode)
-            systems.append(await stack.enter_async_context(stopping(ours)))
-        for name in PEERS:
-            theirs = peer(run.site, name, run.peers)
-            systems.append(await stack.enter_async_context(stopping(theirs)))
-        for system in systems:
-            for mode in system.modes:
-                await system.check(run.questions[0], mode)
-        for clients in (4, *CLIENTS):  # the first of them warms everything up
-            for mode in ("hybrid", "vector"):
-                say(f"queries: {mode}, {clients} clients")
-                for _ in range(ROUNDS):
-                    for system in systems:
-                        if mode in system.modes:
-                            await _turn(run, system, mode, clients)
+        systems = await _started(run, stack)
+        run.queries = await _in_turns(run, systems, (4, *CLIENTS))  # the first warms everything up
         for (name, mode, clients), outcome in run.queries.items():
             if clients in CLIENTS:
                 _add_load(run, name, mode, clients, outcome)
@@ -214,17 +201,55 @@ async def _queries(run: Run) -> None:
             note = f"modes: {', '.join(system.modes)}"
             title = f"{system.name}: resident memory after the load"
             run.add(title, memory, "MiB", goal=goal, note=note)
-    _compare_queries(run)
+    _compare_queries(run, run.queries, "", goal=">= 2")
 
 
-async def _turn(run: Run, system: System, mode: str, clients: int) -> None:
-    outcome = await system.load(run.questions, mode, clients=clients, seconds=run.seconds / ROUNDS)
-    key = (system.name, mode, clients)
-    run.queries[key] = run.queries.get(key, Outcome()) + outcome
+async def _alike(run: Run) -> None:
+    """Everybody with Slipway's `ef_search`, so that all have the same recall to pay for."""
+    async with contextlib.AsyncExitStack() as stack:
+        systems = await _started(run, stack, ef_search=VECTOR_SETTINGS["hnsw.ef_search"])
+        queries = await _in_turns(run, systems, (4, 10))
+    _compare_queries(run, queries, ", same ef_search", goal="")
+
+
+async def _started(
+    run: Run, stack: contextlib.AsyncExitStack, *, ef_search: str = ""
+) -> list[System]:
+    """Slipway in both modes and its peers, each of which has found something."""
+    systems: list[System] = []
+    for mode in ("hybrid", "vector"):
+        ours = await slipway(run.site, mode=mode)
+        systems.append(await stack.enter_async_context(stopping(ours)))
+    for name in PEERS:
+        theirs = peer(run.site, name, run.peers, ef_search=ef_search)
+        systems.append(await stack.enter_async_context(stopping(theirs)))
+    for system in systems:
+        for mode in system.modes:
+            await system.check(run.questions[0], mode)
+    return systems
+
+
+async def _in_turns(
+    run: Run, systems: Sequence[System], numbers: Sequence[int]
+) -> dict[tuple[str, str, int], Outcome]:
+    """Rounds in which every system takes its turn, so that a busy moment hits all alike."""
+    found: dict[tuple[str, str, int], Outcome] = {}
+    for clients in numbers:
+        for mode in ("hybrid", "vector"):
+            say(f"queries: {mode}, {clients} clients")
+            for _ in range(ROUNDS):
+                for system in systems:
+                    if mode in system.modes:
+                        seconds = run.seconds / ROUNDS
+                        outcome = await system.load(
+                            run.questions, mode, clients=clients, seconds=seconds
+                        )
+                        key = (system.name, mode, clients)
+                        found[key] = found.get(key, Outcome()) + outcome
+    return found
 
 
 def _add_load(run: Run, name: str, mode: str, clients: int, outcome: Outcome) -> None:
-    run.queries[name, mode, clients] = outcome
     title = f"{name} {mode}, {clients} clients"
     note = f"{outcome.failures} answers were no success" if outcome.failures else ""
     run.add(f"{title}: queries", outcome.per_second, "1/s", note=note)
@@ -235,19 +260,21 @@ def _add_load(run: Run, name: str, mode: str, clients: int, outcome: Outcome) ->
         run.add(f"{title}: p{part}", value, "ms", goal="< 500" if strict else "")
 
 
-def _compare_queries(run: Run) -> None:
+def _compare_queries(
+    run: Run, queries: Mapping[tuple[str, str, int], Outcome], how: str, *, goal: str
+) -> None:
     for name in PEERS:
         for mode in ("hybrid", "vector"):
             for clients in (1, 10, 50):
-                theirs = run.queries.get((name, mode, clients))
-                ours = run.queries.get(("slipway", mode, clients))
+                theirs = queries.get((name, mode, clients))
+                ours = queries.get(("slipway", mode, clients))
                 if theirs and ours and theirs.per_second:
                     cpu = theirs.cpu_milliseconds / ours.cpu_milliseconds
                     run.add(
-                        f"queries/s of slipway {mode} / {name} {mode}, {clients} clients",
+                        f"queries/s of slipway {mode} / {name} {mode}, {clients} clients{how}",
                         ours.per_second / theirs.per_second,
                         "times",
-                        goal=">= 2",
+                        goal=goal,
                         against=name,
                         note=f"by processor time per query: {cpu:.2f} times",
                     )
@@ -381,9 +408,11 @@ async def _ingest(run: Run) -> None:
             if name != "slipway":
                 count, seconds = await given(system, run.site, fresh, file)
         if name == "slipway":
-            count, seconds = await store_given(run.site, fresh, run.vectors[: len(fresh)])
+            vectors = run.vectors[: len(fresh)]
+            count, seconds = await store_given(run.site, fresh, vectors, workers=workers)
         stored[name] = count / seconds
-        run.add(f"{name}: storing given vectors", stored[name], "chunks/s")
+        note = f"{workers} connections, one per worker" if name == "slipway" else "one call"
+        run.add(f"{name}: storing given vectors", stored[name], "chunks/s", note=note)
     for name in PEERS:
         for what, figures in (("ingest", embedded), ("storing given vectors", stored)):
             run.add(

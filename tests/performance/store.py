@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from uuid import uuid4
@@ -18,16 +19,25 @@ from slipway_backend.database import Connection, make_pool
 
 
 async def store_given(
-    site: Site, chunks: Sequence[CorpusChunk], vectors: NDArray[numpy.float32]
+    site: Site, chunks: Sequence[CorpusChunk], vectors: NDArray[numpy.float32], *, workers: int
 ) -> tuple[int, float]:
-    """Store chunks with their vectors, document by document; chunks, and seconds."""
-    async with make_pool(site.database_url, size=1) as pool, pool.connection() as connection:
-        cursor = await connection.execute("SELECT id FROM users WHERE role = 'admin'")
-        row = await cursor.fetchone()
+    """Store chunks with their vectors, document by document; chunks, and seconds.
+
+    Each of the `workers` has a connection of its own and takes the next document, as the queue's do.
+    """
+    starts = iter(range(0, len(chunks), CHUNKS_PER_DOCUMENT))
+    async with make_pool(site.database_url, size=workers) as pool:
+
+        async def work() -> None:
+            async with pool.connection() as connection:
+                cursor = await connection.execute("SELECT id FROM users WHERE role = 'admin'")
+                row = await cursor.fetchone()
+                for start in starts:
+                    part = slice(start, start + CHUNKS_PER_DOCUMENT)
+                    await _store(connection, row["id"] if row else None, chunks[part], vectors[part])
+
         started = time.perf_counter()
-        for start in range(0, len(chunks), CHUNKS_PER_DOCUMENT):
-            part = slice(start, start + CHUNKS_PER_DOCUMENT)
-            await _store(connection, row["id"] if row else None, chunks[part], vectors[part])
+        await asyncio.gather(*(work() for _ in range(workers)))
         return len(chunks), time.perf_counter() - started
 
 

@@ -106,8 +106,10 @@ class Peers:
     embedding: str
 
 
-def peer(site: Site, name: str, peers: Peers, *, setup: bool = False) -> System:
-    """A framework's app as one uvicorn process."""
+def peer(
+    site: Site, name: str, peers: Peers, *, setup: bool = False, ef_search: str = ""
+) -> System:
+    """A framework's app as one uvicorn process; without `ef_search` it has its own default."""
     port = free_port()
     command = [
         *(str(peers.python), "-m", "uvicorn", f"performance.peers.{name}_app:app"),
@@ -117,6 +119,7 @@ def peer(site: Site, name: str, peers: Peers, *, setup: bool = False) -> System:
         "DATABASE_URL": site.database_url,
         "PEER_EMBEDDING": peers.embedding,
         "PEER_SETUP": "1" if setup else "",
+        "PEER_EF_SEARCH": ef_search,
         # Nothing of a run asks a public host, and nothing is reported to one.
         "HF_HUB_OFFLINE": "1",
         "LANGSMITH_TRACING": "false",

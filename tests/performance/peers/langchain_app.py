@@ -1,6 +1,7 @@
 """LangChain on PostgreSQL behind FastAPI, put together as its documentation shows.
 
-Environment: DATABASE_URL, PEER_EMBEDDING (`torch`, or `onnx:<folder of an fp32 model>`).
+Environment: DATABASE_URL, PEER_EMBEDDING (`torch`, or `onnx:<folder of an fp32 model>`),
+PEER_EF_SEARCH (empty: pgvector's default).
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def hybrid(question: str, limit: int) -> HybridSearchConfig:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     url = os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+asyncpg://")
-    engine = PGEngine.from_engine(create_async_engine(url))
+    ef_search = os.environ.get("PEER_EF_SEARCH")
+    settings = {"server_settings": {"hnsw.ef_search": ef_search}} if ef_search else {}
+    engine = PGEngine.from_engine(create_async_engine(url, connect_args=settings))
     if os.environ.get("PEER_SETUP"):
         await engine.ainit_vectorstore_table(
             TABLE, 384, hybrid_search_config=HybridSearchConfig(tsv_column=TSV)

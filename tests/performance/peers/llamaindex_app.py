@@ -1,6 +1,7 @@
 """LlamaIndex on PostgreSQL behind FastAPI, put together as its documentation shows.
 
-Environment: DATABASE_URL, PEER_EMBEDDING (`torch`, or `onnx:<folder of an fp32 model>`).
+Environment: DATABASE_URL, PEER_EMBEDDING (`torch`, or `onnx:<folder of an fp32 model>`),
+PEER_EF_SEARCH (empty: 40, the default of both).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         hnsw_kwargs={
             "hnsw_m": 16,
             "hnsw_ef_construction": 128,
-            "hnsw_ef_search": 40,
+            "hnsw_ef_search": int(os.environ.get("PEER_EF_SEARCH") or 40),
             "hnsw_dist_method": "vector_cosine_ops",
         },
     )
