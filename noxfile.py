@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import logging
 import os
@@ -50,15 +51,16 @@ def sync(session: nox.Session, lock: str, *members: str) -> None:
     (packages / "slipway-members.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def model(session: nox.Session) -> str:
+def model(session: nox.Session, precision: str = "int8") -> str:
     """Return the folder of the built embedding model; built when its code or lock has changed."""
     code = sorted((ROOT / SOURCES["backend"] / "slipway_backend/embedding").glob("*.py"))
     files = [ROOT / "requirements/model.txt", *code]
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
-    built, unfinished = CACHE / f"model-{digest}", CACHE / "model-unfinished"
+    built, unfinished = CACHE / f"model-{precision}-{digest}", CACHE / "model-unfinished"
     if not built.is_dir():
         shutil.rmtree(unfinished, ignore_errors=True)
-        session.run("python", "-m", "slipway_backend.embedding.model", str(unfinished))
+        build = ("python", "-m", "slipway_backend.embedding.model", "--precision", precision)
+        session.run(*build, str(unfinished))
         unfinished.rename(built)
     return str(built)
 
@@ -140,19 +142,18 @@ def coverage(session: nox.Session) -> None:
 @nox.session(default=False)
 def performance(session: nox.Session) -> None:
     """Measure against peers and floors: `-- backend [--quick] [--torch VERSION]`, `-- release`."""
-    arguments = list(session.posargs)
-    if arguments[:1] == ["release"]:
-        measure_releases(session, arguments)
+    if session.posargs[:1] == ["release"]:
+        measure_releases(session, session.posargs)
         return
-    torch = ""
-    if "--torch" in arguments:
-        place = arguments.index("--torch")
-        _, torch = arguments[place : place + 2]
-        del arguments[place : place + 2]
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--torch", default="")
+    options.add_argument("--precision", default="int8")
+    chosen, arguments = options.parse_known_args(session.posargs)
     sync(session, "embedded", "toolkit", "backend")
-    env = {"SLIPWAY_MODEL_CACHE": model(session), "PYTHONPATH": str(ROOT / "tests")}
+    built = model(session, chosen.precision)
+    env = {"SLIPWAY_MODEL_CACHE": built, "PYTHONPATH": str(ROOT / "tests")}
     script = ("python", "-m", "performance.backend", *arguments)
-    peers = ("--peers", str(peers_python(session, torch)))
+    peers = ("--peers", str(peers_python(session, chosen.torch)))
     session.run(*script, *peers, env=env, interrupt_timeout=PATIENCE)
 
 

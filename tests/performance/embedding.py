@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from performance.floors import BareOpenVino, BareSession
 
 from slipway_backend.embedding.builtin import BuiltinEmbedder
+from slipway_backend.embedding.model import build_model
+from slipway_backend.embedding.precision import Precision
 from slipway_backend.ingestion import EMBEDDING_BATCH
 
 ROUNDS = 4
@@ -48,19 +50,23 @@ class Work:
 
 
 def measure(
-    add: Add, model: Path, exact: Path, texts: Sequence[str], questions: Sequence[str]
+    add: Add, model: Path, cache: Path, texts: Sequence[str], questions: Sequence[str]
 ) -> None:
     """Let ours and the bare runtimes take turns; note rates, processor time, one question's time.
 
-    The bare runtimes get the tokens; ours has the tokenizer to do. `exact` is the fp32 model.
+    The bare runtimes get the tokens; ours has the tokenizer to do. What they need beside `model`
+    is built below `cache`.
     """
     ours = BuiltinEmbedder(model)
-    works = {"slipway embedder, int8": _ours(ours, texts)}
+    works = {f"slipway embedder, {ours.fingerprint.precision}": _ours(ours, texts)}
+    small, exact = (cache / f"model-{precision}" for precision in (Precision.INT8, Precision.FP32))
+    build_model(small, precision=Precision.INT8)
+    build_model(exact, precision=Precision.FP32)
     reference = BareSession(exact)
     kinds: dict[str, Callable[[], BareSession | BareOpenVino]] = {
-        "bare ONNX Runtime int8": lambda: BareSession(model),
+        "bare ONNX Runtime int8": lambda: BareSession(small),
         "bare ONNX Runtime fp32": lambda: reference,
-        "bare OpenVINO int8": lambda: BareOpenVino(model),
+        "bare OpenVINO int8": lambda: BareOpenVino(small),
         "bare OpenVINO f32": lambda: BareOpenVino(exact),
         "bare OpenVINO bf16": lambda: BareOpenVino(exact, "bf16"),
     }

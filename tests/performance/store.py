@@ -23,7 +23,7 @@ async def store_given(
 ) -> tuple[int, float]:
     """Store chunks with their vectors, document by document; chunks, and seconds.
 
-    Each of the `workers` has a connection of its own and takes the next document, as the queue's do.
+    Each of the `workers` has a connection of its own and takes the next document.
     """
     starts = iter(range(0, len(chunks), CHUNKS_PER_DOCUMENT))
     async with make_pool(site.database_url, size=workers) as pool:
@@ -32,9 +32,10 @@ async def store_given(
             async with pool.connection() as connection:
                 cursor = await connection.execute("SELECT id FROM users WHERE role = 'admin'")
                 row = await cursor.fetchone()
+                owner = row["id"] if row else None
                 for start in starts:
                     part = slice(start, start + CHUNKS_PER_DOCUMENT)
-                    await _store(connection, row["id"] if row else None, chunks[part], vectors[part])
+                    await _store(connection, owner, chunks[part], vectors[part])
 
         started = time.perf_counter()
         await asyncio.gather(*(work() for _ in range(workers)))

@@ -30,7 +30,8 @@ def exact_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 NEEDS_OPENVINO = pytest.mark.skipif(
-    not is_fast_here(), reason="OpenVINO computes the int8 model only with AVX-512 VNNI"
+    not is_fast_here(Precision.INT8),
+    reason="OpenVINO computes the int8 model only with AVX-512 VNNI",
 )
 
 

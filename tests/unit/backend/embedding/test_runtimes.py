@@ -13,6 +13,7 @@ import pytest
 from slipway_backend.embedding import builtin, selftest
 from slipway_backend.embedding.builtin import BuiltinEmbedder
 from slipway_backend.embedding.folder import ModelUnusable
+from slipway_backend.embedding.precision import Precision
 from slipway_backend.embedding.provider import load_embedder, load_stored
 from slipway_backend.embedding.runtimes import openvino
 from slipway_backend.embedding.selftest import SAME_ARITHMETIC, SOUND, Agreement
@@ -20,7 +21,11 @@ from slipway_backend.errors import StartRefused
 from slipway_backend.settings import Settings
 
 NEEDS_OPENVINO = pytest.mark.skipif(
-    not openvino.is_fast_here(), reason="OpenVINO computes the int8 model only with AVX-512 VNNI"
+    not openvino.is_fast_here(Precision.INT8),
+    reason="OpenVINO computes the int8 model only with AVX-512 VNNI",
+)
+NEEDS_AMX = pytest.mark.skipif(
+    not openvino.is_fast_here(Precision.FP32), reason="multiplying bf16 is emulated without AMX"
 )
 TEXTS = json.loads(selftest._REFERENCE.read_text(encoding="utf-8"))["texts"]
 
@@ -41,26 +46,47 @@ def test_where_the_processor_is_made_for_it_openvino_is_chosen(model_directory: 
     assert BuiltinEmbedder(model_directory).runtime == "openvino"
 
 
+@NEEDS_AMX
+def test_the_exact_model_on_both_runtimes_serves_one_embedding_set_too(
+    exact_directory: Path,
+) -> None:
+    one = BuiltinEmbedder(exact_directory, runtime="onnxruntime")
+    other = BuiltinEmbedder(exact_directory)
+    assert (one.runtime, other.runtime) == ("onnxruntime", "openvino")
+    assert one.fingerprint == other.fingerprint
+    cosines = (one.embed(TEXTS) * other.embed(TEXTS)).sum(axis=1)
+    assert cosines.min() >= SAME_ARITHMETIC.least
+    assert cosines.mean() >= SAME_ARITHMETIC.mean
+
+
 @pytest.mark.parametrize(
     ("flags", "fast"),
-    [("fpu sse2 avx2 avx512f avx512_vnni", True), ("fpu sse2 avx2 avx_vnni avx512f", False)],
+    [
+        ("fpu sse2 avx2 avx_vnni avx512f avx512_bf16", []),
+        ("fpu sse2 avx2 avx512f avx512_vnni avx512_bf16", [Precision.INT8]),
+        ("fpu sse2 avx2 avx512f avx512_vnni amx_bf16 amx_tile", [Precision.INT8, Precision.FP32]),
+    ],
 )
-def test_the_processors_flags_say_whether_openvino_is_fast(
-    tmp_path: Path, flags: str, fast: bool
+def test_the_processors_flags_say_for_which_model_openvino_is_fast(
+    tmp_path: Path, flags: str, fast: list[Precision]
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n", encoding="ascii")
-    assert openvino.is_fast_here(tmp_path / "cpuinfo") is fast
+    found = {each for each in Precision if openvino.is_fast_here(each, tmp_path / "cpuinfo")}
+    assert found == set(fast)
 
 
 def test_a_system_that_tells_nothing_of_its_processor_has_the_runtime_that_runs_everywhere(
     tmp_path: Path, model_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not openvino.is_fast_here(tmp_path / "nowhere")
-    monkeypatch.setattr(builtin, "is_fast_here", lambda: False)
+    assert not openvino.is_fast_here(Precision.INT8, tmp_path / "nowhere")
+    monkeypatch.setattr(builtin, "is_fast_here", lambda _: False)
     assert BuiltinEmbedder(model_directory).runtime == "onnxruntime"
 
 
-def test_the_exact_model_runs_on_onnx_runtime_which_is_as_fast(exact_directory: Path) -> None:
+def test_without_amx_the_exact_model_runs_on_onnx_runtime_which_is_as_fast(
+    exact_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builtin, "is_fast_here", lambda precision: precision == Precision.INT8)
     assert BuiltinEmbedder(exact_directory).runtime == "onnxruntime"
 
 
@@ -78,7 +104,7 @@ def test_where_openvino_is_not_installed_auto_does_without_it(
     model_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr(builtin, "is_fast_here", lambda: True)
+    monkeypatch.setattr(builtin, "is_fast_here", lambda _: True)
     assert BuiltinEmbedder(model_directory).runtime == "onnxruntime"
     with pytest.raises(ModelUnusable, match="OpenVINO is not installed: set EMBEDDING_RUNTIME"):
         BuiltinEmbedder(model_directory, runtime="openvino")

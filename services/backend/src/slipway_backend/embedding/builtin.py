@@ -39,9 +39,9 @@ _ARITHMETIC_OF = "onnxruntime"
 class BuiltinEmbedder:
     """Turns texts into vectors with the model folder that `slipway_backend.embedding.model` builds.
 
-    One instance may be used by several threads at once. `auto` takes OpenVINO for the int8 model
-    where the processor has AVX-512 VNNI, unless its self-test fails; else ONNX Runtime, whose
-    ``threads`` compute one call, with one (the default) in its caller's thread.
+    One instance may be used by several threads at once. `auto` takes OpenVINO where the processor
+    has AVX-512 VNNI for the int8 model or AMX for the fp32 model, unless its self-test fails; else
+    ONNX Runtime, whose ``threads`` compute one call, with one (the default) in its caller's thread.
 
     Raises:
         ModelUnusable: the folder is missing or damaged, or the runtime that was asked for does not
@@ -132,10 +132,10 @@ class BuiltinEmbedder:
         self, directory: Path, description: ModelDescription, choice: RuntimeChoice, threads: int
     ) -> Runtime:
         graph = directory / MODEL_FILE
-        quick = description.precision == Precision.INT8 and is_fast_here()
-        if choice == "openvino" or (choice == "auto" and quick):
+        precision = Precision(description.precision)
+        if choice == "openvino" or (choice == "auto" and is_fast_here(precision)):
             try:
-                self._runtime = OpenVino(graph)
+                self._runtime = OpenVino(graph, precision)
                 found = self._agreement(description)
                 if found is not None and SAME_ARITHMETIC.met_by(found):
                     return self._runtime

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from slipway_backend.embedding.precision import Precision
+
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 DESCRIPTION_FILE = "model.json"
@@ -57,6 +59,7 @@ def read_model_folder(directory: Path) -> ModelDescription:
         ) from None
     try:
         description = ModelDescription(**json.loads(text))
+        Precision(description.precision)
         files = {name: description.files[name] for name in (MODEL_FILE, TOKENIZER_FILE)}
     except (TypeError, ValueError, KeyError):
         raise ModelUnusable(

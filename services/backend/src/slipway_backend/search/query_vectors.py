@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from slipway_backend.embedding import Embedder
 
-# Four queries in one call take 2.4 ms of processor each, one alone 3.5: the model's weights are read
-# once for all of them. More than four gain nothing, and whoever came first waits longer
+# Four queries in one call take 2.4 ms of processor each, one alone 3.5: the model's weights are
+# read once for all of them. More than four gain nothing, and whoever came first waits longer
 # (docs/decisions/0022-queries-embedded-together.md).
 MOST_TOGETHER = 4
 

@@ -1,4 +1,4 @@
-"""The graph on OpenVINO, about 1.6 times as fast on processors with AVX-512 VNNI."""
+"""The graph on OpenVINO: int8 1.6 times as fast with AVX-512 VNNI, fp32 three times with AMX."""
 
 from __future__ import annotations
 
@@ -10,26 +10,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slipway_backend.embedding.precision import Precision
 from slipway_backend.embedding.runtimes import RuntimeName, RuntimeUnusable
 
 _MOST_STREAMS = 4
 # As in the graph's MatMulNBits: another size is ignored, and then nothing is rounded.
 _BLOCK = 64
 _PROCESSOR = Path("/proc/cpuinfo")
+# What multiplies bytes, and what multiplies bf16, fast enough to be worth it. bf16 without AMX was
+# slower than int8 (docs/decisions/0016-two-embedding-runtimes.md).
+_UNITS = {Precision.INT8: "avx512_vnni", Precision.FP32: "amx_bf16"}
 
 
-def is_fast_here(processor: Path = _PROCESSOR) -> bool:
-    """Whether the processor multiplies bytes as OpenVINO's fast kernels need it (Linux only)."""
+def is_fast_here(precision: Precision, processor: Path = _PROCESSOR) -> bool:
+    """Whether the processor has the units of OpenVINO's fast kernels (known on Linux only)."""
     try:
         lines = processor.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return False
     flags = next((line for line in lines if line.startswith("flags")), "")
-    return "avx512_vnni" in flags.split()
+    return _UNITS[precision] in flags.split()
 
 
 class OpenVino:
     """Streams of one thread each, one per core up to four; further callers wait for one.
+
+    An fp32 graph is multiplied in bf16 and added up in fp32.
 
     Raises:
         RuntimeUnusable: OpenVINO is not installed, or cannot load the file.
@@ -38,7 +44,7 @@ class OpenVino:
     name: RuntimeName = "openvino"
     length_step = 4
 
-    def __init__(self, graph: Path) -> None:
+    def __init__(self, graph: Path, precision: Precision) -> None:
         try:
             # Half a second and 45 MB that other embedders should not pay.
             import openvino  # type: ignore[import-untyped] # noqa: PLC0415
@@ -50,9 +56,7 @@ class OpenVino:
                 str(graph),
                 "CPU",
                 {
-                    # What is not rounded to bytes stays as exact as in ONNX Runtime.
-                    "INFERENCE_PRECISION_HINT": "f32",
-                    "DYNAMIC_QUANTIZATION_GROUP_SIZE": _BLOCK,
+                    **_arithmetic(precision),
                     # Pinned threads of several processes meet on the same cores.
                     "ENABLE_CPU_PINNING": False,
                     "NUM_STREAMS": streams,
@@ -78,3 +82,10 @@ class OpenVino:
         finally:
             self._idle.put(request)
         return vectors
+
+
+def _arithmetic(precision: Precision) -> dict[str, object]:
+    if precision == Precision.FP32:
+        return {"INFERENCE_PRECISION_HINT": "bf16"}
+    # What is not rounded to bytes stays as exact as in ONNX Runtime.
+    return {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": _BLOCK}
