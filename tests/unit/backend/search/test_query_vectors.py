@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from queue import SimpleQueue
 from typing import Any
 
 import numpy
@@ -19,10 +20,12 @@ class Held:
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
+        self.begun: SimpleQueue[list[str]] = SimpleQueue()
         self.go_on = threading.Event()
 
     def embed(self, texts: Sequence[str]) -> NDArray[numpy.float32]:
         self.calls.append(list(texts))
+        self.begun.put(self.calls[-1])
         assert self.go_on.wait(10)
         if "7" in texts:
             raise ValueError("nobody can embed 7")
@@ -36,8 +39,7 @@ def held() -> Any:
 
 async def begin(vectors: QueryVectors, embedder: Any, *queries: str) -> list[asyncio.Task[Any]]:
     tasks = [asyncio.create_task(vectors.embed(embedder, query)) for query in queries]
-    while not embedder.calls:
-        await asyncio.sleep(0.001)
+    await asyncio.to_thread(embedder.begun.get)
     return tasks
 
 
@@ -58,8 +60,7 @@ async def test_a_query_that_finds_a_call_free_waits_for_no_other(held: Any) -> N
     vectors = QueryVectors(calls=2)
     tasks = await begin(vectors, held, "1")
     tasks.append(asyncio.create_task(vectors.embed(held, "2")))
-    while len(held.calls) < 2:
-        await asyncio.sleep(0.001)
+    await asyncio.to_thread(held.begun.get)
     assert held.calls == [["1"], ["2"]]
     held.go_on.set()
     await asyncio.gather(*tasks)
