@@ -100,3 +100,12 @@ async def test_queries_of_two_embedders_never_share_a_call(held: Any) -> None:
     held.go_on.set()
     assert [float(vector[0]) for vector in await asyncio.gather(*tasks)] == [1, 2, 3, 4]
     assert (held.calls, other.calls) == ([["1"], ["2"], ["4"]], [["3"]])
+
+
+async def test_a_query_that_comes_just_as_a_call_ends_is_embedded(held: Any) -> None:
+    vectors = QueryVectors(calls=1)
+    held.go_on.set()
+    async with asyncio.timeout(10):
+        for query in "123456":
+            # Its predecessor's call has nothing left to do and has not quite ended.
+            assert float((await vectors.embed(held, query))[0]) == float(query)

@@ -41,8 +41,8 @@ class QueryVectors:
 
     def __init__(self, *, calls: int | None = None) -> None:
         # More at once would only take turns on the cores, each with memory of its own.
-        self._most = calls or os.cpu_count() or 1
-        self._limiter = anyio.CapacityLimiter(self._most)
+        self._free = calls or os.cpu_count() or 1
+        self._limiter = anyio.CapacityLimiter(self._free)
         self._calls: set[asyncio.Task[None]] = set()
         self._waiting: deque[_Waiting] = deque()
 
@@ -50,7 +50,8 @@ class QueryVectors:
         """Return the query's vector; raise what the embedder raises for it."""
         waiting = _Waiting(embedder, query)
         self._waiting.append(waiting)
-        if len(self._calls) < self._most:
+        if self._free:
+            self._free -= 1
             # Of no request: the one that it begins with may be given up before the others are done.
             call = asyncio.create_task(self._work(), context=Context())
             self._calls.add(call)
@@ -58,18 +59,24 @@ class QueryVectors:
         return await waiting.vector
 
     async def _work(self) -> None:
-        while together := self._take():
-            try:
-                vectors = await anyio.to_thread.run_sync(
-                    together[0].embedder.embed,
-                    [waiting.query for waiting in together],
-                    limiter=self._limiter,
-                )
-                for waiting, vector in zip(together, vectors, strict=True):
-                    if not waiting.vector.done():
-                        waiting.vector.set_result(vector)
-            except Exception as error:
-                self._fail(together, error)
+        try:
+            while together := self._take():
+                await self._embed(together)
+        finally:
+            # Without a pause after the last look, or who comes in it would wait for nobody.
+            self._free += 1
+
+    async def _embed(self, together: list[_Waiting]) -> None:
+        queries = [waiting.query for waiting in together]
+        try:
+            vectors = await anyio.to_thread.run_sync(
+                together[0].embedder.embed, queries, limiter=self._limiter
+            )
+            for waiting, vector in zip(together, vectors, strict=True):
+                if not waiting.vector.done():
+                    waiting.vector.set_result(vector)
+        except Exception as error:
+            self._fail(together, error)
 
     def _take(self) -> list[_Waiting]:
         """The next queries for one call; those that nobody waits for any more are left out."""
