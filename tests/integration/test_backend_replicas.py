@@ -38,7 +38,9 @@ class Replica:
         self._data = folder / "data"
         self._folder = folder
         host = str(conninfo_to_dict(primary)["host"])
-        self._run("pg_basebackup", "-D", str(self._data), "-R", "-h", host, "-U", "postgres")
+        # A spread checkpoint would be waited for.
+        fast = ("-c", "fast", "-h", host, "-U", "postgres")
+        self._run("pg_basebackup", "-D", str(self._data), "-R", *fast)
         self.host = str(folder)
         self.conninfo = make_conninfo(primary, host=self.host)
 
@@ -284,33 +286,51 @@ async def test_who_is_told_that_a_document_is_ready_finds_it_at_once(
     assert await reading.found() == ["ferry.md"]
 
 
-async def test_a_right_that_is_withdrawn_opens_no_replica_any_more(
-    reading: ReadingInstance, replica: Replica
-) -> None:
-    admin = reading.client
-    phrase = "a long enough pass phrase"
-    user = await admin.post(
-        "/v1/users", json={"username": "ada", "password": phrase, "role": "reader"}
-    )
+async def make_ada(reading: ReadingInstance, role: str) -> tuple[str, dict[str, str]]:
+    """A user beside a collection with a document in it; gives their id and headers."""
+    admin, phrase = reading.client, "a long enough pass phrase"
+    user = await admin.post("/v1/users", json={"username": "ada", "password": phrase, "role": role})
     await admin.post("/v1/collections", json={"name": "plans"})
-    granted = await admin.put(
-        "/v1/collections/plans/grants", json={"user_id": user.json()["id"], "access": "read"}
-    )
     await admin.post(
         "/v1/documents", files={"file": ("ferry.md", FERRY)}, params={"collection": "plans"}
     )
     await reading.work()
     token = await admin.post("/v1/login", json={"username": "ada", "password": phrase})
+    return user.json()["id"], {"Authorization": f"Bearer {token.json()['access_token']}"}
+
+
+async def search(reading: ReadingInstance, theirs: dict[str, str]) -> list[dict[str, Any]]:
     body = {"query": "When does the ferry go?"}
-    theirs = {"Authorization": f"Bearer {token.json()['access_token']}"}
+    found = await reading.client.post("/v1/search", json=body, headers=theirs)
+    return list(found.json()["results"])
+
+
+async def test_a_right_that_is_withdrawn_opens_no_replica_any_more(
+    reading: ReadingInstance, replica: Replica
+) -> None:
+    admin = reading.client
+    user, theirs = await make_ada(reading, "reader")
+    granted = await admin.put(
+        "/v1/collections/plans/grants", json={"user_id": user, "access": "read"}
+    )
     await reading.catch_up()
-    found = await admin.post("/v1/search", json=body, headers=theirs)
-    assert len(found.json()["results"]) == 1
+    assert len(await search(reading, theirs)) == 1
     replica.hold_replay()
     gone = await admin.delete(f"/v1/collections/plans/grants/{granted.json()['id']}")
     assert gone.status_code == 204
-    found = await admin.post("/v1/search", json=body, headers=theirs)
-    assert found.json()["results"] == []
+    assert await search(reading, theirs) == []
+
+
+async def test_a_role_that_is_taken_away_opens_no_replica_any_more(
+    reading: ReadingInstance, replica: Replica
+) -> None:
+    user, theirs = await make_ada(reading, "admin")
+    await reading.catch_up()
+    assert len(await search(reading, theirs)) == 1
+    replica.hold_replay()
+    demoted = await reading.client.patch(f"/v1/users/{user}", json={"role": "reader"})
+    assert demoted.status_code == 200
+    assert await search(reading, theirs) == []
 
 
 async def test_without_a_replica_every_read_goes_to_the_primary(postgres: str) -> None:

@@ -11,7 +11,7 @@ from slipway_backend.logs import get_logger
 from slipway_backend.replicas import Reads
 
 # Below these it is decided who may read what, which holds for everybody at once.
-ACCESS = ("/v1/collections", "/v1/groups")
+ACCESS = ("/v1/collections", "/v1/groups", "/v1/users")
 
 
 class OwnWrites:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 from fastapi import APIRouter, Cookie, Query, Request, Response
@@ -14,6 +15,7 @@ from slipway_backend.api.models.login import Token
 from slipway_backend.api.problems import describe
 from slipway_backend.api.routes.login import token_of
 from slipway_backend.api.state import State, StateDependency
+from slipway_backend.database import TRANSIENT
 from slipway_backend.errors import Problem
 from slipway_backend.logs import get_logger
 from slipway_backend.oidc import Login, LoginRefused, Provider
@@ -90,6 +92,9 @@ async def finish(
         address = request.client.host if request.client else "unknown"
         get_logger().warning("login_failed", address=address, method="oidc")
         raise unauthorized(str(refused)) from None
+    # Role and groups may have changed with this login, which is no POST.
+    with contextlib.suppress(*TRANSIENT):
+        await state.reads.wrote(identity)
     get_logger().info("login", user_id=str(identity.user_id), method="oidc")
     return token_of(state, identity, session_id, refresh_token)
 
