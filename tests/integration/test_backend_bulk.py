@@ -112,6 +112,22 @@ async def test_a_folder_goes_in_through_a_killed_server_and_again_only_what_chan
     assert set(versions.values()) == {1}
 
 
+async def test_a_file_that_is_too_large_is_refused_alone_and_with_the_reason(
+    instance: Any, servers: Servers, tmp_path: Path
+) -> None:
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    (folder / "small.md").write_text("# Quay\n\nThe ferry leaves at 07:15.\n")
+    with (folder / "large.md").open("wb") as large:
+        large.truncate(40_000_000)
+    await asyncio.to_thread(servers.start, MAX_UPLOAD_BYTES="1000000")
+    running = ingest(servers.url, folder, "--username", "admin", "--patience", "3")
+    code, output = await asyncio.to_thread(finish, running)
+    assert code == 1
+    assert "2 files: 1 uploaded, 0 unchanged, 1 failed" in output
+    assert "large.md: The file is larger than the 1000000 bytes" in output
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -107,9 +107,7 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
         received += len(message.get("body", b""))
         if received > most:
             raise HTTPException(
-                413,
-                f"The request's body is larger than the {most} bytes accepted here.",
-                {"Connection": "close"},
+                413, f"The request's body is larger than the {most} bytes accepted here."
             )
         return message
 

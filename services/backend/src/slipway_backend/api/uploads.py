@@ -192,11 +192,14 @@ async def _feed(request: Request, reader: _Reader, boundary: bytes, limit: int) 
 
 
 def too_large(limit: int) -> Problem:
-    """A 413 problem."""
+    """A 413 problem.
+
+    It does not close the connection: bytes that nobody read would reset it before the client has
+    this answer. The HTTP server throws the rest of the body away as it comes.
+    """
     return Problem(
         413,
         "File too large",
         f"The file is larger than the {limit} bytes that are accepted: split it, or ask the "
         "operator to raise MAX_UPLOAD_BYTES.",
-        headers={"Connection": "close"},
     )

@@ -113,7 +113,8 @@ class Server:
     async def upload(self, file: LocalFile, collection: str) -> dict[str, Any]:
         """Upload a file; raise Refused with the server's reason, OSError when it is not readable.
 
-        To send it again is safe: the same bytes under the same source are nothing new.
+        To send it again is safe: the same bytes under the same source are nothing new. A file with
+        which the connection breaks each time, while the server answers, is refused by itself.
         """
 
         async def send() -> httpx.Response:
@@ -124,7 +125,18 @@ class Server:
                     files={"file": (file.path.name, stream)},
                 )
 
-        return _content(await self._patiently(send))
+        try:
+            return _content(await self._patiently(send))
+        except Lost as error:
+            if await self._answers():
+                raise Refused(str(error)) from None
+            raise
+
+    async def _answers(self) -> bool:
+        try:
+            return (await self._client.get("/v1/collections")).status_code not in PASSING
+        except httpx.TransportError:
+            return False
 
     async def _get(self, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
         return _content(await self._patiently(lambda: self._client.get(path, params=parameters)))
