@@ -10,6 +10,7 @@ import threading
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -194,6 +195,27 @@ async def test_another_model_is_built_beside_switched_to_and_left_again_without_
 
 def command(settings: Settings, *arguments: str) -> int:
     return run(settings, make_parser().parse_args(["embeddings", *arguments]))
+
+
+async def test_a_server_that_is_away_when_a_process_starts_is_asked_when_it_is_back_and_no_other(
+    filled: Any, changed: Settings, server: EmbeddingServer
+) -> None:
+    before = EmbeddingServer()
+    before.vector = lambda _: [1.0] * DIMENSION  # type: ignore[method-assign]
+    settings = changed.model_copy(update={"previous_embedding_base_url": before.address})
+    fingerprint = load_embedder(changed).fingerprint
+    row = stored.StoredSet(2, fingerprint, True, "serving", datetime.now(UTC), None, None)
+    server.stop_after = 0
+    try:
+        sets = EmbeddingSets(settings, filled.state.pool, load_embedder(settings))
+        found = await sets.usable(row)
+        server.stop_after = None
+        assert found is not None
+        (vector,) = await asyncio.to_thread(found.embedder.embed, ["the ferry"])
+        assert sorted(vector)[-2:] == pytest.approx([0.5**0.5] * 2)
+        assert before.requests == 0
+    finally:
+        before.close()
 
 
 async def test_a_model_that_finds_worse_is_not_switched_to_unless_it_is_forced(

@@ -71,6 +71,18 @@ def load_stored(settings: Settings, stored: Fingerprint) -> Embedder | None:
     return None
 
 
+def load_unasked(settings: Settings, stored: Fingerprint) -> Embedder | None:
+    """Return the wanted server's embedder for a stored set while that server does not answer.
+
+    None unless the set is of the model that the settings name; its dimension is that of the set.
+    """
+    wanted = ("openai", settings.embedding_model, settings.embedding_precision)
+    named = (stored.provider, stored.model, stored.precision)
+    if named != wanted or stored.runtime != _label(settings.embedding_runtime):
+        return None
+    return _server(settings, settings.embedding_base_url, settings.embedding_api_key, stored)
+
+
 def _model_folders(settings: Settings) -> Iterator[Path]:
     yield settings.model_directory
     if settings.previous_model_directory:

@@ -12,7 +12,7 @@ from slipway_backend import background
 from slipway_backend.database import TRANSIENT, Connection, Pool
 from slipway_backend.embedding import Embedder, Fingerprint
 from slipway_backend.embedding.openai import EmbeddingFailed
-from slipway_backend.embedding.provider import load_stored
+from slipway_backend.embedding.provider import load_stored, load_unasked
 from slipway_backend.embedding_sets import EmbeddingSet, stored
 from slipway_backend.embedding_sets.stored import StoredSet
 from slipway_backend.errors import Problem
@@ -135,8 +135,10 @@ class EmbeddingSets:
             if row.is_of(await self.wanted_fingerprint()):
                 return self.wanted
         except EmbeddingFailed:
-            # The server may be the very one of this set: its dimension is known from the row.
-            pass
+            # Another server's vectors under the same name would be those of another model.
+            unasked = await anyio.to_thread.run_sync(load_unasked, self._settings, row.fingerprint)
+            if unasked is not None:
+                return unasked
         return await anyio.to_thread.run_sync(self._load, self._settings, row.fingerprint)
 
     async def _follow(self, connection: Connection, sets: list[StoredSet]) -> None:
