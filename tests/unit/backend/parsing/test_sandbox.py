@@ -21,7 +21,7 @@ import xlsxwriter  # type: ignore[import-untyped]
 from pptx import Presentation
 
 from slipway_backend.errors import DocumentError
-from slipway_backend.parsing import Block, Limits
+from slipway_backend.parsing import Block, Limits, sandbox
 from slipway_backend.parsing.child import answer
 from slipway_backend.parsing.sandbox import OutOfMemory, ParserLost, Parsers, _environment
 
@@ -110,6 +110,26 @@ async def test_an_answer_larger_than_any_buffer_comes_back_whole(
     path.write_text("word " * 2_000_000)
     parsed = await parsers.parse(path, "a.txt", LIMITS)
     assert sum(block.text.count("word") for block in parsed.blocks) == 2_000_000
+
+
+async def test_an_answer_of_more_than_a_documents_text_is_not_kept(
+    parsers: Parsers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "BYTES_BESIDE_TEXT", 0)
+    monkeypatch.setattr(sandbox, "BYTES_PER_CHARACTER", 0)
+    path = tmp_path / "stored"
+    path.write_text("word " * 2_000_000)
+    with pytest.raises(DocumentError, match="crashed"):
+        await parsers.parse(path, "a.txt", LIMITS)
+    assert forked(parsers) == []
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"\xff", b"no JSON", b"[]", b"{}", b'{"parsed": {"blocks": [[1, 2, 3, 4, 5]]}}']
+)
+def test_an_answer_that_no_parser_gives_is_the_documents_fault(answer: bytes) -> None:
+    with pytest.raises(DocumentError, match="crashed"):
+        sandbox._read(answer)
 
 
 async def test_a_parser_that_the_system_ends_is_told_as_want_of_memory(
@@ -264,10 +284,17 @@ def test_a_parser_can_write_no_file_and_start_no_process(tmp_path: Path) -> None
 
 
 CONFINED = """
-import json, os, socket, subprocess, sys, threading
+import ctypes, json, os, platform, signal, socket, subprocess, sys, threading
 from pathlib import Path
-from slipway_backend.parsing.confinement import confine
+from slipway_backend.parsing.confinement import _CALLS, _TGKILL, confine
 own, other = Path(sys.argv[1]), Path(sys.argv[2])
+parent, machine = os.getppid(), platform.machine()
+library = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    if library.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+def queue(name, *to):
+    call(_CALLS[machine][name], *to, 0, ctypes.create_string_buffer(128))
 missing = confine(own)
 tries = {
     "open a socket": socket.socket,
@@ -275,7 +302,11 @@ tries = {
     "start a process": lambda: subprocess.run(["/bin/true"]),
     "become a program": lambda: os.execv("/bin/true", ["true"]),
     "fork": os.fork,
-    "send a signal": lambda: os.kill(os.getppid(), 0),
+    "send a process a signal": lambda: os.kill(parent, 0),
+    "send a thread of a process a signal": lambda: call(_TGKILL[machine], parent, parent, 0),
+    "queue a process a signal": lambda: queue("rt_sigqueueinfo", parent),
+    "queue a thread of a process a signal": lambda: queue("rt_tgsigqueueinfo", parent, parent),
+    "signal itself": lambda: signal.raise_signal(0),
     "read another file": other.read_bytes,
     "read the parent's environment": Path(f"/proc/{os.getppid()}/environ").read_bytes,
     "list a directory": lambda: os.listdir(own.parent),
@@ -308,7 +339,7 @@ def test_a_parser_reaches_no_network_no_process_and_no_other_file(tmp_path: Path
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     missing, allowed = json.loads(done.stdout)
     assert not any("seccomp" in each for each in missing)
-    expected = {"read its file", "import a module", "start a thread"}
+    expected = {"read its file", "import a module", "start a thread", "signal itself"}
     if not missing:
         assert set(allowed) == expected
     else:  # a kernel without Landlock

@@ -22,29 +22,33 @@ _FILTER = 2
 _ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | errno.EPERM
 _LOAD, _EQUAL, _AT_LEAST, _SOME_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _CLONE_THREAD = 0x00010000
+_FIRST_ARGUMENT = 16  # where the low half of it stands in what a filter sees
 _X32 = 0x40000000
 
 # By machine: its number in an audit, then its numbers of the calls.
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE = {"x86_64": 56, "aarch64": 220}
+# With which `abort` and Python's own signals reach a thread of the same process.
+_TGKILL = {"x86_64": 234, "aarch64": 131}
 _CLONE3 = 435
 # fmt: off
 _CALLS = {
     "x86_64": {
         "socket": 41, "connect": 42, "accept": 43, "sendto": 44, "sendmsg": 46, "bind": 49,
         "listen": 50, "socketpair": 53, "fork": 57, "vfork": 58, "execve": 59, "kill": 62,
-        "ptrace": 101, "tkill": 200, "mount": 165, "add_key": 248, "keyctl": 250, "unshare": 272,
-        "accept4": 288, "perf_event_open": 298, "sendmmsg": 307, "setns": 308,
+        "ptrace": 101, "rt_sigqueueinfo": 129, "mount": 165, "tkill": 200, "add_key": 248,
+        "keyctl": 250, "unshare": 272, "accept4": 288, "rt_tgsigqueueinfo": 297,
+        "perf_event_open": 298, "sendmmsg": 307, "setns": 308,
         "process_vm_readv": 310, "process_vm_writev": 311, "bpf": 321, "execveat": 322,
         "userfaultfd": 323,
     },
     "aarch64": {
-        "mount": 40, "unshare": 97, "ptrace": 117, "kill": 129, "tkill": 130, "socket": 198,
-        "socketpair": 199, "bind": 200, "listen": 201, "accept": 202, "connect": 203,
-        "sendto": 206, "sendmsg": 211, "add_key": 217, "keyctl": 219, "execve": 221,
-        "perf_event_open": 241, "accept4": 242, "setns": 268, "sendmmsg": 269,
-        "process_vm_readv": 270, "process_vm_writev": 271, "bpf": 280, "execveat": 281,
-        "userfaultfd": 282,
+        "mount": 40, "unshare": 97, "ptrace": 117, "kill": 129, "tkill": 130,
+        "rt_sigqueueinfo": 138, "socket": 198, "socketpair": 199, "bind": 200, "listen": 201,
+        "accept": 202, "connect": 203, "sendto": 206, "sendmsg": 211, "add_key": 217,
+        "keyctl": 219, "execve": 221, "rt_tgsigqueueinfo": 240, "perf_event_open": 241,
+        "accept4": 242, "setns": 268, "sendmmsg": 269, "process_vm_readv": 270,
+        "process_vm_writev": 271, "bpf": 280, "execveat": 281, "userfaultfd": 282,
     },
 }
 # fmt: on
@@ -114,16 +118,16 @@ def _limit_calls(library: ctypes.CDLL, machine: str) -> None:
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
 
-    code = call_filter(machine)
+    code = call_filter(machine, os.getpid())
     program = Program(len(code) // 8, code)
     _check(library.prctl(PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0))
 
 
-def call_filter(machine: str) -> bytes:
+def call_filter(machine: str, pid: int) -> bytes:
     """Return the BPF program that refuses (EPERM) all calls above, and new processes.
 
-    New threads are allowed. ``clone3`` does not exist for the parser: its flags cannot be seen
-    from here, and the C library falls back to ``clone``.
+    New threads are allowed, and signals to those of the process ``pid``. ``clone3`` does not exist
+    for the parser: its flags cannot be seen from here, and the C library falls back to ``clone``.
     """
     calls = (*_CALLS[machine].values(), *_PIDFD_AND_RINGS)
 
@@ -143,11 +147,15 @@ def call_filter(machine: str) -> bytes:
     for call in calls:
         steps += [step(_EQUAL, call, 0, 1), step(_RETURN, _REFUSE)]
     steps += [
-        step(_EQUAL, _CLONE[machine], 0, 3),
-        step(_LOAD, 16),  # the low half of its first argument
-        step(_SOME_BITS, _CLONE_THREAD, 1, 0),
+        step(_EQUAL, _TGKILL[machine], 0, 3),
+        step(_LOAD, _FIRST_ARGUMENT),
+        step(_EQUAL, pid, 4, 0),
         step(_RETURN, _REFUSE),
+        step(_EQUAL, _CLONE[machine], 0, 2),
+        step(_LOAD, _FIRST_ARGUMENT),
+        step(_SOME_BITS, _CLONE_THREAD, 0, 1),
         step(_RETURN, _ALLOW),
+        step(_RETURN, _REFUSE),
     ]
     return b"".join(steps)
 

@@ -27,6 +27,10 @@ from slipway_backend.parsing.spawner import END
 from slipway_backend.settings import Settings
 
 READ_BYTES = 1 << 20
+# An answer is JSON, with most letters beyond ASCII in six bytes, and about twenty for each block.
+BYTES_PER_CHARACTER = 8
+BYTES_BESIDE_TEXT = 32 * READ_BYTES
+CRASHED = "The parser crashed on the document; it may be damaged."
 
 
 class OutOfMemory(DocumentError):
@@ -72,7 +76,7 @@ class Parsers:
         async with self._parser(json.dumps(request).encode()) as parser:
             try:
                 async with asyncio.timeout(limits.seconds):
-                    answer, errors = await parser.read()
+                    answer, errors = await parser.read(_most_bytes(limits))
             except TimeoutError:
                 raise DocumentError(
                     f"Parsing the document took more than {limits.seconds:g} seconds and was "
@@ -90,7 +94,7 @@ class Parsers:
             out_of_memory = b"MemoryError" in errors or b"memory allocation of" in errors
             if out_of_memory or int(status) == -signal.SIGKILL:
                 raise OutOfMemory(too_much_memory(limits))
-            raise DocumentError("The parser crashed on the document; it may be damaged.")
+            raise DocumentError(CRASHED)
         # A large document's answer takes seconds to read.
         return await anyio.to_thread.run_sync(_read, output)
 
@@ -175,9 +179,19 @@ class _Parser:
             *await asyncio.open_connection(sock=complaints, limit=READ_BYTES),
         )
 
-    async def read(self) -> tuple[bytes, bytes]:
-        """Return all of the answer and of the complaints."""
-        return await asyncio.gather(self.answer.read(), self.complaints.read())
+    async def read(self, most: int) -> tuple[bytes, bytes]:
+        """Return all of the answer, and the last of the complaints.
+
+        Raises DocumentError for an answer of more than ``most`` bytes: what a file has made of its
+        parser must not fill the memory of who reads.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                answer = group.create_task(_whole(self.answer, most))
+                complaints = group.create_task(_last(self.complaints))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return answer.result(), complaints.result()
 
     async def end(self) -> None:
         """Kill the parser unless it has ended, and wait for its end."""
@@ -187,6 +201,26 @@ class _Parser:
                 pass
         self.wanted.close()
         self.heard.close()
+
+
+def _most_bytes(limits: Limits) -> int:
+    return limits.text_characters * BYTES_PER_CHARACTER + BYTES_BESIDE_TEXT
+
+
+async def _whole(stream: asyncio.StreamReader, most: int) -> bytes:
+    content = bytearray()
+    while part := await stream.read(READ_BYTES):
+        content += part
+        if len(content) > most:
+            raise DocumentError(CRASHED)
+    return bytes(content)
+
+
+async def _last(stream: asyncio.StreamReader) -> bytes:
+    kept = b""
+    while part := await stream.read(READ_BYTES):
+        kept = (kept + part)[-READ_BYTES:]
+    return kept
 
 
 def _environment() -> dict[str, str]:
@@ -205,15 +239,19 @@ def _tell_unconfined(missing: str) -> None:
 
 
 def _read(output: bytes) -> Parsed:
-    result = json.loads(output)
-    if result.get("unconfined"):
-        _tell_unconfined("; ".join(result["unconfined"]))
-    if "error" in result:
-        if "cause" in result:
-            get_logger().warning("parser_failed", cause=result["cause"])
-        if result.get("cause") == MemoryError.__name__:
-            raise OutOfMemory(result["error"])
-        raise DocumentError(result["error"])
-    parsed = Parsed.from_json(result["parsed"])
+    try:
+        result = json.loads(output)
+        unconfined, error, cause = (result.get(name) for name in ("unconfined", "error", "cause"))
+        parsed = None if error else Parsed.from_json(result["parsed"])
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise DocumentError(CRASHED) from None
+    if unconfined:
+        _tell_unconfined("; ".join(map(str, unconfined)))
+    if parsed is None:
+        if cause:
+            get_logger().warning("parser_failed", cause=cause)
+        if cause == MemoryError.__name__:
+            raise OutOfMemory(error)
+        raise DocumentError(error)
     # Here and not in the child, which would load the model anew for every document.
     return replace(parsed, language=identify(parsed.blocks))
