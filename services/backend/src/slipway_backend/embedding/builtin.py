@@ -97,7 +97,9 @@ class BuiltinEmbedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one L2-normalised row per text, in the order of `texts`."""
-        tokens = [self._tokens(text) for text in texts]
+        # All at once: one by one they would hold the interpreter, and with it the other threads.
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        tokens = [self._cut(encoding.ids) for encoding in encodings]
         vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
         for batch in _batches(tokens):
             vectors[batch] = self._run([tokens[index] for index in batch])
@@ -112,8 +114,7 @@ class BuiltinEmbedder:
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [len(encoding) for encoding in encodings]
 
-    def _tokens(self, text: str) -> list[int]:
-        tokens = self._tokenizer.encode(text).ids
+    def _cut(self, tokens: list[int]) -> list[int]:
         if len(tokens) <= self._maximum_tokens:
             return tokens
         return [*tokens[: self._maximum_tokens - 1], tokens[-1]]
