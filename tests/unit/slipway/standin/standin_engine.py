@@ -341,6 +341,7 @@ class Standin:
                 "Id": digest,
                 "Created": number,
                 "Size": 1 << 20,
+                "Labels": {"slipway.schema": self.schemas.get(digest, "")},
                 "RepoTags": [f"{self.registry}/{name}"],
                 "RepoDigests": [f"{self.registry}/{name.split(':')[0]}@{digest}"],
             }
