@@ -60,11 +60,9 @@ def target(
             f"{environment} has no finished release to go back to",
             next_command=f"invoke history --env {environment}",
         )
-    begun = journal[-1] if journal else {}
-    if begun.get("kind") == "rollback":
-        unfinished = next((each for each in ledger if each["number"] == begun["to"]), None)
-        if unfinished is not None:
-            return unfinished
+    if journal:
+        unfinished = (each for each in ledger if each["number"] == journal[-1].get("to"))
+        return next(unfinished, behind[-1])
     finished = next(line for line in reversed(ledger) if line.get("result") == "done")
     if active is not None and active != finished["generation"]:
         return behind[-1]
