@@ -533,6 +533,7 @@ class Standin:
             "Name": f"/{project}-{service}-{number}",
             "Image": definition["image"].rpartition("@")[2],
             "RestartCount": 0,
+            "Password": self._password(service, definition["labels"]["slipway.environment"]),
             "State": {
                 "Status": "exited" if gone else "running",
                 "ExitCode": {"exited": 3, "oom": 137}.get(fault, 0),
@@ -564,6 +565,22 @@ class Standin:
                 )
             },
         }
+
+    def _password(self, service: str, environment: str) -> str | None:
+        """The database's password as a container reads it when it starts, and never again."""
+        volume = f"slipway-{environment}-secrets"
+        if service == "postgres":
+            return (self.volume(f"{volume}-postgres") / "slipway_password").read_text()
+        if service in {"backend", "worker"}:
+            url = (self.volume(f"{volume}-backend") / "database_url").read_text()
+            return unquote(urlsplit(url).password or "")
+        return None
+
+    def _admitted(self, container: Mapping[str, Any]) -> bool:
+        """Whether the database takes the password that a container has."""
+        environment = container["Config"]["Labels"]["slipway.environment"]
+        platform = self.project(f"slipway-{environment}-platform")
+        return all(each["Password"] in {None, container["Password"]} for each in platform)
 
     def _describe(self, file: Path, targets: Sequence[str]) -> Answer:
         assert file.is_file()
@@ -666,7 +683,7 @@ class Standin:
         return [
             {
                 "address": f"{network['IPAddress']}:8000",
-                "ready": each["State"]["Health"]["Status"] == "healthy",
+                "ready": each["State"]["Health"]["Status"] == "healthy" and self._admitted(each),
                 "in_flight": 0,
             }
             for each in self.containers.values()
@@ -722,6 +739,8 @@ class Standin:
             if verb == "hand-out":
                 answer: Any = self._hand_out(mounts, request["consumers"])
                 self.on_moment("during", self.step)
+            elif verb == "take-back":
+                answer = vault.take_back(self.volume(mounts["/state"]), self._mounted(mounts))
             else:
                 answer = VERBS[verb](self.volume(mounts["/state"]), request)
         except Denied as denied:
@@ -739,16 +758,20 @@ class Standin:
 
     def _hand_out(self, mounts: Mapping[str, str], consumers: dict[str, Any]) -> list[str]:
         """As the toolbox does it, but files belong to whoever runs the tests."""
-        folder = self.folder / "mounts"
-        folder.mkdir(exist_ok=True)
-        for consumer in consumers:
-            link = folder / consumer
-            if not link.is_symlink():
-                link.symlink_to(self.volume(mounts[f"/secrets/{consumer}"]))
         ours = copy.deepcopy(consumers)
         for content in ours.values():
             content["user"] = os.getuid()
-        return vault.hand_out(self.volume(mounts["/state"]), folder, ours)
+        return vault.hand_out(self.volume(mounts["/state"]), self._mounted(mounts), ours)
+
+    def _mounted(self, mounts: Mapping[str, str]) -> Path:
+        """The folder in which a toolbox sees the volumes of the consumers."""
+        folder = self.folder / "mounts" / mounts["/state"]
+        folder.mkdir(parents=True, exist_ok=True)
+        for at, volume in mounts.items():
+            link = folder / at.removeprefix("/secrets/")
+            if at.startswith("/secrets/") and not link.is_symlink():
+                link.symlink_to(self.volume(volume))
+        return folder
 
 
 class _Unix(ThreadingMixIn, UnixStreamServer):
