@@ -34,6 +34,8 @@ POLL_SECONDS = 0.5
 SOAK_POLL_SECONDS = 2.0
 # Each container has its own grace (docs/decisions/0018): this only ends a wait for a hung engine.
 STOP_LIMIT_SECONDS = 3600
+# A migration ends its own waits for locks, and an index of a large table takes hours.
+MIGRATION_LIMIT_SECONDS = 24 * 3600
 
 
 def ground(plan: Plan, engine: docker.DockerClient) -> None:
@@ -130,17 +132,28 @@ class Release:
 
     def migrate(self, step: Step) -> None:
         """Bring the database to the schema of the new images."""
-        for container in engine_facts.one_offs(self.engine, self.name):
-            # Left by a release that was killed; two migrations would wait for each other.
-            self.state.check()
-            container.remove(force=True)
+        # Left by a release that was killed; two migrations would wait for each other.
+        self._end_migrations()
         stack = self.stack("once", step.generation)
         with _file(stack) as path:
             self.state.check()
             try:
-                run(compose.run_once(stack.project, path, "migrate"), timeout=600)
+                run(
+                    compose.run_once(stack.project, path, "migrate"),
+                    timeout=MIGRATION_LIMIT_SECONDS,
+                )
             except CommandFailed as error:
                 raise diagnosis.migration(error, self.name, self._postgres()) from error
+            except SlipwayError as error:
+                # It goes on without whoever waited for it.
+                self._end_migrations()
+                raise diagnosis.unfinished_migration(error, self.name) from error
+
+    def _end_migrations(self) -> None:
+        """Remove every container that runs a command once."""
+        for container in engine_facts.one_offs(self.engine, self.name):
+            self.state.check()
+            container.remove(force=True)
 
     def start(self, step: Step) -> None:
         """Start the new generation beside the old one and wait until all of it is healthy."""

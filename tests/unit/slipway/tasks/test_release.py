@@ -296,6 +296,22 @@ class TestFailing:
         assert "up slipway-dev-g2 backend worker" not in released.standin.changes
         assert released.standin.generation == 1
 
+    def test_a_migration_that_outlasts_its_limit_is_ended_and_named(self, released: World) -> None:
+        released.standin.faults.migrate_goes_on = True
+        released.change("services/backend/app.py")
+        ended = released.release()
+        assert ended.exit_code == 1
+        assert "migration-failed: The migration failed: `docker compose" in ended.errors
+        assert "did not end within 86400 s" in ended.errors
+        assert "next: invoke logs --env dev --service postgres" in ended.errors
+        assert released.ledger()[-1]["code"] == "migration-failed"
+        assert released.generations() == {"slipway-dev-g1"}
+        services = {
+            each["Config"]["Labels"]["com.docker.compose.service"]
+            for each in released.standin.containers.values()
+        }
+        assert "migrate" not in services
+
     def test_a_port_that_was_taken_meanwhile_is_told(self, world: World) -> None:
         world.standin.faults.port_taken = "Bind for 0.0.0.0:8443 failed: port is already allocated"
         ended = world.release()
