@@ -479,7 +479,9 @@ class Standin:
             case (*files, "config", "--format", "json"):
                 return self._resolve(files[1::2], request["env"])
             case ("--file", file, "up", "--detach", "--no-deps", *services):
-                return self._up(project, json.loads(Path(file).read_text()), services)
+                # Of two dollar signs the real one makes one when it reads a file.
+                document = json.loads(Path(file).read_text().replace("$$", "$"))
+                return self._up(project, document, services)
             case ("--file", file, "run", "--rm", "--no-deps", "--no-TTY", "migrate"):
                 document = json.loads(Path(file).read_text())
                 assert "migrate" in document["services"]
