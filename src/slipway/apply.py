@@ -34,6 +34,8 @@ POLL_SECONDS = 0.5
 SOAK_POLL_SECONDS = 2.0
 # Each container has its own grace (docs/decisions/0018): this only ends a wait for a hung engine.
 STOP_LIMIT_SECONDS = 3600
+# A migration ends its own waits for locks, and an index of a large table takes hours.
+MIGRATION_LIMIT_SECONDS = 24 * 3600
 
 
 def ground(plan: Plan, engine: docker.DockerClient) -> None:
@@ -130,17 +132,28 @@ class Release:
 
     def migrate(self, step: Step) -> None:
         """Bring the database to the schema of the new images."""
-        for container in engine_facts.one_offs(self.engine, self.name):
-            # Left by a release that was killed; two migrations would wait for each other.
-            self.state.check()
-            container.remove(force=True)
+        # Left by a release that was killed; two migrations would wait for each other.
+        self._end_migrations()
         stack = self.stack("once", step.generation)
         with _file(stack) as path:
             self.state.check()
             try:
-                run(compose.run_once(stack.project, path, "migrate"), timeout=600)
+                run(
+                    compose.run_once(stack.project, path, "migrate"),
+                    timeout=MIGRATION_LIMIT_SECONDS,
+                )
             except CommandFailed as error:
                 raise diagnosis.migration(error, self.name, self._postgres()) from error
+            except SlipwayError as error:
+                # It goes on without whoever waited for it.
+                self._end_migrations()
+                raise diagnosis.unfinished_migration(error, self.name) from error
+
+    def _end_migrations(self) -> None:
+        """Remove every container that runs a command once."""
+        for container in engine_facts.one_offs(self.engine, self.name):
+            self.state.check()
+            container.remove(force=True)
 
     def start(self, step: Step) -> None:
         """Start the new generation beside the old one and wait until all of it is healthy."""
@@ -288,7 +301,7 @@ class Release:
         run(compose.down(project), timeout=STOP_LIMIT_SECONDS)
 
     def stack(self, stack: str, generation: int | None = None) -> stacks.Stack:
-        """A stack as it is wanted, with the secrets as they now are and the edge that serves."""
+        """A stack as it is wanted, with the secrets as handed out and the edge that serves."""
         return stacks.without(self.cut(stack, generation), names.other_edge(self.plan.edge))
 
     def cut(self, stack: str, generation: int | None = None) -> stacks.Stack:
@@ -305,7 +318,7 @@ class Release:
             ),
             environment=self.name,
             release=self.version,
-            fingerprints=known.secrets,
+            fingerprints=known.handed,
             generation=None if stack == "platform" else number,
         )
 
@@ -389,20 +402,56 @@ class Release:
         self.state.journal(**self.note, step=str(step), plan=self.plan.hash, done=done)
 
     def _revert(self, failed: Step) -> None:
-        """Put back what ran before: the generation that served, and the platform under it."""
-        app = failed.kind in _APP_STEPS and self.plan.previous is not None
-        if failed.kind is Kind.RETIRE or not (app or self.changed):
+        """Put back what ran before: secrets, the generation that served, the platform under it."""
+        if failed.kind is Kind.RETIRE:
             # What is new is proved by then; the next release retires what is left.
             return
+        app = failed.kind in _APP_STEPS and self.plan.previous is not None
         try:
             self.state.check()
+            taken_back = self._revert_secrets()
+            if not (app or taken_back or self.changed):
+                return
+            if taken_back:
+                # Nothing that ran before is ready until the database takes its password again.
+                self._revert_platform()
+                self._serve_previous()
             if app:
                 self._revert_app(failed)
-            self._revert_platform()
+            if not taken_back:
+                self._revert_platform()
             self._say_reverted()
         except Exception as error:
             # The first failure is the one to tell; the next release goes on from here.
             console.warn(f"going back failed too: {error}")
+
+    def _revert_secrets(self) -> bool:
+        """Give every consumer the secrets that it had, and say whether it had others."""
+        serves = self.plan.previous or self.plan.generation
+        known = state_facts.parse(self.state.read())
+        if self.before is None or serves != known.committed_generation:
+            # What the last finished release had is kept, and this one is not of it.
+            return False
+        try:
+            changed = self.state.take_back()
+        except LeaseLost:
+            raise
+        except SlipwayError as error:
+            # As a toolbox of an older release does, which cannot take any back.
+            console.warn(f"the secrets stay as they were handed out: {error.message}")
+            return False
+        if not changed:
+            return False
+        console.say("reverting secrets")
+        for consumer in dict.fromkeys(each.partition("/")[0] for each in changed):
+            services = secrets.CONSUMERS[consumer].services
+            self.changed += [each for each in services if each in PLATFORM_ORDER]
+        return True
+
+    def _serve_previous(self) -> None:
+        """Have the edge serve the generation that served, once it is ready again."""
+        if self.plan.previous is not None:
+            self._when_ready(self.plan.previous, edge.switch)
 
     def _revert_app(self, failed: Step) -> None:
         """Send traffic back to the generation that served, and remove the new one."""
@@ -418,8 +467,8 @@ class Release:
         if not self.changed or self.before is None:
             return
         older = replace(self, resolved=self.before)
-        changed = [each for each in self.changed if each in PLATFORM_ORDER]
-        if len(changed) < len(self.changed):
+        changed = [each for each in dict.fromkeys(self.changed) if each in PLATFORM_ORDER]
+        if not set(self.changed) <= set(PLATFORM_ORDER):
             older = hand_over.put_back(older)
         old = older.stack("platform")
         self.state.keep("platform.json", old.text())

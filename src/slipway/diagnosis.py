@@ -81,6 +81,16 @@ def migration(error: CommandFailed, environment: str, postgres: str | None) -> S
     )
 
 
+def unfinished_migration(error: SlipwayError, environment: str) -> SlipwayError:
+    """The error for a migration that was not waited for until its end."""
+    code = Code.MIGRATION_FAILED
+    return SlipwayError(
+        f"{plans.meaning(code).capitalize()}: {error.message}",
+        next_command=plans.next_command(code, environment),
+        code=code,
+    )
+
+
 def environment(engine: docker.DockerClient, name: str) -> list[Cause]:
     """The faults of a running environment: its state, its containers, its edge."""
     running = engine_facts.read(engine, name)

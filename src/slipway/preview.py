@@ -113,13 +113,21 @@ def _migrations(
         else migration_facts.of_database(database)
     )
     found = migrations.due(revisions, schema, have.state.migrating_release)
-    serving = next(
-        (each.image for each in running if each.service == "backend" and each.serving), None
-    )
-    if serving is not None:
-        labels = engine.images.get(serving).attrs["Config"].get("Labels") or {}
+    for image in sorted(_serving(wanted.name, have)):
+        labels = engine.images.get(image).attrs["Config"].get("Labels") or {}
         migrations.refuse_early_contract(found, revisions, migration_facts.of_labels(labels))
     return found
+
+
+def _serving(name: str, have: Have) -> set[str]:
+    """The backend's images that answer callers: of any generation when the edge does not say."""
+    return {
+        each.image
+        for each in have.engine.containers
+        if each.service == "backend"
+        and each.serving
+        and have.active in (None, names.generation_of(name, each.project))
+    }
 
 
 def _shown(have: Have, plan: Plan) -> str:

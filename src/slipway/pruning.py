@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass, replace
 
 import docker
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound
+from requests.exceptions import RequestException
 
 from slipway import console, promotion, target
 from slipway.commands import registry as commands
@@ -142,5 +143,6 @@ def after_release(pruning: Pruning) -> None:
             return
         with console.phase(f"prune {len(plan.engine)} images"):
             pruning.apply(plan)
-    except SlipwayError as error:
-        console.warn(f"nothing was pruned: {error.message}")
+    except (SlipwayError, DockerException, RequestException) as error:
+        said = error.message if isinstance(error, SlipwayError) else error
+        console.warn(f"not everything was pruned that could be: {said}")

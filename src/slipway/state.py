@@ -128,6 +128,12 @@ class State:
         assert isinstance(changed, list)
         return changed
 
+    def take_back(self) -> list[str]:
+        """Give each consumer what it had before this release; returns what changed."""
+        changed = self._write("take-back", {"fence": self.fence})
+        assert isinstance(changed, list)
+        return changed
+
     def read(self, *, history: int | None = None) -> str:
         """The whole state as the toolbox prints it; `history` as in `slipway.facts.state.read`."""
         request = {} if history is None else {"history": history}

@@ -17,6 +17,7 @@ from slipway.facts import migrations as migration_facts
 from slipway.facts import registry as registry_facts
 from slipway.facts import state as state_facts
 from slipway.facts.engine import EngineFacts
+from slipway.facts.migrations import Revision
 from slipway.plans import rollback as plans
 from slipway.run import run
 
@@ -60,7 +61,7 @@ def find(name: str, engine: docker.DockerClient, registry: str, toolbox: str, ve
     _bring(name, engine, registry, str(line["version"]), images)
     # Nothing goes back with the door: it stays as it is.
     images.pop(names.DOOR, None)
-    _refuse_contracted(engine, running, str(line["version"]), images)
+    _refuse_contracted(engine, running, registry, str(line["version"]), images)
     path = state_facts.configuration(line.get("configuration", ""))
     resolved = state_facts.files(toolbox, volume, [path]).get(path)
     if resolved is None:
@@ -97,12 +98,23 @@ def _bring(
 
 
 def _refuse_contracted(
-    engine: docker.DockerClient, running: EngineFacts, version: str, images: Mapping[str, str]
+    engine: docker.DockerClient,
+    running: EngineFacts,
+    registry: str,
+    version: str,
+    images: Mapping[str, str],
 ) -> None:
     database = next((each.id for each in running.containers if each.service == "postgres"), None)
-    serving = next((each.image for each in running.containers if each.service == "backend"), None)
     if database is None:
         return
     knows = migration_facts.of_labels(engine_facts.labels(engine, images["backend"]))
-    newest = migration_facts.of_labels(engine_facts.labels(engine, serving)) if serving else None
-    plans.refuse_contracted(version, knows, newest, migration_facts.of_database(database))
+    told = _told(engine, running, registry)
+    plans.refuse_contracted(version, knows, told, migration_facts.of_database(database))
+
+
+def _told(engine: docker.DockerClient, running: EngineFacts, registry: str) -> list[Revision]:
+    """The schema changes that any backend image on the engine names, what runs among them."""
+    used = {each.image for each in running.containers if each.service == "backend"}
+    labels = [engine_facts.labels(engine, each) for each in used]
+    labels += engine_facts.labels_of(engine, f"{registry}/slipway/backend")
+    return [change for each in labels for change in migration_facts.of_labels(each) or ()]

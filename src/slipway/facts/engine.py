@@ -202,6 +202,11 @@ def labels(engine: docker.DockerClient, reference: str) -> dict[str, str]:
         return {}
 
 
+def labels_of(engine: docker.DockerClient, repository: str) -> list[dict[str, str]]:
+    """The labels of each image of a repository that the engine has, whoever brought it."""
+    return [dict(each.get("Labels") or {}) for each in engine.api.images(name=repository)]
+
+
 def one_offs(engine: docker.DockerClient, environment: str) -> list[DockerContainer]:
     """The containers of one-shot runs that nobody waits for any more, or that still run."""
     return [each for each in _projects_containers(engine, environment) if _one_off(each)]

@@ -68,8 +68,10 @@ def _configured(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if config.get(key):
             yield name, config[key]
     for entry in config.get("Env") or ():
-        key, _, value = entry.partition("=")
-        yield f"environment {key}", value
+        key, stated, value = entry.partition("=")
+        # A name alone is a variable that the container does not have.
+        if stated:
+            yield f"environment {key}", value
     if (config.get("Healthcheck") or {}).get("Test"):
         yield "health check", _health(config["Healthcheck"])
 

@@ -60,11 +60,9 @@ def target(
             f"{environment} has no finished release to go back to",
             next_command=f"invoke history --env {environment}",
         )
-    begun = journal[-1] if journal else {}
-    if begun.get("kind") == "rollback":
-        unfinished = next((each for each in ledger if each["number"] == begun["to"]), None)
-        if unfinished is not None:
-            return unfinished
+    if journal:
+        unfinished = (each for each in ledger if each["number"] == journal[-1].get("to"))
+        return next(unfinished, behind[-1])
     finished = next(line for line in reversed(ledger) if line.get("result") == "done")
     if active is not None and active != finished["generation"]:
         return behind[-1]
@@ -96,26 +94,26 @@ def _named(environment: str, ledger: Sequence[Line], version: str, newest: Line)
 def refuse_contracted(
     version: str,
     knows: Sequence[Revision] | None,
-    newest: Sequence[Revision] | None,
+    told: Sequence[Revision],
     schema: Schema | None,
 ) -> None:
     """Refuse a version whose code needs what a contract step has removed since.
 
-    `knows` are the schema changes of that version, `newest` those of what serves, from which the
-    phase of a later one is taken; a later one of unknown phase counts as a contract. A version
-    from before images named their changes is let through. Raises Refused.
+    `knows` are the schema changes of that version, `told` those of every image that names any, from
+    which the phase of a later one is taken; one of unknown phase, or of both, counts as a contract.
+    A version from before images named their changes is let through. Raises Refused.
     """
     if knows is None or schema is None:
         return
-    phases = {each.name: each.phase for each in newest or ()}
+    phases = {(each.name, each.phase) for each in told}
     names = {each.name for each in knows}
     for later in sorted(set(schema.applied_by) - names):
-        phase = phases.get(later)
-        if phase == "expand":
+        contracts = (later, "contract") in phases
+        if (later, "expand") in phases and not contracts:
             continue
         why = (
             f"schema change {later} has removed what its code needs"
-            if phase == "contract"
+            if contracts
             else f"whether its code works with schema change {later} is not known"
         )
         raise Refused(

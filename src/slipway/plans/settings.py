@@ -34,8 +34,11 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
 def described(service: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, str]:
-    """Each setting of a service in `document` by name, as text; its labels are not among them."""
-    return dict(_described(service, document))
+    """Each setting of a service in `document` by name, as text; its labels are not among them.
+
+    Compose prints every dollar sign doubled, and makes one of the two when it reads that again.
+    """
+    return {name: text.replace("$$", "$") for name, text in _described(service, document)}
 
 
 def others(service: Mapping[str, Any]) -> dict[str, str]:
@@ -75,7 +78,9 @@ def _process(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if service.get(key):
             yield name, str(service[key])
     for key, value in (service.get("environment") or {}).items():
-        yield f"environment {key}", "" if value is None else str(value)
+        # One that is only passed through, and was not set, is not there in the container either.
+        if value is not None:
+            yield f"environment {key}", str(value)
     if service.get("stop_grace_period"):
         yield "stop seconds", seconds_text(seconds(service["stop_grace_period"]))
     if service.get("healthcheck"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as formats
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import invoke
@@ -141,18 +142,46 @@ def _apply(
     except (Refused, state.LeaseLost):
         raise
     except SlipwayError as error:
-        source.attest(generation, [*gates, acceptance.failed(error.message.partition("\n")[0])])
+        failed = acceptance.failed(error.message.partition("\n")[0])
+        try:
+            source.attest(generation, [*gates, failed])
+        except SlipwayError as unsaid:
+            console.warn(f"others are not told that it failed: {unsaid.message}")
         raise
-    source.settle(digest, done.ways)
+    _settle(wanted, source, digest, done.ways)
     counted = acceptance.requests(done.line.get("requests"))
     if counted is not None and not counted.ok:
         console.warn(f"{counted.figures['failed']} requests failed at the edge meanwhile")
     if gates:
         gates += [counted] if counted else []
-        source.attest(generation, gates)
+        _attest(wanted, source, generation, gates)
         if source.attests:
             # What failed while the old generation was retired: there is nothing to go back to.
             acceptance.refuse_failed(gates, again=f"invoke release --env {wanted.name}")
+
+
+def _settle(wanted: Wanted, source: Source, digest: str, ways: Sequence[str]) -> None:
+    """Let others find what serves by now, as far as that can be told."""
+    try:
+        source.settle(digest, ways)
+    except SlipwayError as error:
+        console.warn(
+            f"others are not told that {wanted.name} runs {wanted.version}, until the same is "
+            f"typed again: {error.message}"
+        )
+
+
+def _attest(wanted: Wanted, source: Source, generation: int, gates: Sequence[Gate]) -> None:
+    """Push the evidence of what serves by now. Raises SlipwayError when it cannot be pushed."""
+    try:
+        source.attest(generation, gates)
+    except SlipwayError as error:
+        raise SlipwayError(
+            f"{wanted.name} serves generation {generation}, but its evidence could not be pushed, "
+            f"so nobody can take {wanted.version} from there: {error.message}",
+            next_command=f"invoke release --env {wanted.name}",
+            code=error.code,
+        ) from error
 
 
 def _settled(

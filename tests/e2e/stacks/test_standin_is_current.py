@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import string
+from pathlib import Path
 from typing import Any
 
 from site_copy import ROOT
 
 from slipway.commands import bake, compose
 from slipway.config.layout import checkout
+from slipway.plans import settings
 from slipway.run import run
 
 STANDIN = ROOT / "tests" / "unit" / "slipway" / "standin"
@@ -64,3 +66,17 @@ def test_the_resolved_project_is_what_compose_makes_of_the_files() -> None:
 def test_the_images_are_those_that_bake_makes_of_its_file() -> None:
     printed = run(bake.describe(ROOT / "docker-bake.hcl", ()), cwd=ROOT, env=NO_SITE)
     assert json.loads((STANDIN / "bake.json").read_text()) == json.loads(printed.output)
+
+
+def test_dollar_signs_are_doubled_and_what_is_not_set_is_null(tmp_path: Path) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text(
+        "services: {one: {image: one, environment: {GREETING: costs $$5, SLIPWAY_NOT_SET: }}}"
+    )
+    project = json.loads(run(compose.config([file], "dollars")).output)
+    service = project["services"]["one"]
+    assert service["environment"] == {"GREETING": "costs $$5", "SLIPWAY_NOT_SET": None}
+    told = settings.described(service, project)
+    assert {key: value for key, value in told.items() if key.startswith("environment ")} == {
+        "environment GREETING": "costs $5"
+    }

@@ -223,6 +223,38 @@ class TestSecrets:
         vault.put(state, {"jwt_secret": "second"}, replace=True)
         assert handed != vault.fingerprints(state)
 
+    def test_what_was_handed_out_is_taken_back_until_a_release_is_settled(
+        self, state: Path, tmp_path: Path
+    ) -> None:
+        volumes = tmp_path / "volumes"
+        (volumes / "backend").mkdir(parents=True)
+
+        def hand_out(**files: str) -> None:
+            vault.put(state, files, replace=True)
+            vault.hand_out(state, volumes, {"backend": {"user": os.getuid(), "files": files}})
+
+        hand_out(jwt_secret="one", database_url="two")
+        assert vault.take_back(state, volumes) == []
+        handed = read_json(state / "handed.json")
+        hand_out(jwt_secret="three")
+        # A release that was killed, and the one after it.
+        hand_out(jwt_secret="four")
+        assert vault.take_back(state, volumes) == ["backend/database_url", "backend/jwt_secret"]
+        given = volumes / "backend" / "jwt_secret"
+        assert given.read_text() == "one"
+        assert given.stat().st_mode & 0o777 == 0o400
+        assert read_json(state / "handed.json") == handed != vault.fingerprints(state)
+        hand_out(jwt_secret="five")
+        vault.settle(state)
+        assert vault.take_back(state, volumes) == []
+
+    def test_what_is_kept_to_be_taken_back_is_readable_by_its_owner_alone(
+        self, state: Path
+    ) -> None:
+        for _ in range(2):
+            vault.hand_out(state, state / "volumes", {})
+        assert (state / vault.BEFORE).stat().st_mode & 0o077 == 0
+
 
 class TestCommand:
     def ask(
@@ -261,7 +293,11 @@ class TestCommand:
         assert ask("renew", {"fence": fence, "seconds": 60})[0] == 0
         _, before = ask("read", {})
         assert [line["step"] for line in before["journal"]] == ["switch"]
+        (state / vault.BEFORE).write_text("{}")
+        assert ask("commit", {"fence": fence + 1, "entry": {"result": "done"}})[0] == 3
+        assert (state / vault.BEFORE).exists()
         assert ask("commit", {"fence": fence, "entry": {"result": "done"}})[0] == 0
+        assert not (state / vault.BEFORE).exists()
         assert ask("release", {"fence": fence})[0] == 0
         _, after = ask("read", {})
         assert [line["result"] for line in after["ledger"]] == ["done"]

@@ -88,6 +88,14 @@ def forget(state: Path, request: dict[str, Any]) -> list[str]:
     return [str(path.relative_to(folder)) for path in gone]
 
 
+def commit(state: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Append the outcome of a release, and hold what it handed out for settled."""
+    lease.check(state, fence=request["fence"], now=time.time())
+    # Before the line: older secrets that are left over would be taken back by a later release.
+    vault.settle(state)
+    return ledger.append(state, now=time.time(), **request)
+
+
 def _fenced(state: Path, request: dict[str, Any]) -> dict[str, Any]:
     """The request without its fencing number, which must be that of the lease."""
     lease.check(state, fence=request["fence"], now=time.time())
@@ -112,7 +120,7 @@ VERBS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {
     "renew": lambda state, request: lease.renew(state, now=time.time(), **request),
     "release": lambda state, request: lease.release(state, now=time.time(), **request),
     "journal": lambda state, request: ledger.journal(state, now=time.time(), **request),
-    "commit": lambda state, request: ledger.append(state, now=time.time(), **request),
+    "commit": commit,
     "note": lambda state, request: ledger.note(state, now=time.time(), **request),
     "put-file": put_file,
     "get-files": get_files,
@@ -120,6 +128,9 @@ VERBS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {
     "put-secrets": lambda state, request: vault.put(state, **_fenced(state, request)),
     "get-secrets": lambda state, request: vault.get(state, **request),
     "hand-out": lambda state, request: vault.hand_out(state, _volumes(), **_fenced(state, request)),
+    "take-back": lambda state, request: vault.take_back(
+        state, _volumes(), **_fenced(state, request)
+    ),
 }
 
 

@@ -8,7 +8,10 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from slipway_toolbox.store import canonical, locked, write
+from slipway_toolbox.store import canonical, locked, read_json, write
+
+# What the consumers had before the release under way handed out anything else.
+BEFORE = "handed-before.json"
 
 
 def put(state: Path, values: dict[str, str], *, replace: bool) -> list[str]:
@@ -47,8 +50,47 @@ def hand_out(state: Path, volumes: Path, consumers: dict[str, dict[str, Any]]) -
 
     `consumers` maps a name to {"user": numeric id, "files": {name: content}}. Files that are no
     longer listed go. What was handed out is noted by its fingerprints, so that a later change
-    shows. Returns `consumer/file` for everything that changed.
+    shows, and what was there before is kept until `settle`. Returns `consumer/file` for everything
+    that changed.
     """
+    _keep(state, volumes, consumers)
+    changed = _give(volumes, consumers)
+    write(state / "handed.json", canonical(fingerprints(state)))
+    return changed
+
+
+def take_back(state: Path, volumes: Path) -> list[str]:
+    """Give every consumer what it had before; returns `consumer/file` for all that changed."""
+    before = read_json(state / BEFORE)
+    if before is None:
+        return []
+    changed = _give(volumes, before["consumers"])
+    write(state / "handed.json", canonical(before["handed"]))
+    return changed
+
+
+def settle(state: Path) -> None:
+    """Forget what the consumers had before: nothing is taken back any more."""
+    (state / BEFORE).unlink(missing_ok=True)
+
+
+def _keep(state: Path, volumes: Path, consumers: dict[str, dict[str, Any]]) -> None:
+    """Keep what the consumers have; a run that was killed has kept what is older, which stays."""
+    handed = read_json(state / "handed.json")
+    if handed is None or (state / BEFORE).is_file():
+        return
+    had = {
+        name: {"user": content["user"], "files": _files(volumes / name)}
+        for name, content in consumers.items()
+    }
+    write(state / BEFORE, canonical({"handed": handed, "consumers": had}))
+
+
+def _files(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if path.name[0] != "."}
+
+
+def _give(volumes: Path, consumers: dict[str, dict[str, Any]]) -> list[str]:
     changed = []
     for consumer, content in sorted(consumers.items()):
         folder = volumes / consumer
@@ -59,7 +101,6 @@ def hand_out(state: Path, volumes: Path, consumers: dict[str, dict[str, Any]]) -
             if path.name not in content["files"]:
                 path.unlink()
                 changed.append(f"{consumer}/{path.name}")
-    write(state / "handed.json", canonical(fingerprints(state)))
     return changed
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import string
 import struct
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
 HERE = Path(__file__).parent
@@ -69,6 +70,7 @@ class Faults:
 
     `service` maps a service to how its new containers fare: unhealthy, starting, exited or oom;
     `log` to what they say, `ports` to where they listen, `blockers` who holds the database's locks.
+    With `migrate_goes_on` a migration outlasts whoever waits for it.
     The edge refuses `edge_refusals` times, or always where that is negative.
     `edge_refuses` maps a generation to the edge's reason. `answers` maps a generation to what it
     answers between two questions to the edge, `answers_after_down` what they answer once one of
@@ -96,6 +98,7 @@ class Faults:
     no_nat: str = ""
     edge_knows_no_maintenance: bool = False
     migrate: str = ""
+    migrate_goes_on: bool = False
     build: str = ""
     config: str = ""
     port_taken: str = ""
@@ -272,6 +275,9 @@ class Standin:
                 name = self.containers[identity]["Name"]
                 lines = f"{name} said this\n{self._fault(identity, self.faults.log, '')}".encode()
                 return 200, struct.pack(">BxxxL", 1, len(lines)) + lines
+            case ("DELETE", "containers", identity) if identity in self.containers:
+                del self.containers[identity]
+                return 204, b""
             case ("GET", "networks" | "volumes" as kind):
                 held = list(getattr(self, kind).values())
                 wanted = list(json.loads(query.get("filters", ["{}"])[0]).get("label", ()))
@@ -341,6 +347,7 @@ class Standin:
                 "Id": digest,
                 "Created": number,
                 "Size": 1 << 20,
+                "Labels": {"slipway.schema": self.schemas.get(digest, "")},
                 "RepoTags": [f"{self.registry}/{name}"],
                 "RepoDigests": [f"{self.registry}/{name.split(':')[0]}@{digest}"],
             }
@@ -472,11 +479,16 @@ class Standin:
             case (*files, "config", "--format", "json"):
                 return self._resolve(files[1::2], request["env"])
             case ("--file", file, "up", "--detach", "--no-deps", *services):
-                return self._up(project, json.loads(Path(file).read_text()), services)
+                # Of two dollar signs the real one makes one when it reads a file.
+                document = json.loads(Path(file).read_text().replace("$$", "$"))
+                return self._up(project, document, services)
             case ("--file", file, "run", "--rm", "--no-deps", "--no-TTY", "migrate"):
-                assert "migrate" in json.loads(Path(file).read_text())["services"]
+                document = json.loads(Path(file).read_text())
+                assert "migrate" in document["services"]
                 self.changes.append("migrate")
                 self.on_moment("during", self.step)
+                if self.faults.migrate_goes_on:
+                    self._run_on(project, document)
                 failed = bool(self.faults.migrate)
                 return Answer(errors=f"{self.faults.migrate}\n", exit_code=int(failed))
             case ("logs", "--timestamps", "--tail", _, *services):
@@ -489,6 +501,18 @@ class Standin:
                     self.on_moment("during", self.step)
                 return Answer()
         return self._refuse(("compose", "--project-name", project, *rest))
+
+    def _run_on(self, project: str, document: Mapping[str, Any]) -> NoReturn:
+        """Let the migration go on, while the program that waits for it is out of time."""
+        labels = {LABEL + "project": project, LABEL + "service": "migrate", LABEL + "oneoff": "True"}
+        self.containers["migration"] = {
+            "Id": "migration",
+            "Name": f"/{project}-migrate-run-1",
+            "Image": document["services"]["migrate"]["image"].rpartition("@")[2],
+            "Config": {"Labels": labels},
+            "NetworkSettings": {"Networks": {}},
+        }
+        raise subprocess.TimeoutExpired("docker", 1)
 
     def _resolve(self, files: Sequence[str], env: Mapping[str, str]) -> Answer:
         if self.faults.config:
@@ -532,6 +556,7 @@ class Standin:
             "Name": f"/{project}-{service}-{number}",
             "Image": definition["image"].rpartition("@")[2],
             "RestartCount": 0,
+            "Password": self._password(service, definition["labels"]["slipway.environment"]),
             "State": {
                 "Status": "exited" if gone else "running",
                 "ExitCode": {"exited": 3, "oom": 137}.get(fault, 0),
@@ -563,6 +588,22 @@ class Standin:
                 )
             },
         }
+
+    def _password(self, service: str, environment: str) -> str | None:
+        """The database's password as a container reads it when it starts, and never again."""
+        volume = f"slipway-{environment}-secrets"
+        if service == "postgres":
+            return (self.volume(f"{volume}-postgres") / "slipway_password").read_text()
+        if service in {"backend", "worker"}:
+            url = (self.volume(f"{volume}-backend") / "database_url").read_text()
+            return unquote(urlsplit(url).password or "")
+        return None
+
+    def _admitted(self, container: Mapping[str, Any]) -> bool:
+        """Whether the database takes the password that a container has."""
+        environment = container["Config"]["Labels"]["slipway.environment"]
+        platform = self.project(f"slipway-{environment}-platform")
+        return all(each["Password"] in {None, container["Password"]} for each in platform)
 
     def _describe(self, file: Path, targets: Sequence[str]) -> Answer:
         assert file.is_file()
@@ -665,7 +706,7 @@ class Standin:
         return [
             {
                 "address": f"{network['IPAddress']}:8000",
-                "ready": each["State"]["Health"]["Status"] == "healthy",
+                "ready": each["State"]["Health"]["Status"] == "healthy" and self._admitted(each),
                 "in_flight": 0,
             }
             for each in self.containers.values()
@@ -721,6 +762,8 @@ class Standin:
             if verb == "hand-out":
                 answer: Any = self._hand_out(mounts, request["consumers"])
                 self.on_moment("during", self.step)
+            elif verb == "take-back":
+                answer = vault.take_back(self.volume(mounts["/state"]), self._mounted(mounts))
             else:
                 answer = VERBS[verb](self.volume(mounts["/state"]), request)
         except Denied as denied:
@@ -738,16 +781,20 @@ class Standin:
 
     def _hand_out(self, mounts: Mapping[str, str], consumers: dict[str, Any]) -> list[str]:
         """As the toolbox does it, but files belong to whoever runs the tests."""
-        folder = self.folder / "mounts"
-        folder.mkdir(exist_ok=True)
-        for consumer in consumers:
-            link = folder / consumer
-            if not link.is_symlink():
-                link.symlink_to(self.volume(mounts[f"/secrets/{consumer}"]))
         ours = copy.deepcopy(consumers)
         for content in ours.values():
             content["user"] = os.getuid()
-        return vault.hand_out(self.volume(mounts["/state"]), folder, ours)
+        return vault.hand_out(self.volume(mounts["/state"]), self._mounted(mounts), ours)
+
+    def _mounted(self, mounts: Mapping[str, str]) -> Path:
+        """The folder in which a toolbox sees the volumes of the consumers."""
+        folder = self.folder / "mounts" / mounts["/state"]
+        folder.mkdir(parents=True, exist_ok=True)
+        for at, volume in mounts.items():
+            link = folder / at.removeprefix("/secrets/")
+            if at.startswith("/secrets/") and not link.is_symlink():
+                link.symlink_to(self.volume(volume))
+        return folder
 
 
 class _Unix(ThreadingMixIn, UnixStreamServer):

@@ -15,7 +15,8 @@ SHARED_MEMORY = 64 << 20
 def configured(service: Mapping[str, Any]) -> dict[str, Any]:
     """The part of an inspection that an image has as well."""
     environment = dict(entry.split("=", 1) for entry in IMAGE["Env"])
-    environment |= service.get("environment") or {}
+    stated = service.get("environment") or {}
+    environment |= {key: value for key, value in stated.items() if value is not None}
     return {
         "Image": service["image"],
         "Env": [f"{key}={value}" for key, value in environment.items()],

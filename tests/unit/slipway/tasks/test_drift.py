@@ -190,3 +190,26 @@ def test_the_next_release_replaces_what_drifted_and_then_nothing_is_left(release
     assert released.generations() == {"slipway-dev-g2"}
     assert found(released) == {}
     assert "Nothing to do" in released.release().output
+
+
+def test_dollar_signs_and_a_variable_that_nobody_set_are_no_drift(
+    released: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compose prints each dollar sign doubled, so the template has it four times."""
+    template = released.standin.template
+    for before, after in (
+        ('"DRAIN_SECONDS"', '"GREETING": "costs $$$$5", "PASSED": null, "DRAIN_SECONDS"'),
+        ('"serve"\n   ],\n   "entrypoint"', '"serve", "--for=$$$$5"\n   ],\n   "entrypoint"'),
+        ('"health",\n     "serve"', '"health",\n     "$$$$serve"'),
+    ):
+        assert before in template
+        template = template.replace(before, after, 1)
+    monkeypatch.setattr(released.standin, "template", template)
+    ended = released.release()
+    assert (ended.exit_code, ended.errors) == (0, "")
+    container = released.standin.project("slipway-dev-g2")[0]["Config"]
+    assert "GREETING=costs $5" in container["Env"]
+    assert container["Cmd"] == ["serve", "--for=$5"]
+    environment(released.standin.project("slipway-dev-g2")[0], "PASSED")
+    assert found(released) == {}
+    assert "Nothing to do" in released.release().output

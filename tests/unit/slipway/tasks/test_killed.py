@@ -209,3 +209,33 @@ def test_a_release_takes_back_a_rollback_of_the_platform_that_was_killed_at_any_
         taken_back = world.release()
         assert taken_back.exit_code == 0, (name, taken_back)
         assert "Nothing to do" in world.release().output, name
+
+
+@pytest.mark.parametrize("source", ["services/backend/app.py", "infra/nginx/Dockerfile"])
+def test_a_rollback_takes_back_a_release_that_was_killed_at_any_moment(
+    world: World, ended: dict[str, Any], source: str
+) -> None:
+    """It counts as one on top from its first step on, also while the one before still serves."""
+    way_back(world)
+    before, last = images(world), world.ledger()[-1]["number"]
+    world.change(source)
+    moments: list[str] = []
+
+    def moment(when: str, step: str) -> None:
+        # Before its first step nothing of it is written.
+        if when == "before" and not moments:
+            return
+        moments.append(f"{len(moments):02} {when} {step.split(maxsplit=1)[0]}")
+        world.remember(moments[-1])
+
+    world.standin.on_moment = moment
+    assert world.release().exit_code == 0
+    for name in moments:
+        world.recall(name)
+        world.standin.change_lease(process=ended, expires=1e11)
+        finished = world.invoke(*BACK)
+        assert finished.exit_code == 0, (name, finished)
+        assert images(world) == before, name
+        assert world.ledger()[-1]["to"] == last, name
+        assert world.generations() == {f"slipway-dev-g{world.standin.generation}"}, name
+        assert whole(world, world.standin.generation), name

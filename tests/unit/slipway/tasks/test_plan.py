@@ -135,6 +135,21 @@ class TestMigrations:
         assert "it does not know 0002" in ended.errors
         assert released.standin.changes == []
 
+    def test_one_that_only_a_generation_cannot_bear_that_nobody_reaches_is_not(
+        self, released: World
+    ) -> None:
+        """As when a release was killed before it removed the old generation."""
+        left = {each["Id"]: each for each in released.standin.project("slipway-dev-g1")}
+        released.standin.database = {"current": "0001", "applied": {"0001": "first"}}
+        self.add(released, "0002", "expand")
+        released.change(BACKEND)
+        assert released.release().exit_code == 0
+        released.standin.containers |= left
+        applied = {"0001": "first", "0002": "after-g1"}
+        released.standin.database = {"current": "0002", "applied": applied}
+        self.add(released, "0003", "contract")
+        assert plan(released)["migrations"]["now"] == ["0003:contract"]
+
 
 class TestExpected:
     def test_the_plan_that_was_agreed_to_is_applied(self, released: World) -> None:

@@ -440,6 +440,43 @@ class TestApprovals:
 
 
 class TestRegistry:
+    def gone(self, world: World, moment: str, step: str) -> None:
+        """Let the registry be gone from this moment of the next release on."""
+
+        def look(when: str, now: str) -> None:
+            if (when, now.split(maxsplit=1)[0]) == (moment, step):
+                world.standin.store.gone = True
+
+        world.change("services/backend/app.py")
+        assert world.release().exit_code == 0
+        world.standin.forget()
+        world.standin.on_moment = look
+
+    def test_one_that_is_gone_when_a_release_fails_hides_no_cause(self, world: World) -> None:
+        self.gone(world, "before", "start")
+        world.standin.faults.service["worker"] = "exited"
+        ended = world.release_to("staging", "--yes")
+        assert ended.exit_code == 1
+        assert "others are not told that it failed: The registry at" in ended.errors
+        assert "release: crash-on-start: slipway-staging-g2 did not become" in ended.errors
+        assert world.ledger("staging")[-1]["code"] == "crash-on-start"
+        assert world.standin.generations["staging"] == 1
+
+    def test_one_that_is_gone_at_the_end_gets_the_evidence_when_the_same_is_typed_again(
+        self, world: World
+    ) -> None:
+        self.gone(world, "after", "retire")
+        ended = world.release_to("staging", "--yes")
+        assert ended.exit_code == 1
+        assert "registry-gone: staging serves generation 2, but its evidence could" in ended.errors
+        assert "next: invoke release --env staging" in ended.errors
+        assert world.ledger("staging")[-1]["result"] == "done"
+        world.standin.store.gone = False
+        world.standin.forget()
+        assert world.release_to("staging", "--yes").exit_code == 0
+        assert world.release_to("prod", "--yes").exit_code == 0
+        assert images(world, "prod") == images(world, "staging")
+
     def test_one_that_is_gone_is_named(self, world: World) -> None:
         world.standin.store.gone = True
         told = refused(world, "prod", "registry-gone")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from docker import APIClient
+from docker.errors import DockerException
+from requests.exceptions import ReadTimeout
 from standin_world import World
 
 from slipway import publishing
@@ -37,6 +41,26 @@ def test_every_release_ends_with_a_prune_and_keeps_the_ways_back(released: World
     for _ in range(4):
         assert released.invoke("rollback", "--env", "dev").exit_code == 0
     assert released.invoke("rollback", "--env", "dev").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ReadTimeout("Read timed out. (read timeout=60)"), DockerException("the engine hung up")],
+)
+def test_a_prune_that_the_engine_does_not_finish_takes_nothing_from_a_good_release(
+    released: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def slow(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(APIClient, "prune_builds", slow)
+    released.configure(retention={"releases": 1, "build_cache_gib": 10, "logs_days": 7})
+    for _ in range(2):
+        released.change("services/backend/app.py")
+        ended = released.release()
+        assert ended.exit_code == 0
+        assert "dev serves generation" in ended.output
+    assert f"not everything was pruned that could be: {error}" in ended.errors
 
 
 def test_its_plan_names_what_goes_and_touches_nothing(released: World) -> None:

@@ -16,7 +16,8 @@ import yaml
 from standin_world import World
 
 from slipway import access
-from slipway.facts import host
+from slipway.facts import host, registry
+from slipway.facts.manifest import REPOSITORY
 
 
 def serving(world: World, generation: int) -> None:
@@ -296,6 +297,22 @@ class TestFailing:
         assert "up slipway-dev-g2 backend worker" not in released.standin.changes
         assert released.standin.generation == 1
 
+    def test_a_migration_that_outlasts_its_limit_is_ended_and_named(self, released: World) -> None:
+        released.standin.faults.migrate_goes_on = True
+        released.change("services/backend/app.py")
+        ended = released.release()
+        assert ended.exit_code == 1
+        assert "migration-failed: The migration failed: `docker compose" in ended.errors
+        assert "did not end within 86400 s" in ended.errors
+        assert "next: invoke logs --env dev --service postgres" in ended.errors
+        assert released.ledger()[-1]["code"] == "migration-failed"
+        assert released.generations() == {"slipway-dev-g1"}
+        services = {
+            each["Config"]["Labels"]["com.docker.compose.service"]
+            for each in released.standin.containers.values()
+        }
+        assert "migrate" not in services
+
     def test_a_port_that_was_taken_meanwhile_is_told(self, world: World) -> None:
         world.standin.faults.port_taken = "Bind for 0.0.0.0:8443 failed: port is already allocated"
         ended = world.release()
@@ -368,6 +385,29 @@ class TestOdd:
         assert ended.exit_code == 1
         assert "dev is not what was released; still to do:" in ended.errors
         assert "generation 2 is not whole" in ended.errors
+
+    def test_a_registry_that_is_gone_at_the_end_takes_nothing_from_a_good_release(
+        self, released: World
+    ) -> None:
+        def moment(when: str, step: str) -> None:
+            if (when, step.split(maxsplit=1)[0]) == ("after", "retire"):
+                released.standin.store.gone = True
+
+        released.standin.on_moment = moment
+        released.change("services/backend/app.py")
+        ended = released.release()
+        assert ended.exit_code == 0
+        assert "dev serves generation 2" in ended.output
+        assert "others are not told that dev runs" in ended.errors
+        serving(released, 2)
+        released.standin.store.gone = False
+        assert "Nothing to do" in released.release().output
+        version = released.ledger()[-1]["version"]
+        running, named = (
+            registry.digest(released.standin.registry, REPOSITORY, tag)
+            for tag in ("running-in-dev", version)
+        )
+        assert running == named is not None
 
     def test_the_host_is_prepared_first_when_asked(
         self, released: World, monkeypatch: pytest.MonkeyPatch

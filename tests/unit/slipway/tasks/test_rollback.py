@@ -6,7 +6,7 @@ import pytest
 from standin_world import World
 
 from slipway import state
-from slipway.facts import registry
+from slipway.facts import migrations, registry
 from slipway.facts.manifest import REPOSITORY
 
 
@@ -41,6 +41,17 @@ def images(world: World) -> dict[str, str]:
         each["Config"]["Labels"]["com.docker.compose.service"]: each["Config"]["Image"]
         for each in world.standin.containers.values()
     }
+
+
+def schema(world: World, *applied: tuple[str, str]) -> None:
+    """Let the database have these schema changes, each by the release that applied it."""
+    world.standin.database = {"current": applied[-1][0], "applied": dict(applied)}
+
+
+def add_change(world: World, name: str, phase: str) -> None:
+    """Add a schema change to what is released next."""
+    path = world.layout.root / migrations.FOLDER / f"v{name}_more.py"
+    path.write_text(f'revision = "{name}"\nphase = "{phase}"\n')
 
 
 def announced(world: World, tag: str = "running-in-dev") -> str | None:
@@ -147,6 +158,53 @@ class TestBack:
         assert released.standin.changes == []
 
 
+class TestSchema:
+    def test_no_expand_is_in_the_way_however_far_it_goes_back(self, released: World) -> None:
+        """The images that are gone back to need not know it: another one on the engine does."""
+        schema(released, ("0001", "first"))
+        release(released)
+        add_change(released, "0002", "expand")
+        release(released)
+        schema(released, ("0001", "first"), ("0002", "after-g2"))
+        back(released)
+        back(released)
+        assert released.ledger()[-1]["to"] == 1
+
+    def test_an_expand_of_a_release_that_failed_is_not_in_the_way(self, released: World) -> None:
+        schema(released, ("0001", "first"))
+        release(released)
+        add_change(released, "0002", "expand")
+        released.change("services/backend/app.py")
+        released.standin.faults.service["worker"] = "exited"
+        assert released.release().exit_code == 1
+        released.standin.forget()
+        schema(released, ("0001", "first"), ("0002", "after-g2"))
+        back(released)
+        assert released.ledger()[-1]["to"] == 1
+
+    def test_a_contract_is_refused_also_when_what_serves_does_not_know_it(
+        self, released: World
+    ) -> None:
+        schema(released, ("0001", "first"))
+        release(released)
+        add_change(released, "0002", "contract")
+        release(released)
+        back(released)
+        schema(released, ("0001", "first"), ("0002", "after-g2"))
+        released.standin.forget()
+        ended = released.invoke("rollback", "--env", "dev")
+        assert ended.exit_code == 2
+        assert "schema change 0002 has removed what its code needs" in ended.errors
+        assert released.standin.changes == []
+
+    def test_a_change_that_no_image_on_the_engine_knows_is_refused(self, released: World) -> None:
+        release(released)
+        schema(released, ("0001", "first"), ("0009", "by hand"))
+        ended = released.invoke("rollback", "--env", "dev")
+        assert ended.exit_code == 2
+        assert "whether its code works with schema change 0009 is not known" in ended.errors
+
+
 class TestRefused:
     def test_where_nothing_was_ever_released(self, world: World) -> None:
         world.invoke("build")
@@ -166,6 +224,28 @@ class TestRefused:
 
 
 class TestSoak:
+    def test_an_expand_that_the_soaking_release_brought_is_not_in_the_way(
+        self, released: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        schema(released, ("0001", "first"))
+        released.soak(seconds=600)
+        add_change(released, "0002", "expand")
+        released.change("services/backend/app.py")
+        check = state.State.check
+        said = []
+
+        def taken(held: state.State) -> None:
+            if held.yields and not said:
+                schema(released, ("0001", "first"), ("0002", "after-g1"))
+                said.append("")
+                said.append(back(released))
+            check(held)
+
+        monkeypatch.setattr(state.State, "check", taken)
+        assert released.release().exit_code == 1
+        assert "its soak ends here" in said[1]
+        assert released.standin.generation == 1
+
     def test_a_rollback_ends_it_and_the_soaking_release_touches_nothing_more(
         self, released: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:

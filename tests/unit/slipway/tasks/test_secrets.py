@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from standin_world import World
+from standin_engine import Answers
+from standin_world import Ended, World
 
 from slipway.config import certificates, secrets
+from slipway.errors import SlipwayError
+from slipway.state import State
 
 LONG = "correct horse battery staple, and more of it"
 
@@ -74,6 +78,118 @@ def test_a_new_admin_password_reaches_the_database_without_a_new_generation(
     volume = released.standin.volume("slipway-dev-secrets-migrate")
     assert (volume / "admin_password").read_text() == LONG
     assert "Nothing to do" in released.release().output
+
+
+def start_fails(world: World) -> None:
+    world.standin.faults.service["worker"] = "exited"
+
+
+def proof_fails(world: World) -> None:
+    world.product.broken["POST /v1/query"] = (500, "boom")
+
+
+def soak_fails(world: World) -> None:
+    world.soak(seconds=60, requests=20)
+    world.standin.faults.answers[2] = Answers(50, failed=50)
+
+
+def as_before(world: World, ended: Ended, password: str, containers: set[str]) -> None:
+    """Hold the world to being served by the first generation, with the secrets it began with."""
+    assert ended.exit_code == 1
+    assert "as before: generation 1" in ended.output
+    assert {each["Id"] for each in world.standin.project("slipway-dev-g1")} == containers
+    assert world.generations() == {"slipway-dev-g1"}
+    status = world.invoke("status", "--env", "dev")
+    assert status.exit_code == 0, status
+    backend = world.standin.volume("slipway-dev-secrets-backend")
+    postgres = world.standin.volume("slipway-dev-secrets-postgres")
+    assert password in (backend / "database_url").read_text()
+    assert (postgres / "slipway_password").read_text() == password
+
+
+@pytest.mark.parametrize("break_it", [start_fails, proof_fails, soak_fails])
+def test_after_a_release_that_failed_everybody_has_what_they_had(
+    released: World, break_it: Callable[[World], None]
+) -> None:
+    """The old generation read the database's password when it started, and works with no other."""
+    password = released.secret("slipway_password")
+    containers = {each["Id"] for each in released.standin.project("slipway-dev-g1")}
+    put(released, "slipway_password", typed="another-password")
+    break_it(released)
+    as_before(released, released.release(), password, containers)
+    released.standin.forget()
+    released.product.broken.clear()
+    released.soak(seconds=0)
+    ended = released.release()
+    assert (ended.exit_code, ended.errors) == (0, "")
+    assert "changed: slipway_password" in ended.output
+    backend = released.standin.volume("slipway-dev-secrets-backend")
+    assert "another-password" in (backend / "database_url").read_text()
+    assert "Nothing to do" in released.release().output
+
+
+def test_one_that_finishes_a_killed_release_gives_back_what_was_there_before_both(
+    released: World,
+) -> None:
+    password = released.secret("slipway_password")
+    containers = {each["Id"] for each in released.standin.project("slipway-dev-g1")}
+    put(released, "slipway_password", typed="another-password")
+    released.standin.faults.die_after_step = 6
+    assert released.release().exit_code == 1
+    assert released.standin.generation == 2
+    released.standin.revive()
+    proof_fails(released)
+    as_before(released, released.release(), password, containers)
+
+
+def test_a_rollback_in_the_soak_that_fails_takes_nothing_from_what_serves(
+    released: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The generation that soaks has the new password, though it is not the last finished one."""
+    put(released, "slipway_password", typed="another-password")
+    released.change("services/backend/app.py")
+    released.soak(seconds=600)
+    check = State.check
+    said = []
+
+    def taken(held: State) -> None:
+        if held.yields and not said:
+            start_fails(released)
+            said.append(0)
+            said.append(released.invoke("rollback", "--env", "dev").exit_code)
+        check(held)
+
+    monkeypatch.setattr(State, "check", taken)
+    assert released.release().exit_code == 1
+    assert said == [0, 1]
+    assert released.standin.generation == 2
+    status = released.invoke("status", "--env", "dev")
+    assert status.exit_code == 0, status
+
+
+def test_an_admin_password_that_no_migration_took_is_handed_out_again(released: World) -> None:
+    put(released, "admin_password", typed=LONG)
+    released.standin.faults.migrate = "a table stayed locked for 10 s"
+    assert released.release().exit_code == 1
+    released.standin.forget()
+    ended = released.release()
+    assert ended.exit_code == 0, ended
+    assert "changed: admin_password" in ended.output
+    assert "migrate" in released.standin.changes
+
+
+def test_a_toolbox_that_takes_nothing_back_keeps_nothing_else_from_going_back(
+    released: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_held: State) -> list[str]:
+        raise SlipwayError("The state volume could not be used (take-back): no verb 'take-back'")
+
+    monkeypatch.setattr(State, "take_back", unknown)
+    released.change("services/backend/app.py")
+    start_fails(released)
+    ended = released.release()
+    assert "the secrets stay as they were handed out: " in ended.errors
+    assert released.generations() == {"slipway-dev-g1"}
 
 
 def test_a_certificate_without_its_key_is_refused_and_not_handed_out(released: World) -> None:
