@@ -254,6 +254,7 @@ class _Choice:
                     next_command=f"invoke release --env {source}",
                     code="evidence-missing",
                 )
+            self._refuse_gone_back(last.document)
             version = last.document.version
         release = self._release(version, version)
         evidence = self._evidence(release)
@@ -261,6 +262,21 @@ class _Choice:
         if approvals and self.environment.approvals:
             return replace(chosen, approved_by=self._approved_by(release, evidence))
         return chosen
+
+    def _refuse_gone_back(self, accepted: Evidence) -> None:
+        """Refuse to choose what the source accepted last when it runs another release by now."""
+        source = self.environment.source
+        running = registry.digest(self.source.registry, REPOSITORY, running_tag(source))
+        if running in {None, accepted.manifest}:
+            return
+        runs = self.running().document.version
+        if runs != accepted.version:
+            raise Refused(
+                f"{source} runs {runs}, and not {accepted.version}, which it accepted last: name "
+                f"the one that {self.name} is to take, with --version",
+                next_command=f"invoke release --env {self.name} --version {runs}",
+                code="gone-back",
+            )
 
     def _release(self, reference: str, version: str) -> Signed[Manifest]:
         source = self.environment.source

@@ -128,6 +128,21 @@ class TestSameBytes:
         assert world.release_to("prod", "--yes").exit_code == 0
         assert world.ledger("prod")[-1]["version"] == version(world)
 
+    def test_what_the_source_went_back_from_is_taken_only_by_its_name(self, world: World) -> None:
+        first = version(world)
+        world.change("services/backend/app.py")
+        assert world.release().exit_code == 0
+        assert world.release_to("staging", "--yes").exit_code == 0
+        second = version(world)
+        assert world.invoke("rollback", "--env", "staging", "--yes").exit_code == 0
+        world.standin.changes.clear()
+        told = refused(world, "prod", "gone-back")
+        assert f"staging runs {first}, and not {second}, which it accepted last" in told
+        assert f"next: invoke release --env prod --version {first}" in told
+        for each in (second, first):
+            assert world.release_to("prod", "--yes", "--version", each).exit_code == 0
+            assert world.ledger("prod")[-1]["version"] == each
+
     def test_twice_does_nothing(self, world: World) -> None:
         ended = world.release_to("staging")
         assert ended.exit_code == 0
