@@ -26,6 +26,8 @@ STOP_SECONDS = 40
 def beside(release: Release, step: Step) -> None:
     """Start the other edge, which nobody reaches yet, and wait until it could serve."""
     release.changed.append(step.subject)
+    if step.recreate:
+        release.count()
     stack = release.stack("platform")
     release.state.keep("platform.json", stack.text())
     release.up(stack, step.subject, recreate=step.recreate)
@@ -62,14 +64,19 @@ def leave(release: Release, step: Step) -> None:
                 next_command=f"invoke release --env {release.name} --plan",
             )
         _drain(release, container.id)
+    release.count()
     release.state.check()
     edge.remove(container.id, STOP_SECONDS)
 
 
 def free_ports(release: Release, stack: Stack, service: str) -> None:
-    """Remove what publishes the ports that `service` of `stack` is about to publish."""
+    """Remove what publishes the ports that `service` of `stack` is about to publish.
+
+    What the edges counted is asked for before one of them goes.
+    """
     if service not in {names.DOOR, *names.EDGES}:
         return
+    release.count()
     if (service == names.DOOR) != (names.DOOR in stack.hashes):
         return
     running = engine_facts.read(release.engine, release.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from standin_engine import Answers
 from standin_world import World
 
 EDGE, OTHER = "slipway-dev-platform-edge-1", "slipway-dev-platform-edge-b-1"
@@ -169,6 +170,21 @@ def test_where_no_door_may_route_the_plan_says_that_the_edge_is_changed_in_place
     assert not any(name.endswith(("door-1", "edge-b-1")) for name in platform(released))
     assert "drift: none" in released.invoke("status", "--env", "dev").output
     assert "Nothing to do" in released.release().output
+
+
+def test_what_failed_at_an_edge_that_is_changed_in_place_is_in_the_ledger(released: World) -> None:
+    undo_door(released)
+    released.standin.faults.no_nat = REFUSED
+    released.change("infra/nginx/Dockerfile")
+    released.standin.faults.answers = {1: Answers(requests=50, failed=1)}
+
+    def moment(when: str, step: str) -> None:
+        if when == "after" and step.startswith("platform"):
+            released.standin.faults.answers = {1: Answers(requests=50)}
+
+    released.standin.on_moment = moment
+    assert released.release().exit_code == 0
+    assert released.ledger()[-1]["requests"]["failed"] > 0
 
 
 def test_a_first_release_learns_from_its_build_that_no_door_may_route(world: World) -> None:

@@ -387,6 +387,38 @@ class TestEvidence:
         assert world.release_to("staging", "--yes").exit_code == 0
         assert world.release_to("prod", "--yes", "--version", line["version"]).exit_code == 0
 
+    def test_what_fails_at_an_edge_that_is_replaced_meanwhile_counts(self, world: World) -> None:
+        world.change("infra/nginx/Dockerfile")
+        world.change("services/backend/app.py")
+        assert world.release().exit_code == 0
+        world.standin.faults.answers = {1: Answers(requests=50, failed=1)}
+
+        def moment(when: str, step: str) -> None:
+            if when == "after" and step.startswith("hand-over"):
+                world.standin.faults.answers = {1: Answers(requests=50), 2: Answers(requests=50)}
+
+        world.standin.on_moment = moment
+        ended = world.release_to("staging", "--yes")
+        assert ended.exit_code == 1
+        assert "the gate requests was not passed: served " in ended.errors
+        assert world.ledger("staging")[-1]["requests"]["failed"] > 0
+
+    def test_what_failed_before_at_an_edge_that_is_replaced_does_not_count(
+        self, world: World
+    ) -> None:
+        world.change("infra/nginx/Dockerfile")
+        world.change("services/backend/app.py")
+        assert world.release().exit_code == 0
+        world.standin.faults.answers = {1: Answers(requests=50, failed=5)}
+        assert world.invoke("status", "--env", "staging").exit_code == 0
+        world.standin.faults.answers = {1: Answers(requests=50), 2: Answers(requests=50)}
+        ended = world.release_to("staging", "--yes")
+        assert (ended.exit_code, ended.errors) == (0, "")
+        requests = world.ledger("staging")[-1]["requests"]
+        assert requests["failed"] == 0
+        # Beside a question each to the old edge at its end, and to the new one at its.
+        assert requests["served"] > 150
+
     def test_what_serves_already_is_not_judged_where_nobody_takes_it(self, world: World) -> None:
         world.standin.faults.answers = {1: Answers(requests=50, failed=1)}
         ended = world.release_to("prod", "--yes")
