@@ -45,7 +45,7 @@ BESIDE = ("--network", "host", *CONFINED)
 PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = (
     *("containers", "networks", "volumes", "images", "toolboxes", "generations"),
-    *("maintenance", "serving_edges", "number", "schemas", "database"),
+    *("maintenance", "serving_edges", "draining", "number", "schemas", "database"),
 )
 DENIED = 3
 LABEL = "com.docker.compose."
@@ -70,9 +70,10 @@ class Faults:
     `service` maps a service to how its new containers fare: unhealthy, starting, exited or oom;
     `log` to what they say, `ports` to where they listen, `blockers` who holds the database's locks.
     The edge refuses `edge_refusals` times, or always where that is negative.
-    `edge_refuses` maps a generation to the edge's reason. `answers` maps a generation to what it
-    answers between two questions to the edge that serves, `answers_after_down` what they answer
-    once one of them was taken down, `restarting` are the services whose containers
+    The edge whose container is `edge_hung` runs and does not answer; `unstoppable` cannot be
+    stopped. `edge_refuses` maps a generation to the edge's reason. `answers` maps a generation to
+    what it answers between two questions to the edge that serves, `answers_after_down` what they
+    answer once one of them was taken down, `restarting` are the services whose containers
     restart between two looks at them. `die_after_step` kills the one who
     releases (nothing of theirs reaches the engine any more) when that many steps are done, before
     they can say so; `die_before` when the named toolbox verb is called. After as many steps as
@@ -89,6 +90,8 @@ class Faults:
     host_ports: tuple[int, ...] = ()
     edge_refuses: dict[int, str] = field(default_factory=dict)
     edge_silent: bool = False
+    edge_hung: str = ""
+    unstoppable: str = ""
     answers: dict[int, Answers] = field(default_factory=dict)
     answers_after_down: dict[int, Answers] = field(default_factory=dict)
     restarting: tuple[str, ...] = ()
@@ -131,6 +134,7 @@ class Standin:
         self.resolved: dict[str, str] = {}
         self.maintenance: dict[str, Any] = {"on": False}
         self.serving_edges: dict[str, str] = {}
+        self.draining: set[str] = set()
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -436,6 +440,8 @@ class Standin:
             case ("stop" | "start" as verb, *_, "registry"):
                 self.changes.append(f"registry {verb}")
                 return Answer("registry\n")
+            case ("stop", "--time", _, identity) if identity == self.faults.unstoppable:
+                return Answer(errors="Error response from daemon: timed out\n", exit_code=1)
             case ("stop", "--time", _, identity) if identity in self.containers:
                 self.changes.append(f"stop {self.containers[identity]['Name'][1:]}")
                 self.containers[identity]["State"]["Status"] = "exited"
@@ -601,13 +607,14 @@ class Standin:
         environment = self._environment(identity)
         if self.faults.edge_silent:
             return Answer(errors="OCI runtime exec failed: no such process\n", exit_code=126)
+        if identity == self.faults.edge_hung:
+            return Answer(errors="edge: NGINX does not answer: timed out\n", exit_code=1)
         if list(rest) == ["status"]:
             return Answer(json.dumps(self._status(identity)))
         if rest[0] == "maintenance":
             return self._maintain(rest[1:])
         if rest[0] == "drain":
-            left = self.open_connections.pop(0) if self.open_connections else 0
-            return Answer(json.dumps({"draining": True, "connections": left}))
+            return Answer(json.dumps(self._drain(identity, on=list(rest[1:]) != ["off"])))
         verb, generation = rest[0], int(rest[1])
         assert verb in {"switch", "candidate"}
         addresses = self._addresses(environment, generation)
@@ -628,6 +635,14 @@ class Standin:
         self.generations[environment] = generation
         self.on_moment("during", self.step)
         return Answer(json.dumps(self._status(identity)))
+
+    def _drain(self, identity: str, *, on: bool) -> dict[str, Any]:
+        if not on:
+            self.draining.discard(identity)
+            return {"draining": False, "connections": 0}
+        self.draining.add(identity)
+        left = self.open_connections.pop(0) if self.open_connections else 0
+        return {"draining": True, "connections": left}
 
     def _door(self, identity: str, rest: Sequence[str]) -> Answer:
         environment = self._environment(identity)

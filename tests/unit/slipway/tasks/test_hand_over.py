@@ -17,6 +17,12 @@ def platform(world: World) -> set[str]:
     return {each["Name"][1:] for each in world.standin.project("slipway-dev-platform")}
 
 
+def identity(world: World, name: str) -> str:
+    """The id of a platform container."""
+    found = world.standin.project("slipway-dev-platform")
+    return next(str(each["Id"]) for each in found if each["Name"] == f"/{name}")
+
+
 def steps(world: World) -> list[str]:
     """What was done to the edges, in order."""
     words = ("up slipway-dev-platform", "switch", "hand over", "stop", "remove", "maintenance")
@@ -92,6 +98,42 @@ def test_the_drain_limit_is_told_and_ends_the_wait(released: World) -> None:
     assert ended.exit_code == 0
     assert "drain limit of 1 s reached; still open at the edge: 2" in ended.errors
     assert EDGE not in platform(released)
+
+
+@pytest.mark.parametrize("changed", [None, "infra/nginx/Dockerfile", "services/backend/app.py"])
+def test_an_edge_that_runs_and_does_not_answer_is_replaced(
+    released: World, changed: str | None
+) -> None:
+    hung = identity(released, EDGE)
+    released.standin.containers[hung]["State"]["Health"]["Status"] = "unhealthy"
+    released.standin.faults.edge_hung = hung
+    if changed:
+        released.change(changed)
+    ended = released.release()
+    assert ended.exit_code == 0, ended
+    assert "edge does not answer, so its connections are not waited for" in ended.errors
+    assert steps(released)[:4] == [
+        "up slipway-dev-platform edge-b",
+        "switch 1",
+        "switch 1",
+        "hand over to edge-b",
+    ]
+    assert EDGE not in platform(released)
+    assert released.release().output.count("Nothing to do") == 1
+
+
+def test_an_edge_that_is_gone_back_to_keeps_its_connections_again(released: World) -> None:
+    """It was told to drain before it could not be stopped."""
+    released.change("infra/nginx/Dockerfile")
+    released.standin.faults.unstoppable = identity(released, EDGE)
+    told: list[str] = []
+    released.standin.on_moment = lambda _when, _step: told.extend(released.standin.draining)
+    ended = released.release()
+    assert ended.exit_code == 1
+    assert "as before" in ended.output
+    assert released.standin.serving_edge == "edge"
+    assert identity(released, EDGE) in told
+    assert identity(released, EDGE) not in released.standin.draining
 
 
 def test_a_door_that_refuses_leaves_the_old_edge_serving(released: World) -> None:
