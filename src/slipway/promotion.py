@@ -352,7 +352,8 @@ class _Choice:
         """The keys that approved; as many as the environment wants, and none of the evidence."""
         version = release.document.version
         approve = f"invoke approve --env {self.name} --version {version}"
-        by = []
+        by: list[str] = []
+        worthless: list[Refused] = []
         for key in self.trusted:
             if evidence.signer is not None and key.id == evidence.signer.id:
                 continue
@@ -360,12 +361,16 @@ class _Choice:
             found = self._find(Approval, approval_tag(version, self.name, key.id), shown)
             if found is None or found.signer is None or found.signer.id != key.id:
                 continue
-            _refuse_other(found.document, release, shown, self.name, approve)
-            _refuse_expired(found.document.expires, shown, approve, "approval-expired")
-            by.append(f"{found.document.by} ({key.name})")
+            try:
+                _refuse_other(found.document, release, shown, self.name, approve)
+                _refuse_expired(found.document.expires, shown, approve, "approval-expired")
+            except Refused as refused:
+                worthless.append(refused)
+            else:
+                by.append(f"{found.document.by} ({key.name})")
         wanted = self.environment.approvals
         if len(by) < wanted:
-            raise Refused(
+            raise next(iter(worthless), None) or Refused(
                 f"{self.name} wants {wanted} approval{'s' if wanted > 1 else ''} of {version} by "
                 f"another key than the evidence's, and there {'is' if len(by) == 1 else 'are'} "
                 f"{len(by) or 'none'}",

@@ -480,6 +480,36 @@ class TestApprovals:
         world.standin.changes.clear()
         refused(world, "prod", "approval-missing")
 
+    @pytest.mark.parametrize("code", ["approval-expired", "evidence-of-another"])
+    def test_one_that_does_not_count_blocks_none_that_does(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, code: str
+    ) -> None:
+        assert world.invoke("keys.new", "--name", "second").exit_code == 0
+        trusted = ["release", "approver", "second"]
+        world.environment("prod", source="staging", keys=trusted, approvals=1)
+        approve = ("approve", "--env", "prod", "--yes")
+        if code == "approval-expired":
+            earlier = artifacts.now() - publishing.VALID
+            with monkeypatch.context() as patch:
+                patch.setattr(artifacts, "now", lambda: earlier)
+                assert world.invoke(*approve).exit_code == 0
+        else:
+            assert world.invoke(*approve).exit_code == 0
+            first = version(world)
+            world.change("services/backend/app.py")
+            assert world.release().exit_code == 0
+            assert world.release_to("staging", "--yes").exit_code == 0
+            tags = world.standin.store.tags
+            (tag,) = [each for each in tags if ".approved-for-prod." in each]
+            tags[tag.replace(first, version(world))] = tags[tag]
+            world.standin.changes.clear()
+        told = refused(world, "prod", code)
+        assert f"next: invoke approve --env prod --version {version(world)}" in told
+        assert world.invoke(*approve, "--key", "second").exit_code == 0
+        assert world.release_to("prod", "--yes").exit_code == 0
+        (by,) = world.ledger("prod")[-1]["approved_by"]
+        assert by.endswith("(second)")
+
     def test_a_release_of_the_tree_needs_none(self, world: World) -> None:
         ended = world.invoke("approve", "--env", "dev", "--yes")
         assert ended.exit_code == 2
