@@ -26,6 +26,7 @@ from slipway.facts.manifest import Gate
 from slipway.facts.stacks import numbered
 from slipway.plans import drift, figures, stacks
 from slipway.plans.diagnosis import BACKEND_PORT, Code
+from slipway.plans.figures import Counts
 from slipway.plans.release import PLATFORM_ORDER, Kind, Plan, Step
 from slipway.run import run
 from slipway.state import LeaseLost, State
@@ -74,9 +75,11 @@ class Release:
     note: Mapping[str, Any]
     #: What ran before, as its release resolved it; None where that is not known.
     before: Mapping[str, Any] | None = None
-    #: Whether others take what is accepted here, and what the edge had counted beforehand.
+    #: Whether others take what is accepted here, what each edge had counted beforehand, by its
+    #: container, and what when it was asked last.
     attests: bool = False
-    began_with: Mapping[int, figures.Figures] = field(default_factory=dict)
+    began_with: Mapping[str, Counts] = field(default_factory=dict)
+    counts: dict[str, Counts] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     done: list[Step] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
@@ -277,10 +280,23 @@ class Release:
         except SlipwayError:
             return {}
 
+    def count(self) -> dict[str, Counts]:
+        """Ask each edge that runs what it counted: also before one is removed."""
+        running = engine_facts.read(self.engine, self.name)
+        now: dict[str, Counts] = {}
+        for name in names.EDGES:
+            found = edge.named(self.name, running, name)
+            if found is not None and edge.runs(found):
+                with contextlib.suppress(SlipwayError):
+                    now[found.id] = figures.parse(edge.status(found.id))
+        self.counts.update(now)
+        return now
+
     def counted(self) -> dict[str, int] | None:
-        """Requests served and failed since the release began; None where the edge counts none."""
-        now = self.figures()
-        return figures.total(self.began_with, now) if now else None
+        """Requests served and failed since the release began; None where no edge counts any."""
+        if not any(self.count().values()):
+            return None
+        return figures.total(self.began_with, self.counts)
 
     def _refuse_failed_requests(self) -> None:
         """Hold what others are to take to the gate of requests, while there is a way back."""

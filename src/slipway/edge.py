@@ -102,6 +102,14 @@ def drain(container_id: str) -> int:
     return int(_answer(run(commands.drain(container_id), timeout=30).output)["connections"])
 
 
+def keep(container_id: str) -> None:
+    """Let an edge keep its connections again, where it was told to drain.
+
+    An edge of a version that cannot be told goes on closing them.
+    """
+    run(commands.keep(container_id), check=False, timeout=30)
+
+
 def remove(container_id: str, seconds: int) -> None:
     """Stop an edge, which gets `seconds` to finish its requests, and remove its container."""
     run(commands.stop(container_id, seconds), timeout=seconds + 30)

@@ -11,7 +11,7 @@ from slipway.config import names
 from slipway.errors import SlipwayError
 from slipway.facts import engine as engine_facts
 from slipway.facts import state as state_facts
-from slipway.facts.engine import EngineFacts
+from slipway.facts.engine import Container, EngineFacts
 from slipway.plans.release import Have, Kind, Step, Want, edges
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ STOP_SECONDS = 40
 def beside(release: Release, step: Step) -> None:
     """Start the other edge, which nobody reaches yet, and wait until it could serve."""
     release.changed.append(step.subject)
+    if step.recreate:
+        release.count()
     stack = release.stack("platform")
     release.state.keep("platform.json", stack.text())
     release.up(stack, step.subject, recreate=step.recreate)
@@ -37,8 +39,7 @@ def hand_over(release: Release, step: Step) -> None:
     """Send new connections to the other edge; established ones stay where they are."""
     release.changed.append(step.subject)
     _brief(release, step.subject)
-    release.state.check()
-    edge.hand_over(_door(release), step.subject)
+    _send_to(release, step.subject)
 
 
 def leave(release: Release, step: Step) -> None:
@@ -61,15 +62,20 @@ def leave(release: Release, step: Step) -> None:
                 f"{step.subject} still gets new connections, so it is not removed",
                 next_command=f"invoke release --env {release.name} --plan",
             )
-        _drain(release, container.id)
+        _drain(release, container)
+    release.count()
     release.state.check()
     edge.remove(container.id, STOP_SECONDS)
 
 
 def free_ports(release: Release, stack: Stack, service: str) -> None:
-    """Remove what publishes the ports that `service` of `stack` is about to publish."""
+    """Remove what publishes the ports that `service` of `stack` is about to publish.
+
+    What the edges counted is asked for before one of them goes.
+    """
     if service not in {names.DOOR, *names.EDGES}:
         return
+    release.count()
     if (service == names.DOOR) != (names.DOOR in stack.hashes):
         return
     running = engine_facts.read(release.engine, release.name)
@@ -131,18 +137,39 @@ def _open_door(release: Release) -> None:
     there = [name for name in names.EDGES if edge.runs(edge.named(release.name, running, name))]
     chosen = release.plan.edge if release.plan.edge in there else next(iter(there), None)
     if chosen is not None:
-        release.state.check()
-        edge.hand_over(_door(release), chosen)
+        _send_to(release, chosen)
 
 
-def _drain(release: Release, container_id: str) -> None:
+def _send_to(release: Release, name: str) -> None:
+    """Send new connections to an edge, which may have been told to drain when it was left."""
+    running = engine_facts.read(release.engine, release.name)
+    chosen = edge.named(release.name, running, name)
+    release.state.check()
+    if chosen is not None:
+        edge.keep(chosen.id)
+    edge.hand_over(_door(release), name)
+
+
+def _drain(release: Release, container: Container) -> None:
     deadline = time.monotonic() + release.environment.drain_seconds
-    while left := edge.drain(container_id):
+    while left := _open_at(container):
         if time.monotonic() > deadline:
             limit = release.environment.drain_seconds
             console.warn(f"drain limit of {limit} s reached; still open at the edge: {left}")
             return
         time.sleep(POLL_SECONDS)
+
+
+def _open_at(container: Container) -> int:
+    """Tell an edge to drain; the connections still open there, none where it does not answer."""
+    try:
+        return edge.drain(container.id)
+    except SlipwayError as error:
+        console.warn(
+            f"{container.service} does not answer, so its connections are not waited for: "
+            f"{error.message}"
+        )
+        return 0
 
 
 def _brief(release: Release, name: str) -> None:
@@ -154,12 +181,21 @@ def _brief(release: Release, name: str) -> None:
         return
     old = other.id
     release.state.check()
-    generation = edge.status(old)["generation"]
+    generation = _served(release, old)
     if generation is not None:
         _switch(release, new.id, generation)
     state = edge.maintenance(old)
     if state["on"] or edge.maintenance(new.id)["on"]:
         edge.maintain(new.id, state["message"] if state["on"] else None)
+
+
+def _served(release: Release, container_id: str) -> int | None:
+    """What an edge serves; what was released last where it does not answer."""
+    try:
+        found: int | None = edge.status(container_id)["generation"]
+    except SlipwayError:
+        found = state_facts.parse(release.state.read()).committed_generation
+    return found
 
 
 def _switch(release: Release, container_id: str, generation: int) -> None:

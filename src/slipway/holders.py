@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import os
-import signal
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-PROC = Path("/proc")
+from slipway.run import PROC, end_marked
+
 #: Every command that a holder starts carries this variable, so that it is known when left alone.
 MARK = "SLIPWAY_HOLDER"
 #: The field of /proc/PID/stat with the start of the process, counted behind its name (proc(5)).
@@ -48,11 +46,7 @@ def gone(held: Mapping[str, Any] | None) -> bool:
 
 def end_orphans(held: Mapping[str, Any]) -> None:
     """End the commands that a process which is gone left behind: they would go on acting."""
-    wanted = f"{MARK}={_mark(held)}".encode()
-    for path in PROC.glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if wanted in path.read_bytes().split(b"\0"):
-                os.kill(int(path.parent.name), signal.SIGKILL)
+    end_marked(MARK, _mark(held))
 
 
 def _host() -> dict[str, Any]:

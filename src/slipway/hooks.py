@@ -79,7 +79,7 @@ class Hooks:
             **outcome,
         }
         console.say(f"hook {hook}:")
-        return run_told(
+        done = run_told(
             (str(self.layout.hooks(self.name) / hook),),
             input=json.dumps(told),
             env=variables,
@@ -87,6 +87,12 @@ class Hooks:
             seconds=self.environment.hook_seconds,
             on_line=lambda line: console.say(f"  {hook} | {line}"),
         )
+        if done.left:
+            console.warn(
+                f"the hook {self._shown(hook)} left something running that held its output, which "
+                "was not waited for; send the output of what is to stay elsewhere"
+            )
+        return done.exit_code
 
     def _shown(self, hook: str) -> str:
         return self.layout.shown(self.layout.hooks(self.name) / hook)

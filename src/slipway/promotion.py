@@ -254,6 +254,7 @@ class _Choice:
                     next_command=f"invoke release --env {source}",
                     code="evidence-missing",
                 )
+            self._refuse_gone_back(last.document)
             version = last.document.version
         release = self._release(version, version)
         evidence = self._evidence(release)
@@ -261,6 +262,21 @@ class _Choice:
         if approvals and self.environment.approvals:
             return replace(chosen, approved_by=self._approved_by(release, evidence))
         return chosen
+
+    def _refuse_gone_back(self, accepted: Evidence) -> None:
+        """Refuse to choose what the source accepted last when it runs another release by now."""
+        source = self.environment.source
+        running = registry.digest(self.source.registry, REPOSITORY, running_tag(source))
+        if running in {None, accepted.manifest}:
+            return
+        runs = self.running().document.version
+        if runs != accepted.version:
+            raise Refused(
+                f"{source} runs {runs}, and not {accepted.version}, which it accepted last: name "
+                f"the one that {self.name} is to take, with --version",
+                next_command=f"invoke release --env {self.name} --version {runs}",
+                code="gone-back",
+            )
 
     def _release(self, reference: str, version: str) -> Signed[Manifest]:
         source = self.environment.source
@@ -336,7 +352,8 @@ class _Choice:
         """The keys that approved; as many as the environment wants, and none of the evidence."""
         version = release.document.version
         approve = f"invoke approve --env {self.name} --version {version}"
-        by = []
+        by: list[str] = []
+        worthless: list[Refused] = []
         for key in self.trusted:
             if evidence.signer is not None and key.id == evidence.signer.id:
                 continue
@@ -344,12 +361,16 @@ class _Choice:
             found = self._find(Approval, approval_tag(version, self.name, key.id), shown)
             if found is None or found.signer is None or found.signer.id != key.id:
                 continue
-            _refuse_other(found.document, release, shown, self.name, approve)
-            _refuse_expired(found.document.expires, shown, approve, "approval-expired")
-            by.append(f"{found.document.by} ({key.name})")
+            try:
+                _refuse_other(found.document, release, shown, self.name, approve)
+                _refuse_expired(found.document.expires, shown, approve, "approval-expired")
+            except Refused as refused:
+                worthless.append(refused)
+            else:
+                by.append(f"{found.document.by} ({key.name})")
         wanted = self.environment.approvals
         if len(by) < wanted:
-            raise Refused(
+            raise next(iter(worthless), None) or Refused(
                 f"{self.name} wants {wanted} approval{'s' if wanted > 1 else ''} of {version} by "
                 f"another key than the evidence's, and there {'is' if len(by) == 1 else 'are'} "
                 f"{len(by) or 'none'}",

@@ -208,7 +208,7 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         "holder": state.holder(),
     }
     release.before = _before(release)
-    release.began_with = release.figures()
+    release.began_with = release.count()
     try:
         release.apply()
     except state.LeaseLost:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import tempfile
@@ -17,6 +18,9 @@ from slipway.errors import CommandFailed, SlipwayError
 
 LAST_LINES = 50
 GRACE_SECONDS = 5.0
+PROC = Path("/proc")
+#: What a program of somebody else's starts carries this variable, also in a session of its own.
+MARK = "SLIPWAY_RUN"
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,14 @@ def run(
         said = (errors.strip() or output.strip()).splitlines()
         raise CommandFailed(argv, exit_code, said[-LAST_LINES:])
     return Completed(exit_code, output, errors)
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a program of somebody else's ended, and whether it left its output held open."""
+
+    exit_code: int
+    left: bool
 
 
 @dataclass(frozen=True)
@@ -142,19 +154,21 @@ def run_told(
     cwd: Path,
     seconds: float,
     on_line: Callable[[str], None],
-) -> int:
-    """Run a program of somebody else's with `input`, give its lines to `on_line`; its exit code.
+) -> Told:
+    """Run a program of somebody else's with `input`, give its lines to `on_line`.
 
-    After `seconds` it is ended, with everything that it started. Raises SlipwayError when the time
-    is up or it cannot be started.
+    After `seconds` it is ended, with everything that it started. So is what holds its output after
+    its end, which is not waited for. Raises SlipwayError when the time is up or it cannot be
+    started.
     """
+    mark = secrets.token_hex(8)
     try:
         process = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **env},
+            env={**os.environ, **env, MARK: mark},
             cwd=cwd,
             text=True,
             errors="replace",
@@ -171,15 +185,38 @@ def run_told(
     try:
         exit_code = process.wait(seconds)
     except subprocess.TimeoutExpired as error:
+        _end_session(process)
+        end_marked(MARK, mark)
         raise SlipwayError(f"{argv[0]} did not end within {seconds:g} s, and was ended") from error
     finally:
         # What it left behind would hold its output open, and outlive the release.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for thread in threads:
-            thread.join()
-    return exit_code
+        _end_session(process)
+        left = _last(threads)
+        if left:
+            end_marked(MARK, mark)
+    return Told(exit_code, left)
+
+
+def end_marked(variable: str, value: str) -> None:
+    """End every process that carries an environment variable with this value."""
+    wanted = f"{variable}={value}".encode()
+    for path in PROC.glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if wanted in path.read_bytes().split(b"\0"):
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+def _end_session(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _last(threads: Sequence[threading.Thread]) -> bool:
+    """Whether any of the threads is still at work when its grace is over."""
+    for thread in threads:
+        thread.join(GRACE_SECONDS)
+    return any(thread.is_alive() for thread in threads)
 
 
 def _feed(process: subprocess.Popen[str], text: str) -> None:

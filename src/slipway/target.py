@@ -26,6 +26,8 @@ ENGINE_VARIABLE = "DOCKER_HOST"
 SSH_VARIABLE = "SLIPWAY_SSH"
 CONNECT_SECONDS = 20.0
 POLL_SECONDS = 0.05
+#: What was meant before each of the engines that are reached now, the first one's first.
+_replaced: list[str | None] = []
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,15 @@ class Target:
 def reached(environment: Environment | None) -> Iterator[Target]:
     """The engine of `environment`, for as long as the block lasts; without one this machine's.
 
-    The `docker` program means the same engine meanwhile. Another host needs a Docker engine and an
-    SSH server, and its user the right to use the engine. Images come from the site's registry; one
-    on this machine's loopback interface is lent to the other host, so that only the layers which
-    it lacks go over the connection.
+    The `docker` program means the same engine meanwhile, also inside another one's block. Another
+    host needs a Docker engine and an SSH server, and its user the right to use the engine. Images
+    come from the site's registry; one on this machine's loopback interface is lent to the other
+    host, so that only the layers which it lacks go over the connection.
 
     Raises Refused when the host or its engine cannot be reached.
     """
     if environment is None or environment.host == "local":
-        with engine_facts.client() as engine:
+        with _meant(_own()), engine_facts.client() as engine:
             yield Target(engine, environment.ports.https if environment else 0, remote=False)
         return
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
@@ -97,17 +99,28 @@ def _await(connection: Background, path: Path, environment: Environment) -> None
 
 
 @contextlib.contextmanager
-def _meant(engine: str) -> Iterator[None]:
+def _meant(engine: str | None) -> Iterator[None]:
     """Make `engine` the one that the docker program and the SDK mean."""
     before = os.environ.get(ENGINE_VARIABLE)
-    os.environ[ENGINE_VARIABLE] = engine
+    _replaced.append(before)
+    _name(engine)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[ENGINE_VARIABLE]
-        else:
-            os.environ[ENGINE_VARIABLE] = before
+        _name(before)
+        _replaced.pop()
+
+
+def _own() -> str | None:
+    """What the docker program meant before any other host's engine was reached."""
+    return _replaced[0] if _replaced else os.environ.get(ENGINE_VARIABLE)
+
+
+def _name(engine: str | None) -> None:
+    if engine is None:
+        os.environ.pop(ENGINE_VARIABLE, None)
+    else:
+        os.environ[ENGINE_VARIABLE] = engine
 
 
 def _port() -> int:

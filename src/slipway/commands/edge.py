@@ -42,6 +42,11 @@ def drain(container: str) -> Argv:
     return ("docker", "exec", container, "slipway-edge", "drain")
 
 
+def keep(container: str) -> Argv:
+    """Let an edge that was told to drain keep its connections again."""
+    return (*drain(container), "off")
+
+
 def door_status(container: str) -> Argv:
     """Print which edge gets new connections, as JSON."""
     return ("docker", "exec", container, "slipway-edge", "door", "status")

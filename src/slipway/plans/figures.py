@@ -23,7 +23,7 @@ class Figures:
 
     def since(self, earlier: Figures) -> Figures:
         """What was counted after `earlier`; all of it where an edge began anew in between."""
-        if self.requests < earlier.requests:
+        if self.requests < earlier.requests or self.failed < earlier.failed:
             return self
         return Figures(
             self.requests - earlier.requests,
@@ -50,6 +50,8 @@ class Figures:
 
 
 NOTHING = Figures()
+#: What one edge counted, by generation.
+Counts = Mapping[int, Figures]
 
 
 def parse(status: Mapping[str, Any]) -> dict[int, Figures]:
@@ -64,9 +66,16 @@ def parse(status: Mapping[str, Any]) -> dict[int, Figures]:
     }
 
 
-def total(before: Mapping[int, Figures], after: Mapping[int, Figures]) -> dict[str, int]:
-    """Requests served and failed between two readings, for the ledger."""
-    counted = [each.since(before.get(number, NOTHING)) for number, each in after.items()]
+def total(before: Mapping[str, Counts], after: Mapping[str, Counts]) -> dict[str, int]:
+    """Requests served and failed between two readings of each edge, for the ledger.
+
+    An edge that is not among those before began after them, at nothing.
+    """
+    counted = [
+        each.since(before.get(edge, {}).get(number, NOTHING))
+        for edge, counts in after.items()
+        for number, each in counts.items()
+    ]
     failed = sum(each.failed for each in counted)
     return {"served": sum(each.requests for each in counted) - failed, "failed": failed}
 

@@ -30,11 +30,12 @@ UNKNOWN = "-"
     },
     default=True,
 )
-def history(_context: invoke.Context, env: str = "", json: bool = False, last: int = 20) -> None:
+def history(_context: invoke.Context, env: str = "", json: bool = False, last: str = "20") -> None:
     """Print who released what, when and from where, how it ended, and what it cost."""
-    if last < 0:
+    # A flag that Invoke itself takes for a number ends with a traceback where it is none.
+    if not (last.isascii() and last.isdigit()):
         raise Refused(f"--last {last} is no number of lines: 0 is all of them")
-    found = _read(env, last)
+    found = _read(env, int(last))
     if json:
         console.say(formats.dumps([dict(line) for line in found.ledger], indent=2))
     else:

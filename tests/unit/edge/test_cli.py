@@ -171,6 +171,16 @@ def test_status_fails_when_nginx_does_not_answer(
     assert "NGINX answered GET /peers with 500" in capsys.readouterr().out
 
 
+def test_an_edge_that_drains_can_be_told_to_keep_its_connections_again(
+    site: Site, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be gone back to."""
+    for words, draining in (((), True), (("off",), False), (("on",), True)):
+        assert run("drain", *words) == 0
+        assert json.loads(capsys.readouterr().out)["draining"] is draining
+        assert site.nginx.drain == {"on": draining}
+
+
 def test_maintenance_is_turned_on_shown_and_turned_off(
     site: Site, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,16 @@ FAR = Environment.model_construct(
     registry="localhost:5000",
     ports=Ports(address="0.0.0.0", https=443, http=80),  # noqa: S104
 )
+
+LOCAL = FAR.model_copy(update={"host": "local"})
+LISTEN = """
+path = next(word for word in argv if word.endswith(":/var/run/docker.sock")).partition(":")[0]
+server = socket.socket(socket.AF_UNIX)
+server.bind(path)
+server.listen()
+while True:
+    server.accept()[0].close()
+"""
 
 
 def program(folder: Path, body: str) -> str:
@@ -48,20 +60,37 @@ def test_a_host_that_is_silent_is_given_up(tmp_path: Path, monkeypatch: pytest.M
 def test_a_host_without_an_engine_is_told_and_the_own_engine_is_meant_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listen = """
-path = next(word for word in argv if word.endswith(":/var/run/docker.sock")).partition(":")[0]
-server = socket.socket(socket.AF_UNIX)
-server.bind(path)
-server.listen()
-while True:
-    server.accept()[0].close()
-"""
-    monkeypatch.setenv("SLIPWAY_SSH", program(tmp_path, listen))
+    monkeypatch.setenv("SLIPWAY_SSH", program(tmp_path, LISTEN))
     monkeypatch.setenv("DOCKER_HOST", "unix:///mine")
     with pytest.raises(Refused) as refused, target.reached(FAR):
         pass
     assert refused.value.code == "engine-gone"
     assert os.environ["DOCKER_HOST"] == "unix:///mine"
+
+
+@pytest.mark.parametrize("own", [None, "unix:///mine"])
+def test_inside_another_host_s_engine_a_local_environment_means_this_machine_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+    """As a prune does, which reads every environment that takes from the same registry."""
+
+    @contextlib.contextmanager
+    def meant() -> Iterator[str | None]:
+        yield os.environ.get("DOCKER_HOST")
+
+    monkeypatch.setenv("SLIPWAY_SSH", program(tmp_path, LISTEN))
+    monkeypatch.setattr(target.engine_facts, "client", meant)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    if own:
+        monkeypatch.setenv("DOCKER_HOST", own)
+    with target.reached(FAR) as far:
+        with target.reached(LOCAL) as local, target.reached(FAR) as farther:
+            assert local.engine == own
+            assert farther.engine not in {own, far.engine}
+            with target.reached(None) as here:
+                assert here.engine == own
+        assert os.environ["DOCKER_HOST"] == far.engine
+    assert os.environ.get("DOCKER_HOST") == own
 
 
 def test_a_registry_on_the_loopback_is_lent_and_any_other_is_not(

@@ -74,6 +74,28 @@ class TestLease:
         assert lease.check(state, fence=current, now=1063)["fence"] == current
 
 
+def appended(state: Path, lines: int) -> int:
+    """Write so many lines; returns the fencing number of the lease that is held."""
+    fence = taken(state)
+    for number in range(lines):
+        ledger.append(state, fence=fence, entry={"generation": number}, now=1001 + number)
+    return fence
+
+
+def power_fails(patch: pytest.MonkeyPatch, name: str) -> None:
+    """Let the machine go down when the ledger calls `name` for the last time in an append."""
+    done = getattr(ledger, name)
+    calls = iter([done] if name == "write" else [])
+
+    def broken(*arguments: Any, **options: Any) -> Any:
+        call = next(calls, None)
+        if call is None:
+            raise OSError("the power is gone")
+        return call(*arguments, **options)
+
+    patch.setattr(ledger, name, broken)
+
+
 class TestLedger:
     def test_a_note_needs_no_lease_and_leaves_the_release_under_way_its_journal(
         self, state: Path
@@ -124,18 +146,56 @@ class TestLedger:
         assert ledger.altered(state) == 2
         assert [line["generation"] for line in ledger.read(state)] == [0, 3]
 
-    def test_a_crash_between_line_and_head_is_no_alteration(self, state: Path) -> None:
-        fence = taken(state)
-        ledger.append(state, fence=fence, entry={"generation": 1}, now=1001)
-        head = (state / "head.json").read_bytes()
-        ledger.append(state, fence=fence, entry={"generation": 2}, now=1002)
-        (state / "head.json").write_bytes(head)
+    @pytest.mark.parametrize("before", [0, 2])
+    @pytest.mark.parametrize("crash", ["append_line", "write"])
+    def test_a_crash_beside_a_line_is_no_alteration_also_when_there_was_one_before(
+        self, state: Path, monkeypatch: pytest.MonkeyPatch, crash: str, before: int
+    ) -> None:
+        """Before the line, or between it and the head."""
+        fence = appended(state, before)
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                power_fails(patch, crash)
+                with pytest.raises(OSError, match="power"):
+                    ledger.append(state, fence=fence, entry={"generation": 9}, now=1010)
+            assert ledger.altered(state) is None
+        ledger.append(state, fence=fence, entry={"generation": 10}, now=1011)
         assert ledger.altered(state) is None
 
-    def test_a_ledger_from_before_there_was_a_head_is_whole(self, state: Path) -> None:
-        ledger.append(state, fence=taken(state), entry={"generation": 1}, now=1001)
+    @pytest.mark.parametrize("left", [1, 2, 3])
+    def test_lines_removed_at_the_end_together_with_the_head_are_noticed_and_stay_so(
+        self, state: Path, left: int
+    ) -> None:
+        fence = appended(state, 3)
+        path = state / "ledger.jsonl"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:left]))
         (state / "head.json").unlink()
-        assert ledger.altered(state) is None
+        assert ledger.altered(state) == left + 1
+        ledger.append(state, fence=fence, entry={"generation": 3}, now=1010)
+        assert ledger.altered(state) == left + 1
+
+    @pytest.mark.parametrize("forged", [1, 2, 5])
+    def test_lines_added_at_the_end_are_noticed_and_stay_so(self, state: Path, forged: int) -> None:
+        fence = appended(state, 3)
+        for number in range(4, 4 + forged):
+            previous = ledger.read(state)[-1]["hash"]
+            line: dict[str, Any] = {"number": number, "result": "done", "previous": previous}
+            append_line(state / "ledger.jsonl", {**line, "hash": ledger.hash_of(line)})
+        assert ledger.altered(state) == 4
+        ledger.append(state, fence=fence, entry={"generation": 4}, now=1010)
+        assert ledger.altered(state) == 4
+
+    @pytest.mark.parametrize("left", [1, 2])
+    def test_a_crash_hides_no_alteration(
+        self, state: Path, monkeypatch: pytest.MonkeyPatch, left: int
+    ) -> None:
+        fence = appended(state, 3)
+        path = state / "ledger.jsonl"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:left]))
+        power_fails(monkeypatch, "append_line")
+        with pytest.raises(OSError, match="power"):
+            ledger.append(state, fence=fence, entry={"generation": 9}, now=1010)
+        assert ledger.altered(state) == left + 1
 
     @pytest.mark.parametrize("broken", ["no JSON at all", "[]", '{"generation": 2}'])
     def test_a_line_made_unreadable_is_named_and_stops_nobody(

@@ -11,6 +11,8 @@ from slipway_toolbox import lease
 from slipway_toolbox.store import append_line, canonical, locked, read_json, write
 
 FIRST = "0" * 64
+#: The head before there is a line.
+NONE = {"number": 0, "hash": FIRST}
 
 
 def read(state: Path) -> list[dict[str, Any]]:
@@ -45,9 +47,12 @@ def _append(state: Path, entry: dict[str, Any], now: float) -> dict[str, Any]:
         # A line more would hide that one is missing at the end.
         line["altered"] = found
     line["hash"] = hash_of(line)
+    head = state / "head.json"
+    known = {"number": len(lines), "hash": previous} if found is None else read_json(head) or NONE
+    # Before the line: a crash between the two leaves no other line than the one that was to come.
+    write(head, canonical({**known, "next": line["hash"]}))
     append_line(path, line)
-    # After the line: a crash between the two leaves one line more than the head tells of.
-    write(state / "head.json", canonical({"number": line["number"], "hash": line["hash"]}))
+    write(head, canonical({"number": line["number"], "hash": line["hash"]}))
     return line
 
 
@@ -65,8 +70,9 @@ def journal(state: Path, *, fence: int, entry: dict[str, Any], now: float) -> di
 def altered(state: Path) -> int | None:
     """The number of the first line that is not as it was written, or None.
 
-    The head, kept beside the ledger, tells of lines that were deleted at its end: the number is
-    then that of the first one missing. A line that was written after an alteration remembers it.
+    The head, kept beside the ledger, tells of lines that were deleted at its end or added there:
+    the number is then that of the first one missing, or added. A line that was written after an
+    alteration remembers it.
     """
     lines = _lines(state / "ledger.jsonl")
     previous = FIRST
@@ -79,18 +85,25 @@ def altered(state: Path) -> int | None:
         if "altered" in line:
             return int(line["altered"])
         previous = line["hash"]
-    head = read_json(state / "head.json")
-    if head is None:
-        return None
-    if len(lines) < head["number"]:
-        return len(lines) + 1
-    found = lines[head["number"] - 1]
-    return None if found is not None and found["hash"] == head["hash"] else int(head["number"])
+    return _altered_end([FIRST, *(line["hash"] for line in lines if line)], state)
 
 
 def hash_of(line: dict[str, Any]) -> str:
     """The SHA-256 of a line without its own hash, in hexadecimal."""
     return hashlib.sha256(canonical(line)).hexdigest()
+
+
+def _altered_end(hashes: list[str], state: Path) -> int | None:
+    """The number of the first line that is missing at the end, or was added there, or None."""
+    head = read_json(state / "head.json")
+    if head is None:
+        return len(hashes) if len(hashes) > 1 else None
+    number = int(head["number"])
+    if len(hashes) <= number:
+        return len(hashes)
+    if hashes[number] != head["hash"]:
+        return number
+    return None if hashes[number + 1 :] in ([], [head.get("next")]) else number + 1
 
 
 def _lines(path: Path) -> list[dict[str, Any] | None]:

@@ -12,3 +12,6 @@ def test_the_edge_is_asked_in_its_container() -> None:
     assert edge.maintenance("id") == asked
     assert edge.maintain("id", "back at noon") == (*asked, "on", "--message=back at noon")
     assert edge.maintain("id", None) == (*asked, "off")
+    drained = ("docker", "exec", "id", "slipway-edge", "drain")
+    assert edge.drain("id") == drained
+    assert edge.keep("id") == (*drained, "off")

@@ -47,11 +47,20 @@ def test_the_edges_words_are_read_and_subtracted() -> None:
     two = {"figures": {"7": {"requests": 30, "failed": 3, "buckets": {"0.05": 25, "inf": 30}}}}
     before, after = figures.parse(one), figures.parse(two)
     assert after[7].since(before[7]) == Figures(20, 2, {0.05: 16, float("inf"): 20})
-    assert figures.total(before, after) == {"served": 18, "failed": 2}
+    total = figures.total({"edge": before}, {"edge": after})
+    assert total == {"served": 18, "failed": 2}
+
+
+def test_every_edge_counts_for_itself() -> None:
+    """Another one that took over began at nothing, whatever the one before it had counted."""
+    before = {"old": {1: counted(100, failed=5)}}
+    after = {"old": {1: counted(110, failed=6)}, "new": {1: counted(150), 2: counted(20, failed=2)}}
+    assert figures.total(before, after) == {"served": 177, "failed": 3}
 
 
 def test_an_edge_that_began_anew_is_read_from_its_beginning() -> None:
     assert counted(5).since(counted(1000)) == counted(5)
+    assert counted(1500, failed=1).since(counted(1000, failed=2)) == counted(1500, failed=1)
 
 
 def test_an_edge_that_counts_nothing_tells_nothing() -> None:

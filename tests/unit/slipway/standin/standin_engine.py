@@ -46,7 +46,7 @@ BESIDE = ("--network", "host", *CONFINED)
 PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = (
     *("containers", "networks", "volumes", "images", "toolboxes", "generations"),
-    *("maintenance", "serving_edge", "number", "schemas", "database"),
+    *("maintenance", "serving_edges", "draining", "number", "schemas", "database"),
 )
 DENIED = 3
 LABEL = "com.docker.compose."
@@ -72,9 +72,10 @@ class Faults:
     `log` to what they say, `ports` to where they listen, `blockers` who holds the database's locks.
     With `migrate_goes_on` a migration outlasts whoever waits for it.
     The edge refuses `edge_refusals` times, or always where that is negative.
-    `edge_refuses` maps a generation to the edge's reason. `answers` maps a generation to what it
-    answers between two questions to the edge, `answers_after_down` what they answer once one of
-    them was taken down, `restarting` are the services whose containers
+    The edge whose container is `edge_hung` runs and does not answer; `unstoppable` cannot be
+    stopped. `edge_refuses` maps a generation to the edge's reason. `answers` maps a generation to
+    what it answers between two questions to the edge that serves, `answers_after_down` what they
+    answer once one of them was taken down, `restarting` are the services whose containers
     restart between two looks at them. `die_after_step` kills the one who
     releases (nothing of theirs reaches the engine any more) when that many steps are done, before
     they can say so; `die_before` when the named toolbox verb is called. After as many steps as
@@ -91,6 +92,8 @@ class Faults:
     host_ports: tuple[int, ...] = ()
     edge_refuses: dict[int, str] = field(default_factory=dict)
     edge_silent: bool = False
+    edge_hung: str = ""
+    unstoppable: str = ""
     answers: dict[int, Answers] = field(default_factory=dict)
     answers_after_down: dict[int, Answers] = field(default_factory=dict)
     restarting: tuple[str, ...] = ()
@@ -133,7 +136,8 @@ class Standin:
         self.generations: dict[str, int] = {}
         self.resolved: dict[str, str] = {}
         self.maintenance: dict[str, Any] = {"on": False}
-        self.serving_edge: str | None = None
+        self.serving_edges: dict[str, str] = {}
+        self.draining: set[str] = set()
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -170,11 +174,22 @@ class Standin:
         if serves is not None:
             self.generations["dev"] = serves
 
+    @property
+    def serving_edge(self) -> str | None:
+        """Which edge of dev gets new connections."""
+        return self.serving_edges.get("dev")
+
+    @serving_edge.setter
+    def serving_edge(self, name: str | None) -> None:
+        self.serving_edges.pop("dev", None)
+        if name is not None:
+            self.serving_edges["dev"] = name
+
     def forget(self) -> None:
         """Take back every fault, and forget what was asked and changed so far."""
         self.faults = Faults()
         self.in_flight: list[dict[str, int]] = []
-        self.counted: dict[int, dict[str, Any]] = {}
+        self.counted: dict[str, dict[int, dict[str, Any]]] = {}
         self.absent: set[str] = set()
         self.cache_kept = 0
         self.open_connections: list[int] = []
@@ -413,10 +428,9 @@ class Standin:
             case ("exec", identity, "psql", *_) if identity in self.containers:
                 return self._psql()
             case ("exec", identity, "slipway-edge", "door", *rest) if identity in self.containers:
-                return self._door(rest)
+                return self._door(identity, rest)
             case ("exec", identity, "slipway-edge", *rest) if identity in self.containers:
-                labels = self.containers[identity]["Config"]["Labels"]
-                return self._edge(labels["slipway.environment"], rest)
+                return self._edge(identity, rest)
             case ("exec", identity, "cat", *_) if identity in self.containers:
                 port = self._fault(identity, self.faults.ports, 8000)
                 return Answer(f"   0: 00000000:{port:04X} 00000000:0000 0A 00000000:00000000\n")
@@ -433,6 +447,8 @@ class Standin:
             case ("stop" | "start" as verb, *_, "registry"):
                 self.changes.append(f"registry {verb}")
                 return Answer("registry\n")
+            case ("stop", "--time", _, identity) if identity == self.faults.unstoppable:
+                return Answer(errors="Error response from daemon: timed out\n", exit_code=1)
             case ("stop", "--time", _, identity) if identity in self.containers:
                 self.changes.append(f"stop {self.containers[identity]['Name'][1:]}")
                 self.containers[identity]["State"]["Status"] = "exited"
@@ -625,16 +641,21 @@ class Standin:
         assert env["REGISTRY"] == self.registry
         return Answer("\n".join([*lines, ""]))
 
-    def _edge(self, environment: str, rest: Sequence[str]) -> Answer:
+    def _environment(self, identity: str) -> str:
+        return str(self.containers[identity]["Config"]["Labels"]["slipway.environment"])
+
+    def _edge(self, identity: str, rest: Sequence[str]) -> Answer:
+        environment = self._environment(identity)
         if self.faults.edge_silent:
             return Answer(errors="OCI runtime exec failed: no such process\n", exit_code=126)
+        if identity == self.faults.edge_hung:
+            return Answer(errors="edge: NGINX does not answer: timed out\n", exit_code=1)
         if list(rest) == ["status"]:
-            return Answer(json.dumps(self._status(environment)))
+            return Answer(json.dumps(self._status(identity)))
         if rest[0] == "maintenance":
             return self._maintain(rest[1:])
         if rest[0] == "drain":
-            left = self.open_connections.pop(0) if self.open_connections else 0
-            return Answer(json.dumps({"draining": True, "connections": left}))
+            return Answer(json.dumps(self._drain(identity, on=list(rest[1:]) != ["off"])))
         verb, generation = rest[0], int(rest[1])
         assert verb in {"switch", "candidate"}
         addresses = self._addresses(environment, generation)
@@ -654,17 +675,27 @@ class Standin:
         self.changes.append(f"switch {generation}")
         self.generations[environment] = generation
         self.on_moment("during", self.step)
-        return Answer(json.dumps(self._status(environment)))
+        return Answer(json.dumps(self._status(identity)))
 
-    def _door(self, rest: Sequence[str]) -> Answer:
+    def _drain(self, identity: str, *, on: bool) -> dict[str, Any]:
+        if not on:
+            self.draining.discard(identity)
+            return {"draining": False, "connections": 0}
+        self.draining.add(identity)
+        left = self.open_connections.pop(0) if self.open_connections else 0
+        return {"draining": True, "connections": left}
+
+    def _door(self, identity: str, rest: Sequence[str]) -> Answer:
+        environment = self._environment(identity)
         if rest[0] == "switch":
             if self.faults.door_refuses:
-                refused = {"refused": self.faults.door_refuses, "edge": self.serving_edge}
+                serving = self.serving_edges.get(environment)
+                refused = {"refused": self.faults.door_refuses, "edge": serving}
                 return Answer(json.dumps(refused), exit_code=1)
             self.changes.append(f"hand over to {rest[1]}")
-            self.serving_edge = rest[1]
+            self.serving_edges[environment] = rest[1]
             self.on_moment("during", self.step)
-        return Answer(json.dumps({"edge": self.serving_edge}))
+        return Answer(json.dumps({"edge": self.serving_edges.get(environment)}))
 
     def _maintain(self, rest: Sequence[str]) -> Answer:
         match rest:
@@ -679,28 +710,35 @@ class Standin:
             return Answer(errors="usage: slipway-edge\ninvalid choice\n", exit_code=2)
         return Answer(json.dumps(self.maintenance))
 
-    def _status(self, environment: str) -> dict[str, Any]:
+    def _status(self, identity: str) -> dict[str, Any]:
+        environment = self._environment(identity)
         under = self.maintenance
         serves = self.generations.get(environment)
         return {
             "generation": serves,
             "addresses": [] if serves is None else self._addresses(environment, serves),
             "in_flight": self.in_flight.pop(0) if self.in_flight else {},
-            "figures": self._figures(),
+            "figures": self._figures(identity),
             "maintenance": (
                 {key: under[key] for key in ("message", "since")} if under["on"] else None
             ),
         }
 
-    def _figures(self) -> dict[str, Any]:
-        for generation, answers in self.faults.answers.items():
+    def _figures(self, identity: str) -> dict[str, Any]:
+        """What an edge counted; the one that gets new connections has counted more by now."""
+        counted = self.counted.setdefault(identity, {})
+        for generation, answers in self.faults.answers.items() if self._serves(identity) else ():
             nothing = {"requests": 0, "failed": 0, "buckets": dict.fromkeys(BUCKETS, 0)}
-            counted = self.counted.setdefault(generation, nothing)
-            counted["requests"] += answers.requests
-            counted["failed"] += answers.failed
+            figures = counted.setdefault(generation, nothing)
+            figures["requests"] += answers.requests
+            figures["failed"] += answers.failed
             for bound in BUCKETS[BUCKETS.index(answers.seconds) :]:
-                counted["buckets"][bound] += answers.requests
-        return {str(generation): counted for generation, counted in self.counted.items()}
+                figures["buckets"][bound] += answers.requests
+        return {str(generation): figures for generation, figures in counted.items()}
+
+    def _serves(self, identity: str) -> bool:
+        service = self.containers[identity]["Config"]["Labels"][LABEL + "service"]
+        return bool(service == self.serving_edges.get(self._environment(identity), "edge"))
 
     def _addresses(self, environment: str, generation: int) -> list[dict[str, Any]]:
         return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from standin_engine import Answers
 from standin_world import World
 
 EDGE, OTHER = "slipway-dev-platform-edge-1", "slipway-dev-platform-edge-b-1"
@@ -14,6 +15,12 @@ STEPS = 4
 
 def platform(world: World) -> set[str]:
     return {each["Name"][1:] for each in world.standin.project("slipway-dev-platform")}
+
+
+def identity(world: World, name: str) -> str:
+    """The id of a platform container."""
+    found = world.standin.project("slipway-dev-platform")
+    return next(str(each["Id"]) for each in found if each["Name"] == f"/{name}")
 
 
 def steps(world: World) -> list[str]:
@@ -93,6 +100,42 @@ def test_the_drain_limit_is_told_and_ends_the_wait(released: World) -> None:
     assert EDGE not in platform(released)
 
 
+@pytest.mark.parametrize("changed", [None, "infra/nginx/Dockerfile", "services/backend/app.py"])
+def test_an_edge_that_runs_and_does_not_answer_is_replaced(
+    released: World, changed: str | None
+) -> None:
+    hung = identity(released, EDGE)
+    released.standin.containers[hung]["State"]["Health"]["Status"] = "unhealthy"
+    released.standin.faults.edge_hung = hung
+    if changed:
+        released.change(changed)
+    ended = released.release()
+    assert ended.exit_code == 0, ended
+    assert "edge does not answer, so its connections are not waited for" in ended.errors
+    assert steps(released)[:4] == [
+        "up slipway-dev-platform edge-b",
+        "switch 1",
+        "switch 1",
+        "hand over to edge-b",
+    ]
+    assert EDGE not in platform(released)
+    assert released.release().output.count("Nothing to do") == 1
+
+
+def test_an_edge_that_is_gone_back_to_keeps_its_connections_again(released: World) -> None:
+    """It was told to drain before it could not be stopped."""
+    released.change("infra/nginx/Dockerfile")
+    released.standin.faults.unstoppable = identity(released, EDGE)
+    told: list[str] = []
+    released.standin.on_moment = lambda _when, _step: told.extend(released.standin.draining)
+    ended = released.release()
+    assert ended.exit_code == 1
+    assert "as before" in ended.output
+    assert released.standin.serving_edge == "edge"
+    assert identity(released, EDGE) in told
+    assert identity(released, EDGE) not in released.standin.draining
+
+
 def test_a_door_that_refuses_leaves_the_old_edge_serving(released: World) -> None:
     released.change("infra/nginx/Dockerfile")
     released.standin.faults.door_refuses = "edge-b has no address; start it first"
@@ -169,6 +212,21 @@ def test_where_no_door_may_route_the_plan_says_that_the_edge_is_changed_in_place
     assert not any(name.endswith(("door-1", "edge-b-1")) for name in platform(released))
     assert "drift: none" in released.invoke("status", "--env", "dev").output
     assert "Nothing to do" in released.release().output
+
+
+def test_what_failed_at_an_edge_that_is_changed_in_place_is_in_the_ledger(released: World) -> None:
+    undo_door(released)
+    released.standin.faults.no_nat = REFUSED
+    released.change("infra/nginx/Dockerfile")
+    released.standin.faults.answers = {1: Answers(requests=50, failed=1)}
+
+    def moment(when: str, step: str) -> None:
+        if when == "after" and step.startswith("platform"):
+            released.standin.faults.answers = {1: Answers(requests=50)}
+
+    released.standin.on_moment = moment
+    assert released.release().exit_code == 0
+    assert released.ledger()[-1]["requests"]["failed"] > 0
 
 
 def test_a_first_release_learns_from_its_build_that_no_door_may_route(world: World) -> None:

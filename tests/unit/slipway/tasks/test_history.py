@@ -48,7 +48,13 @@ def test_the_same_as_json_is_what_was_written(two: World) -> None:
 def test_the_last_ones_are_enough_for_a_glance(two: World) -> None:
     lines = json.loads(two.invoke(*HISTORY, "--json", "--last", "1").output)
     assert [line["number"] for line in lines] == [2]
-    assert two.invoke(*HISTORY, "--last", "-1").exit_code == 2
+
+
+@pytest.mark.parametrize("last", ["-1", "x", "1.5", ""])
+def test_what_is_no_number_of_lines_is_refused(released: World, last: str) -> None:
+    ended = released.invoke(*HISTORY, f"--last={last}")
+    assert ended.exit_code == 2
+    assert f"history: --last {last} is no number of lines: 0 is all of them" in ended.errors
 
 
 def test_lines_of_older_releases_have_dashes(released: World) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from standin_world import World
+
+from slipway import run
 
 BACKEND = "services/backend/app.py"
 
@@ -24,6 +27,14 @@ def hook(world: World, name: str, script: str, *, mode: int = 0o755) -> Path:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(mode)
     return path
+
+
+def eventually_gone(pid: Path) -> None:
+    """Hold the process of that number to have ended."""
+    deadline = time.monotonic() + 5
+    while Path("/proc", pid.read_text().strip()).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 class TestBefore:
@@ -65,6 +76,33 @@ class TestBefore:
         assert ended.exit_code == 2
         assert "did not end within 1 s, and was ended" in ended.errors
         assert changed.standin.changes == []
+
+    def test_what_it_started_in_another_session_is_ended_too(
+        self, changed: World, tmp_path: Path
+    ) -> None:
+        changed.configure(hook_seconds=1)
+        started = f"setsid sleep 60 > {tmp_path}/out 2>&1 & echo $! > {tmp_path}/pid"
+        hook(changed, "before-release", f"{started}; sleep 1000")
+        assert changed.release().exit_code == 2
+        eventually_gone(tmp_path / "pid")
+
+    @pytest.mark.parametrize("start", ["", "env --unset SLIPWAY_RUN "])
+    def test_what_holds_its_output_after_it_holds_up_nothing(
+        self, changed: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+    ) -> None:
+        """As the shared connection of an ssh does."""
+        monkeypatch.setattr(run, "GRACE_SECONDS", 0.2)
+        started = f"{start}setsid sleep 20 & echo $! > {tmp_path}/pid"
+        hook(changed, "before-release", f"{started}; sleep 0.5")
+        began = time.monotonic()
+        ended = changed.release()
+        assert time.monotonic() - began < 15
+        assert ended.exit_code == 0
+        assert "dev.hooks/before-release left something running that held its output" in (
+            ended.errors
+        )
+        if not start:
+            eventually_gone(tmp_path / "pid")
 
     def test_one_that_cannot_be_started_refuses(self, changed: World) -> None:
         path = hook(changed, "before-release", "")

@@ -128,6 +128,21 @@ class TestSameBytes:
         assert world.release_to("prod", "--yes").exit_code == 0
         assert world.ledger("prod")[-1]["version"] == version(world)
 
+    def test_what_the_source_went_back_from_is_taken_only_by_its_name(self, world: World) -> None:
+        first = version(world)
+        world.change("services/backend/app.py")
+        assert world.release().exit_code == 0
+        assert world.release_to("staging", "--yes").exit_code == 0
+        second = version(world)
+        assert world.invoke("rollback", "--env", "staging", "--yes").exit_code == 0
+        world.standin.changes.clear()
+        told = refused(world, "prod", "gone-back")
+        assert f"staging runs {first}, and not {second}, which it accepted last" in told
+        assert f"next: invoke release --env prod --version {first}" in told
+        for each in (second, first):
+            assert world.release_to("prod", "--yes", "--version", each).exit_code == 0
+            assert world.ledger("prod")[-1]["version"] == each
+
     def test_twice_does_nothing(self, world: World) -> None:
         ended = world.release_to("staging")
         assert ended.exit_code == 0
@@ -372,6 +387,38 @@ class TestEvidence:
         assert world.release_to("staging", "--yes").exit_code == 0
         assert world.release_to("prod", "--yes", "--version", line["version"]).exit_code == 0
 
+    def test_what_fails_at_an_edge_that_is_replaced_meanwhile_counts(self, world: World) -> None:
+        world.change("infra/nginx/Dockerfile")
+        world.change("services/backend/app.py")
+        assert world.release().exit_code == 0
+        world.standin.faults.answers = {1: Answers(requests=50, failed=1)}
+
+        def moment(when: str, step: str) -> None:
+            if when == "after" and step.startswith("hand-over"):
+                world.standin.faults.answers = {1: Answers(requests=50), 2: Answers(requests=50)}
+
+        world.standin.on_moment = moment
+        ended = world.release_to("staging", "--yes")
+        assert ended.exit_code == 1
+        assert "the gate requests was not passed: served " in ended.errors
+        assert world.ledger("staging")[-1]["requests"]["failed"] > 0
+
+    def test_what_failed_before_at_an_edge_that_is_replaced_does_not_count(
+        self, world: World
+    ) -> None:
+        world.change("infra/nginx/Dockerfile")
+        world.change("services/backend/app.py")
+        assert world.release().exit_code == 0
+        world.standin.faults.answers = {1: Answers(requests=50, failed=5)}
+        assert world.invoke("status", "--env", "staging").exit_code == 0
+        world.standin.faults.answers = {1: Answers(requests=50), 2: Answers(requests=50)}
+        ended = world.release_to("staging", "--yes")
+        assert (ended.exit_code, ended.errors) == (0, "")
+        requests = world.ledger("staging")[-1]["requests"]
+        assert requests["failed"] == 0
+        # Beside a question each to the old edge at its end, and to the new one at its.
+        assert requests["served"] > 150
+
     def test_what_serves_already_is_not_judged_where_nobody_takes_it(self, world: World) -> None:
         world.standin.faults.answers = {1: Answers(requests=50, failed=1)}
         ended = world.release_to("prod", "--yes")
@@ -432,6 +479,36 @@ class TestApprovals:
         assert world.release_to("staging", "--yes").exit_code == 0
         world.standin.changes.clear()
         refused(world, "prod", "approval-missing")
+
+    @pytest.mark.parametrize("code", ["approval-expired", "evidence-of-another"])
+    def test_one_that_does_not_count_blocks_none_that_does(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, code: str
+    ) -> None:
+        assert world.invoke("keys.new", "--name", "second").exit_code == 0
+        trusted = ["release", "approver", "second"]
+        world.environment("prod", source="staging", keys=trusted, approvals=1)
+        approve = ("approve", "--env", "prod", "--yes")
+        if code == "approval-expired":
+            earlier = artifacts.now() - publishing.VALID
+            with monkeypatch.context() as patch:
+                patch.setattr(artifacts, "now", lambda: earlier)
+                assert world.invoke(*approve).exit_code == 0
+        else:
+            assert world.invoke(*approve).exit_code == 0
+            first = version(world)
+            world.change("services/backend/app.py")
+            assert world.release().exit_code == 0
+            assert world.release_to("staging", "--yes").exit_code == 0
+            tags = world.standin.store.tags
+            (tag,) = [each for each in tags if ".approved-for-prod." in each]
+            tags[tag.replace(first, version(world))] = tags[tag]
+            world.standin.changes.clear()
+        told = refused(world, "prod", code)
+        assert f"next: invoke approve --env prod --version {version(world)}" in told
+        assert world.invoke(*approve, "--key", "second").exit_code == 0
+        assert world.release_to("prod", "--yes").exit_code == 0
+        (by,) = world.ledger("prod")[-1]["approved_by"]
+        assert by.endswith("(second)")
 
     def test_a_release_of_the_tree_needs_none(self, world: World) -> None:
         ended = world.invoke("approve", "--env", "dev", "--yes")

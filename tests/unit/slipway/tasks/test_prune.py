@@ -84,6 +84,18 @@ def test_the_registrys_garbage_is_collected_while_it_is_stopped(released: World)
     assert "slipway/backend" not in ended.output
 
 
+def test_a_registry_that_a_killed_prune_left_stopped_is_named_with_what_starts_it(
+    released: World,
+) -> None:
+    released.standin.store.gone = True
+    for words in (("prune",), ("release", "--plan")):
+        ended = released.invoke(words[0], "--env", "dev", *words[1:])
+        assert ended.exit_code == 2
+        assert f"{words[0]}: registry-gone: " in ended.errors
+        assert "next: invoke host.prepare" in ended.errors
+    assert released.standin.changes == []
+
+
 def test_what_other_checkouts_environments_run_stays(released: World) -> None:
     """Their ledgers are on engines that nobody here knows of; the registry knows what they run."""
     first = released.ledger()[0]

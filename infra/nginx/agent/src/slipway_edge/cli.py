@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     states.add_parser("off", help="let callers in again").set_defaults(on=False, message="")
 
     drain = commands.add_parser("drain", help="close each connection with its next answer")
+    drain.add_argument("state", nargs="?", choices=("on", "off"), default="on")
     drain.set_defaults(command=_drain)
 
     door = commands.add_parser("door", help="the router in front of two edges")
@@ -113,8 +114,9 @@ def _maintenance(options: argparse.Namespace) -> int:
 
 
 def _drain(options: argparse.Namespace) -> int:
-    Nginx(options.run / "nginx.sock").put_drain(on=True)
-    print(json.dumps({"draining": True, "connections": connections.held()}))
+    on = options.state == "on"
+    Nginx(options.run / "nginx.sock").put_drain(on=on)
+    print(json.dumps({"draining": on, "connections": connections.held()}))
     return 0
 
 

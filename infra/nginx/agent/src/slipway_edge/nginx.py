@@ -58,9 +58,9 @@ class Nginx:
             raise EdgeError("NGINX did not confirm the maintenance state")
 
     def put_drain(self, *, on: bool) -> None:
-        """Close every connection with its next answer; raises EdgeError when not confirmed."""
+        """Close every connection with its next answer, or keep it; EdgeError when not confirmed."""
         if self._ask("PUT", "/drain", {"on": on}) != {"on": on}:
-            raise EdgeError("NGINX did not confirm that it drains")
+            raise EdgeError("NGINX did not confirm whether it drains")
 
     def draining(self) -> bool:
         """Whether connections are closed with their next answer."""
