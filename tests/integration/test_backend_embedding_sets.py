@@ -21,6 +21,7 @@ from slipway_backend.embedding.provider import load_embedder
 from slipway_backend.embedding_sets import stored
 from slipway_backend.embedding_sets.build import Builder
 from slipway_backend.embedding_sets.commands import run
+from slipway_backend.embedding_sets.filling import fill
 from slipway_backend.embedding_sets.process import EmbeddingSets
 from slipway_backend.errors import StartRefused
 from slipway_backend.metrics import Metrics
@@ -257,6 +258,28 @@ async def test_a_document_that_cannot_be_embedded_holds_up_no_other_and_no_switc
     server.poison = ""
     await builder_of(filled, changed).step()
     assert await counts(filled) == {1: len(PLACES), 2: len(PLACES)}
+
+
+async def test_a_document_is_given_to_a_set_although_that_takes_longer_than_statements_may(
+    filled: Any, changed: Settings
+) -> None:
+    builder = builder_of(filled, changed)
+    async with builder.locked() as connection:
+        assert connection is not None
+        target = await builder.wanted(connection)
+        assert target is not None
+        await connection.execute(
+            "CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END'"
+        )
+        await connection.execute(
+            "CREATE TRIGGER take_time BEFORE INSERT ON chunks"
+            " FOR EACH ROW EXECUTE FUNCTION take_time()"
+        )
+        await connection.execute("SET statement_timeout = '1s'")
+        assert (await anext(fill(connection, target)))[1] is None
+        await connection.execute("RESET statement_timeout")
+    assert (await counts(filled))[2] == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import structlog
 import yaml
 
@@ -25,6 +26,16 @@ WORKER_BYTES = 768 * 1024 * 1024
 
 LONG = "a long enough pass phrase"
 FERRY = b"# Ferry\n\nThe ferry to Utvik leaves at 07:15 from quay four.\n"
+# As the vector index does, only that few passages are enough.
+SLOW_STORING = """
+CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_sleep(0.05);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER take_time BEFORE INSERT ON chunks FOR EACH ROW EXECUTE FUNCTION take_time();
+"""
 
 
 async def test_tidying_and_index_repair_that_fail_leave_the_worker_at_its_documents(
@@ -46,6 +57,22 @@ async def test_tidying_and_index_repair_that_fail_leave_the_worker_at_its_docume
     async with instance.state.pool.connection() as connection:
         await connection.execute("ALTER TABLE audit_elsewhere RENAME TO audit")
     assert (await instance.document(document["id"]))["status"] == "ready"
+
+
+async def test_a_document_is_stored_although_that_takes_longer_than_statements_may(
+    make_instance: Any, settings: Settings
+) -> None:
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '2s'".encode())
+        connection.execute(SLOW_STORING)
+    instance = make_instance()
+    await instance.start(settings)
+    passages = "\n\n".join(f"# Ferry {number}\n\nIt leaves at noon." for number in range(60))
+    document = (await instance.upload("ferries.md", passages.encode())).json()
+    await instance.work()
+    found = await instance.document(document["id"])
+    assert (found["status"], found["chunks"]) == ("ready", 60)
 
 
 async def test_a_single_upload_goes_before_the_rest_of_somebody_elses_many(instance: Any) -> None:

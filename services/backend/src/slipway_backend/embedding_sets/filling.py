@@ -105,6 +105,8 @@ async def fill_document(connection: Connection, target: EmbeddingSet, document: 
             await connection.execute("SELECT FROM documents WHERE id = %s FOR UPDATE", [document])
             if await _has(connection, target.id, document):
                 return False
+            # A set that is complete has its index, which takes milliseconds for each passage.
+            await connection.execute("SET LOCAL statement_timeout = 0")
             cursor = await connection.execute(
                 COPY_PASSAGES, {"set": target.id, "ids": ids, "vectors": literals}
             )
