@@ -6,6 +6,9 @@ Small and large documents wait in lanes of their own, so that a huge or hostile 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
+import time
 from typing import Literal
 from uuid import UUID
 
@@ -15,8 +18,8 @@ from procrastinate import JobContext, RetryDecision
 from procrastinate.jobs import Job
 
 from slipway_backend import versions
-from slipway_backend.database import Connection, Pool
-from slipway_backend.ingestion import Ingestion, TooMuchForLane
+from slipway_backend.database import TRANSIENT, Connection, Pool
+from slipway_backend.ingestion import Ingestion, TooMuchForLane, Unavailable
 from slipway_backend.logs import get_logger
 from slipway_backend.settings import Settings
 
@@ -30,6 +33,9 @@ EARLIER_TASK = "ingest"
 # 2026: procrastinate's priorities are of 32 bits, and jobs of the release before have 0.
 PRIORITY_EPOCH = 1_767_225_600
 SECONDS_PER_UNFINISHED = 5
+# Between two tries while something that every document needs is away.
+SHORTEST_WAIT_SECONDS = 3
+LONGEST_WAIT_SECONDS = 60
 GAVE_UP = (
     "Ingestion was tried {attempts} times and did not finish; "
     "the worker's log of this document says why."
@@ -41,17 +47,31 @@ class Interrupted(Exception):
 
 
 class _Retry(procrastinate.BaseRetryStrategy):
-    """Try again with growing pauses; after an interruption at once."""
+    """Try again with growing pauses; after an interruption at once.
+
+    What is unavailable is waited for again as long as it has been, within limits.
+    """
 
     def __init__(self, attempts: int) -> None:
         self._attempts = attempts
+        self._unavailable_since = self._unavailable_at = -math.inf
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         if isinstance(exception, Interrupted):
             return RetryDecision(retry_in={"seconds": 0})
+        if isinstance(exception, Unavailable):
+            return RetryDecision(retry_in={"seconds": self._wait(time.monotonic())})
         if job.attempts + 1 >= self._attempts:
             return None
         return RetryDecision(retry_in={"seconds": 3 ** (job.attempts + 1)})
+
+    def _wait(self, now: float) -> int:
+        # It counts as back when nobody has missed it for a while.
+        if now - self._unavailable_at > 2 * LONGEST_WAIT_SECONDS:
+            self._unavailable_since = now
+        self._unavailable_at = now
+        seconds = int(now - self._unavailable_since)
+        return min(max(seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
 
 
 def choose_lane(settings: Settings, size: int) -> Lane:
@@ -126,7 +146,12 @@ def add_ingestion(queue: procrastinate.App, ingestion: Ingestion) -> None:
             await _change_lane(queue, ingestion.pool, much.version, job.priority, request_id)
         except asyncio.CancelledError:
             get_logger().warning("ingestion_interrupted", document_id=document_id)
+            await _take_back_attempt(ingestion.pool, job)
             raise Interrupted from None
+        except Unavailable as error:
+            get_logger().warning("ingestion_waits", document_id=document_id, cause=str(error))
+            await _take_back_attempt(ingestion.pool, job)
+            raise
         except Exception as error:
             get_logger().exception(
                 "ingestion_failed",
@@ -148,6 +173,15 @@ def add_ingestion(queue: procrastinate.App, ingestion: Ingestion) -> None:
         await ingest_version(context, document_id, request_id)
 
     queue.task(name=EARLIER_TASK, queue=EARLIER_QUEUE, retry=retry, pass_context=True)(ingest)
+
+
+async def _take_back_attempt(pool: Pool, job: Job) -> None:
+    """Let the try in hand not be one of the job's, when the queue counts it at its end."""
+    with contextlib.suppress(*TRANSIENT):
+        async with pool.connection() as connection:
+            await connection.execute(
+                "UPDATE procrastinate_jobs SET attempts = attempts - 1 WHERE id = %s", [job.id]
+            )
 
 
 async def _change_lane(

@@ -127,13 +127,22 @@ async def _vectors(target: EmbeddingSet, rows: list[dict[str, Any]]) -> list[str
             ]
             literals += [vector_literal(vector) for vector in await _embed(target, texts)]
     except Exception as error:
-        # A server's status does not say whose fault it is: some answer 500 to what is too long.
-        try:
-            await _embed(target, [HARMLESS])
-        except Exception:
-            raise error from None
-        raise NotEmbedded(str(error) or type(error).__name__) from error
+        if await takes_anything(target):
+            raise NotEmbedded(str(error) or type(error).__name__) from error
+        raise
     return literals
+
+
+async def takes_anything(target: EmbeddingSet) -> bool:
+    """Whether a set's embedder works, so that it failed with a document for the document.
+
+    A server's status does not say whose fault it is: some answer 500 to what is too long.
+    """
+    try:
+        await _embed(target, [HARMLESS])
+    except Exception:
+        return False
+    return True
 
 
 async def _embed(target: EmbeddingSet, texts: list[str]) -> Any:
