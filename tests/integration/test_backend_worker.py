@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 import structlog
 import yaml
+from procrastinate.exceptions import ConnectorException
+from procrastinate.manager import JobManager
 
 from slipway_backend.settings import Settings
 
@@ -119,6 +122,40 @@ async def test_a_small_file_that_takes_much_memory_is_parsed_in_the_large_lane(
     assert [entry["event"] for entry in logs].count("document_changed_lane") == 1
     found = await instance.document(document["id"])
     assert found["status"] == "ready", found["error"]
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("end", ["finish_job", "retry_job"])
+async def test_a_jobs_end_is_written_once_although_its_connection_breaks(
+    instance: Any, monkeypatch: pytest.MonkeyPatch, end: str, written: bool
+) -> None:
+    document = (await instance.upload("ferry.md", FERRY)).json()
+    path = instance.state.files.path(document["sha256"])
+    elsewhere = path.rename(path.with_suffix(".elsewhere")) if end == "retry_job" else None
+    write = getattr(JobManager, end)
+    calls = 0
+
+    async def breaking(*arguments: Any, **named: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1 or written:
+            await write(*arguments, **named)
+        if calls == 1:
+            raise ConnectorException from psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(JobManager, end, breaking)
+    await instance.work()
+    assert calls == (1 if written else 2)
+    async with instance.state.pool.connection() as connection:
+        cursor = await connection.execute(
+            "UPDATE procrastinate_jobs SET scheduled_at = now() RETURNING status::text AS status"
+        )
+        found = [row["status"] for row in await cursor.fetchall()]
+    assert found == (["todo"] if elsewhere else [])
+    if elsewhere:
+        elsewhere.rename(path)
+    await instance.work()
+    assert (await instance.document(document["id"]))["status"] == "ready"
 
 
 async def test_a_parser_that_the_system_ends_fails_its_document_and_no_other(

@@ -9,13 +9,18 @@ import asyncio
 import contextlib
 import math
 import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
 import procrastinate
 import structlog
 from procrastinate import JobContext, RetryDecision
-from procrastinate.jobs import Job
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager
 
 from slipway_backend import versions
 from slipway_backend.database import TRANSIENT, Connection, Pool
@@ -36,6 +41,8 @@ SECONDS_PER_UNFINISHED = 5
 # Between two tries while something that every document needs is away.
 SHORTEST_WAIT_SECONDS = 3
 LONGEST_WAIT_SECONDS = 60
+# Before a job's end is written again over another connection.
+WRITE_PAUSES = (0.5, 2.0)
 GAVE_UP = (
     "Ingestion was tried {attempts} times and did not finish; "
     "the worker's log of this document says why."
@@ -72,6 +79,44 @@ class _Retry(procrastinate.BaseRetryStrategy):
         self._unavailable_at = now
         seconds = int(now - self._unavailable_since)
         return min(max(seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
+
+
+class _Jobs(JobManager):
+    """Writes a job's end again when its connection broke: its worker lives, so nobody else does."""
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
+        await self._write(job, partial(super().finish_job, job, status, delete_job))
+
+    async def retry_job(
+        self,
+        job: Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        await self._write(job, partial(super().retry_job, job, retry_at, priority, queue, lock))
+
+    async def _write(self, job: Job, write: Callable[[], Awaitable[None]]) -> None:
+        attempt = write
+        for pause in WRITE_PAUSES:
+            try:
+                await attempt()
+                return
+            except ConnectorException as error:
+                if not isinstance(error.__cause__, TRANSIENT):
+                    raise
+                get_logger().warning(
+                    "job_end_not_written", job_id=job.id, cause=type(error.__cause__).__name__
+                )
+            await asyncio.sleep(pause)
+            attempt = partial(self._write_unless_written, job, write)
+        await attempt()
+
+    async def _write_unless_written(self, job: Job, write: Callable[[], Awaitable[None]]) -> None:
+        # The connection may have broken behind the commit, and another worker have the job by now.
+        if await self.list_jobs_async(id=job.id, status="doing", worker_id=job.worker_id):
+            await write()
 
 
 def choose_lane(settings: Settings, size: int) -> Lane:
@@ -118,7 +163,9 @@ async def defer_ingestion(
 
 def make_queue() -> procrastinate.App:
     """Return a queue that is not opened; open it with ``open_queue``."""
-    return procrastinate.App(connector=procrastinate.PsycopgConnector())
+    queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
+    queue.job_manager = _Jobs(queue.connector)
+    return queue
 
 
 async def open_queue(queue: procrastinate.App, pool: Pool) -> None:
