@@ -176,6 +176,35 @@ async def test_old_entries_sessions_and_failures_are_forgotten_by_the_sweep(inst
     assert (await instance.client.get("/v1/me")).status_code == 200
 
 
+async def test_all_that_is_past_its_time_goes_at_once_however_much_it_is(instance: Any) -> None:
+    async with instance.state.pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO audit (at, action, outcome)"
+            " SELECT now() - make_interval(days => days), 'search', 'ok'"
+            " FROM generate_series(1, 60), unnest(ARRAY[80, 91, 100]) AS days"
+        )
+        assert await audit.forget_before(connection, days=90, batch=50) == 120
+        assert await audit.forget_before(connection, days=90, batch=50) == 0
+    assert len(await entries(instance, action="search")) == 60
+
+
+async def test_the_entries_of_one_person_are_found_by_an_index(instance: Any) -> None:
+    async with instance.state.pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO audit (username, action, outcome)"
+            " SELECT 'busy', 'search', 'ok' FROM generate_series(1, 5000)"
+        )
+        await connection.execute("ANALYZE audit")
+        for asked in ({"username": "rare"}, {"username": "rare", "before": 4000}):
+            cursor = await connection.execute(
+                b"EXPLAIN " + audit.newest_statement(*asked), {**asked, "limit": 100}
+            )
+            plan = "\n".join(row["QUERY PLAN"] for row in await cursor.fetchall())
+            assert "audit_username" in plan
+            assert "Filter" not in plan
+            assert "Sort" not in plan
+
+
 async def test_an_app_on_the_same_state_logs_a_stranger_nowhere(instance: Any) -> None:
     del instance.client.headers["Authorization"]
     await instance.client.get("/v1/documents")

@@ -22,12 +22,14 @@ from slipway_backend.embedding.provider import load_embedder
 from slipway_backend.embedding_sets import stored
 from slipway_backend.embedding_sets.build import Builder
 from slipway_backend.embedding_sets.commands import run
+from slipway_backend.embedding_sets.filling import fill
 from slipway_backend.embedding_sets.process import EmbeddingSets
 from slipway_backend.errors import StartRefused
 from slipway_backend.metrics import Metrics
 from slipway_backend.settings import Settings
 
 DIMENSION = 768
+LATE = b"# Late ferry\n\nThe last ferry leaves at midnight.\n"
 PLACES = ("Utvik", "Merrowick", "Tarn", "Osel", "Brandvoll", "Kleppe", "Nordby", "Saltholm")
 
 
@@ -174,7 +176,7 @@ async def test_another_model_is_built_beside_switched_to_and_left_again_without_
         await filled.state.sets.refresh()
         assert (await filled.state.sets.serving()).dimension == DIMENSION
         searches = len(found)
-        await filled.upload("late.md", b"# Late ferry\n\nThe last ferry leaves at midnight.\n")
+        await filled.upload("late.md", LATE)
         await filled.work()
         assert await counts(filled) == {1: len(PLACES), 2: len(PLACES) + 1}
         assert await asyncio.to_thread(command, changed, "switch", "--to", "1") == 0
@@ -246,12 +248,52 @@ async def test_a_build_that_was_interrupted_goes_on_and_an_upload_goes_into_both
     done = (await counts(filled))[2]
     assert 0 < done < len(PLACES)
     server.stop_after = None
-    await filled.upload("late.md", b"# Late ferry\n\nThe last ferry leaves at midnight.\n")
+    await filled.upload("late.md", LATE)
     await filled.work()
     assert await counts(filled) == {1: len(PLACES) + 1, 2: done + 1}
     await builder_of(filled, changed).step()
     assert await states(filled) == {1: "kept", 2: "serving"}
     assert await counts(filled) == {1: len(PLACES) + 1, 2: len(PLACES) + 1}
+
+
+@pytest.mark.parametrize("fault", [{"stop_after": 0}, {"poison": "midnight"}])
+async def test_an_upload_is_served_although_the_set_that_is_built_cannot_have_it_yet(
+    filled: Any, changed: Settings, server: EmbeddingServer, fault: dict[str, Any]
+) -> None:
+    builder = builder_of(filled, changed)
+    async with builder.locked() as connection:
+        assert connection is not None
+        await builder.wanted(connection)
+    vars(server).update(fault)
+    late = (await filled.upload("late.md", LATE)).json()
+    await filled.work()
+    found = await filled.document(late["id"])
+    assert found["status"] == "ready"
+    assert found["progress"]["chunks_done"] == found["progress"]["chunks_total"] == 1
+    assert await counts(filled) == {1: len(PLACES) + 1}
+    server.stop_after, server.poison = None, ""
+    await builder.step()
+    assert await states(filled) == {1: "kept", 2: "serving"}
+    assert await counts(filled) == {1: len(PLACES) + 1, 2: len(PLACES) + 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "ends"), [({"stop_after": 0}, "processing"), ({"poison": "midnight"}, "failed")]
+)
+async def test_a_server_that_is_away_is_waited_for_and_what_it_alone_refuses_is_given_up(
+    filled: Any, changed: Settings, server: EmbeddingServer, fault: dict[str, Any], ends: str
+) -> None:
+    await builder_of(filled, changed).step()
+    vars(server).update(fault)
+    late = (await filled.upload("late.md", LATE)).json()
+    for _ in range(changed.ingest_attempts + 1):
+        await filled.work()
+        async with filled.state.pool.connection() as connection:
+            await connection.execute("UPDATE procrastinate_jobs SET scheduled_at = now()")
+    assert (await filled.document(late["id"]))["status"] == ends
+    server.stop_after, server.poison = None, ""
+    await filled.work()
+    assert (await filled.document(late["id"]))["status"] == ends.replace("processing", "ready")
 
 
 async def test_a_document_that_cannot_be_embedded_holds_up_no_other_and_no_switch_that_is_wanted(
@@ -279,6 +321,28 @@ async def test_a_document_that_cannot_be_embedded_holds_up_no_other_and_no_switc
     server.poison = ""
     await builder_of(filled, changed).step()
     assert await counts(filled) == {1: len(PLACES), 2: len(PLACES)}
+
+
+async def test_a_document_is_given_to_a_set_although_that_takes_longer_than_statements_may(
+    filled: Any, changed: Settings
+) -> None:
+    builder = builder_of(filled, changed)
+    async with builder.locked() as connection:
+        assert connection is not None
+        target = await builder.wanted(connection)
+        assert target is not None
+        await connection.execute(
+            "CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END'"
+        )
+        await connection.execute(
+            "CREATE TRIGGER take_time BEFORE INSERT ON chunks"
+            " FOR EACH ROW EXECUTE FUNCTION take_time()"
+        )
+        await connection.execute("SET statement_timeout = '1s'")
+        assert (await anext(fill(connection, target)))[1] is None
+        await connection.execute("RESET statement_timeout")
+    assert (await counts(filled))[2] == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -121,7 +121,7 @@ def test_a_database_of_the_release_before_keeps_everything(
     empty_database: str, settings: Settings, tmp_path: Path
 ) -> None:
     folder = tmp_path / "before"
-    shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__", "v0002*"))
+    shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__", "v000[23]*"))
     schema.upgrade(empty_database, "0001", options=OPTIONS, folder=folder)
     with psycopg.connect(empty_database, autocommit=True) as connection:
         owner = connection.execute(

@@ -23,6 +23,7 @@ from slipway_backend.api.app import make_app
 from slipway_backend.database import make_pool
 from slipway_backend.embedded import embedded_postgres
 from slipway_backend.errors import StartRefused
+from slipway_backend.ingestion import Ingestion
 from slipway_backend.migrate import migrate
 from slipway_backend.queue import requeue_stalled
 from slipway_backend.settings import Settings
@@ -490,16 +491,45 @@ async def test_a_document_that_keeps_ending_its_worker_is_given_up(instance: Any
     assert "tried 5 times" in failed["error"]
 
 
-async def test_a_document_whose_file_is_missing_is_tried_again_then_fails(instance: Any) -> None:
+async def test_a_file_that_comes_late_is_waited_for(instance: Any) -> None:
     document = (await instance.upload("ferry.md", GOOD)).json()
-    instance.state.files.remove(document["sha256"])
+    path = instance.state.files.path(document["sha256"])
+    elsewhere = path.rename(path.with_suffix(".elsewhere"))
+    for _ in range(instance.state.settings.ingest_attempts + 1):
+        await instance.work()
+        async with instance.state.pool.connection() as connection:
+            cursor = await connection.execute(
+                "UPDATE procrastinate_jobs SET scheduled_at = now()"
+                " RETURNING status::text, attempts"
+            )
+            assert await cursor.fetchone() == {"status": "todo", "attempts": 0}
+    elsewhere.rename(path)
     await instance.work()
-    async with instance.state.pool.connection() as connection:
-        cursor = await connection.execute("SELECT status::text, attempts FROM procrastinate_jobs")
-        assert await cursor.fetchone() == {"status": "todo", "attempts": 1}
-        await connection.execute("UPDATE procrastinate_jobs SET attempts = 4, scheduled_at = now()")
+    assert (await instance.document(document["id"]))["status"] == "ready"
+
+
+async def test_a_worker_that_stops_uses_up_none_of_a_documents_attempts(
+    make_instance: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = make_instance()
+    await instance.start(settings.model_copy(update={"ingest_attempts": 1}))
+    document = (await instance.upload("ferry.md", GOOD)).json()
+    embedding = asyncio.Event()
+
+    async def embed(*_: object) -> None:
+        embedding.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ingestion, "_embed", embed)
+        working = asyncio.create_task(instance.work())
+        async with asyncio.timeout(30):
+            await embedding.wait()
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
     await instance.work()
-    assert (await instance.document(document["id"]))["status"] == "failed"
+    assert (await instance.document(document["id"]))["status"] == "ready"
 
 
 async def test_a_token_of_a_deleted_user_opens_nothing(instance: Any) -> None:

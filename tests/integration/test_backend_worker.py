@@ -13,8 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import pytest
 import structlog
 import yaml
+from procrastinate.exceptions import ConnectorException
+from procrastinate.manager import JobManager
 
 from slipway_backend.settings import Settings
 
@@ -25,6 +29,16 @@ WORKER_BYTES = 768 * 1024 * 1024
 
 LONG = "a long enough pass phrase"
 FERRY = b"# Ferry\n\nThe ferry to Utvik leaves at 07:15 from quay four.\n"
+# As the vector index does, only that few passages are enough.
+SLOW_STORING = """
+CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_sleep(0.05);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER take_time BEFORE INSERT ON chunks FOR EACH ROW EXECUTE FUNCTION take_time();
+"""
 
 
 async def test_tidying_and_index_repair_that_fail_leave_the_worker_at_its_documents(
@@ -46,6 +60,22 @@ async def test_tidying_and_index_repair_that_fail_leave_the_worker_at_its_docume
     async with instance.state.pool.connection() as connection:
         await connection.execute("ALTER TABLE audit_elsewhere RENAME TO audit")
     assert (await instance.document(document["id"]))["status"] == "ready"
+
+
+async def test_a_document_is_stored_although_that_takes_longer_than_statements_may(
+    make_instance: Any, settings: Settings
+) -> None:
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE \"{name}\" SET statement_timeout = '2s'".encode())
+        connection.execute(SLOW_STORING)
+    instance = make_instance()
+    await instance.start(settings)
+    passages = "\n\n".join(f"# Ferry {number}\n\nIt leaves at noon." for number in range(60))
+    document = (await instance.upload("ferries.md", passages.encode())).json()
+    await instance.work()
+    found = await instance.document(document["id"])
+    assert (found["status"], found["chunks"]) == ("ready", 60)
 
 
 async def test_a_single_upload_goes_before_the_rest_of_somebody_elses_many(instance: Any) -> None:
@@ -92,6 +122,40 @@ async def test_a_small_file_that_takes_much_memory_is_parsed_in_the_large_lane(
     assert [entry["event"] for entry in logs].count("document_changed_lane") == 1
     found = await instance.document(document["id"])
     assert found["status"] == "ready", found["error"]
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("end", ["finish_job", "retry_job"])
+async def test_a_jobs_end_is_written_once_although_its_connection_breaks(
+    instance: Any, monkeypatch: pytest.MonkeyPatch, end: str, written: bool
+) -> None:
+    document = (await instance.upload("ferry.md", FERRY)).json()
+    path = instance.state.files.path(document["sha256"])
+    elsewhere = path.rename(path.with_suffix(".elsewhere")) if end == "retry_job" else None
+    write = getattr(JobManager, end)
+    calls = 0
+
+    async def breaking(*arguments: Any, **named: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1 or written:
+            await write(*arguments, **named)
+        if calls == 1:
+            raise ConnectorException from psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(JobManager, end, breaking)
+    await instance.work()
+    assert calls == (1 if written else 2)
+    async with instance.state.pool.connection() as connection:
+        cursor = await connection.execute(
+            "UPDATE procrastinate_jobs SET scheduled_at = now() RETURNING status::text AS status"
+        )
+        found = [row["status"] for row in await cursor.fetchall()]
+    assert found == (["todo"] if elsewhere else [])
+    if elsewhere:
+        elsewhere.rename(path)
+    await instance.work()
+    assert (await instance.document(document["id"]))["status"] == "ready"
 
 
 async def test_a_parser_that_the_system_ends_fails_its_document_and_no_other(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -7,6 +9,33 @@ import pytest
 
 from slipway_backend.chunking import chunk_blocks, split_sentences
 from slipway_backend.parsing import Block
+
+# Prints the most memory that was held, in KB. One token per letter, as real tokenizers have it in
+# tables of numbers.
+MEMORY = """
+import string
+from pathlib import Path
+
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from slipway_backend.chunking import chunk_blocks
+from slipway_backend.parsing import Block
+
+letters = string.ascii_lowercase + string.digits + string.punctuation
+pieces = ["[UNK]", *letters, *("##" + letter for letter in letters)]
+tokenizer = Tokenizer(models.WordPiece({piece: place for place, piece in enumerate(pieces)}))
+tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+
+def count(texts):
+    return [len(found) for found in tokenizer.encode_batch_fast(list(texts))]
+
+row = "4711 | anna meyer | berlin | 812.45 | 2024-05-11"
+table = "number | name | city | amount | date" + f"\\n{row}" * (600_000 // len(row))
+log = f"took=0.4711ms path=/v1/documents/{row} " * (400_000 // len(row))
+for block in (Block("table", table), Block("text", log)):
+    assert len(chunk_blocks([block], count, size=200, overlap=40)) > 500
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
 
 
 def words(texts: Sequence[str]) -> list[int]:
@@ -106,6 +135,30 @@ def test_a_word_without_end_is_cut_although_the_model_counts_it_as_one() -> None
     chunks = chunk_blocks(blocks, words, size=20, overlap=5)
     assert max(len(chunk.text) for chunk in chunks) < 500
     assert sum(chunk.text.count("Q") for chunk in chunks) >= 200_000
+
+
+def test_a_text_of_any_length_is_counted_in_little_memory() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert int(done.stdout) < 128 * 1024
+
+
+def test_what_is_too_large_in_any_case_is_not_counted_and_the_rest_in_small_batches() -> None:
+    largest = longest = 0
+
+    def counted(batch: Sequence[str]) -> list[int]:
+        nonlocal largest, longest
+        largest = max(largest, sum(map(len, batch)))
+        longest = max(longest, *map(len, batch))
+        return words(batch)
+
+    rows = "\n".join(f"{number} | Land | {number} euros" for number in range(30_000))
+    blocks = [Block("table", rows), Block("text", "word " * 100_000), Block("code", "x" * 200_000)]
+    chunks = chunk_blocks(blocks, counted, size=20, overlap=5)
+    assert sum(chunk.text.count("word") for chunk in chunks) == 100_000
+    assert longest < 20 * 21
+    assert largest <= 400_000
 
 
 def test_a_heading_with_nothing_below_it_is_a_passage_of_its_own() -> None:

@@ -35,6 +35,18 @@ _COLUMNS = (
     "at, user_id, username, api_key_id, action, collections, object, outcome, address, request_id,"
     " details"
 )
+# Only those that are asked for stand in a statement: PostgreSQL may keep one plan for all values of
+# its parameters, and with a condition that may be none it could use no index.
+_CONDITIONS = {
+    "before": "id < %(before)s",
+    "username": "username = %(username)s",
+    "action": "(action = %(action)s OR action LIKE replace(%(action)s, '_', '\\_') || '.%%')",
+    "collection": "%(collection)s = ANY (collections)",
+    "object": "object = %(object)s",
+    "outcome": "outcome = %(outcome)s",
+    "since": "at >= %(since)s",
+    "until": "at < %(until)s",
+}
 
 
 @dataclass
@@ -244,30 +256,31 @@ async def newest(
 
     ``filters``: username, action, collection, object, outcome, since, until; ``None`` is any.
     """
-    cursor = await connection.execute(
-        f"""
-        SELECT id, {_COLUMNS} FROM audit
-        WHERE (%(before)s::bigint IS NULL OR id < %(before)s)
-            AND (%(username)s::text IS NULL OR username = %(username)s)
-            AND (%(action)s::text IS NULL OR action = %(action)s
-                OR action LIKE replace(%(action)s, '_', '\\_') || '.%%')
-            AND (%(collection)s::text IS NULL OR %(collection)s = ANY (collections))
-            AND (%(object)s::text IS NULL OR object = %(object)s)
-            AND (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
-            AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
-            AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
-        ORDER BY id DESC LIMIT %(limit)s
-        """,  # nosec B608
-        {**filters, "before": before, "limit": limit},
-    )
+    asked = {
+        name: value for name, value in {**filters, "before": before}.items() if value is not None
+    }
+    cursor = await connection.execute(newest_statement(*asked), {**asked, "limit": limit})
     return [Entry(**row) for row in await cursor.fetchall()]
 
 
+def newest_statement(*asked: str) -> bytes:
+    """The statement of `newest` with these filters, whose values and ``limit`` are parameters."""
+    conditions = " AND ".join(_CONDITIONS[name] for name in asked) or "true"
+    return (
+        f"SELECT id, {_COLUMNS} FROM audit WHERE {conditions}"  # nosec B608
+        " ORDER BY id DESC LIMIT %(limit)s"
+    ).encode()
+
+
 async def forget_before(connection: Connection, *, days: int, batch: int = 50_000) -> int:
-    """Remove entries older than ``days``, at most ``batch`` of them; return how many."""
-    cursor = await connection.execute(
-        "DELETE FROM audit WHERE id IN (SELECT id FROM audit"
-        " WHERE at < now() - make_interval(days => %s) ORDER BY at LIMIT %s)",
-        [days, batch],
-    )
-    return cursor.rowcount
+    """Remove entries older than ``days``, ``batch`` of them at a time; return how many."""
+    removed = 0
+    while True:
+        cursor = await connection.execute(
+            "DELETE FROM audit WHERE id IN (SELECT id FROM audit"
+            " WHERE at < now() - make_interval(days => %s) ORDER BY at LIMIT %s)",
+            [days, batch],
+        )
+        removed += cursor.rowcount
+        if cursor.rowcount < batch:
+            return removed

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from slipway_backend.parsing import Block, Kind
 
@@ -21,8 +20,10 @@ HEADING_SEPARATOR = " > "
 HEADING_CHARACTERS = 500
 # A model may take a word of any length for one token, such as a picture written as text.
 CHARACTERS_PER_TOKEN = 20
-# Counting text by text costs more than the counting; larger batches were not faster.
+# Counting text by text costs more than the counting; larger batches were not faster. A tokenizer
+# takes about 150 bytes of memory for each character of a batch.
 _BATCH = 4096
+_BATCH_CHARACTERS = 400_000
 _LINE_BREAKS_FROM = 60
 _TINY_CHARACTERS = 24
 _MERGED_CHARACTERS = 80
@@ -75,31 +76,38 @@ def chunk_blocks(
     may find a few more or less.
     """
 
+    def count(texts: Iterable[str]) -> list[int]:
+        return [tokens for batch in _batches(texts) for tokens in count_tokens_many(batch)]
+
     def costs(texts: Sequence[str]) -> list[int]:
-        return [
-            max(tokens, len(text) // CHARACTERS_PER_TOKEN)
-            for text, tokens in zip(texts, count_tokens_many(texts), strict=True)
-        ]
+        """What each text costs; of one that is too large in any case, only that it is."""
+        least = [len(text) // CHARACTERS_PER_TOKEN for text in texts]
+        small = (text for text, cost in zip(texts, least, strict=True) if cost <= size)
+        counted = iter(count(small))
+        return [max(cost, next(counted)) if cost <= size else cost for cost in least]
 
     pieces = [
         (heading, page, text)
         for heading, page, units in _sections(_Cutter(costs, size).cut(blocks))
         for text in _pack(units, size, overlap)
     ]
-    tokens = [
-        count
-        for batch in _batches(text for _, _, text in pieces)
-        for count in count_tokens_many(batch)
-    ]
+    counts = count(text for _, _, text in pieces)
     return [
-        Chunk(position, page, heading, text, count)
-        for position, ((heading, page, text), count) in enumerate(zip(pieces, tokens, strict=True))
+        Chunk(position, page, heading, text, tokens)
+        for position, ((heading, page, text), tokens) in enumerate(zip(pieces, counts, strict=True))
     ]
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(texts)
-    while batch := list(islice(rest, _BATCH)):
+    batch: list[str] = []
+    characters = 0
+    for text in texts:
+        if batch and (len(batch) == _BATCH or characters + len(text) > _BATCH_CHARACTERS):
+            yield batch
+            batch, characters = [], 0
+        batch.append(text)
+        characters += len(text)
+    if batch:
         yield batch
 
 

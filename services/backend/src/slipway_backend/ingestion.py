@@ -20,7 +20,9 @@ from slipway_backend import background, contents, replicas, versions
 from slipway_backend.chunking import Chunk, chunk_blocks
 from slipway_backend.database import Pool
 from slipway_backend.embedding import Embedder
+from slipway_backend.embedding.openai import EmbedderBusy, EmbeddingFailed
 from slipway_backend.embedding_sets import EmbeddingSet
+from slipway_backend.embedding_sets.filling import takes_anything
 from slipway_backend.embedding_sets.process import EmbeddingSets, ServedSetChanged
 from slipway_backend.embedding_sets.stored import is_served
 from slipway_backend.errors import DocumentError
@@ -43,6 +45,10 @@ class TooMuchForLane(Exception):
     def __init__(self, version: Version) -> None:
         super().__init__()
         self.version = version
+
+
+class Unavailable(Exception):
+    """Something that every document needs is away; the message says what."""
 
 
 def _one_per_core() -> anyio.CapacityLimiter:
@@ -68,7 +74,8 @@ class Ingestion:
         """Parse, chunk, embed and serve one version of a document; the newest by default.
 
         A document that cannot be read ends as failed with its reason. Raises TooMuchForLane for a
-        ``small`` one that is not; other failures are raised for the queue to try again.
+        ``small`` one that is not, and Unavailable for what says nothing about the document; other
+        failures are raised for the queue to try again.
         """
         try:
             async with self.pool.connection() as connection:
@@ -85,7 +92,10 @@ class Ingestion:
     async def _ingest(self, version: Version, *, small: bool) -> None:
         started = time.monotonic()
         progress = Progress(self.pool, version, self.metrics)
-        targets = await self.sets.writing()
+        try:
+            targets = await self.sets.writing()
+        except EmbeddingFailed as error:
+            raise Unavailable(str(error)) from error
         async with progress.stage("parse"):
             parsed = await self._parse(version, small=small)
         async with progress.stage("chunk"):
@@ -94,10 +104,11 @@ class Ingestion:
             pages=parsed.pages, chunks=len(chunks) * len(targets), skipped=parsed.skipped
         )
         async with progress.stage("embed"):
-            vectors = {each.id: await self._embed(each, chunks, progress) for each in targets}
+            vectors = await self._vectors(version, targets, chunks, progress)
         passages = Passages(parsed.media_type, parsed.pages, parsed.language, chunks, vectors)
         async with progress.stage("store"):
-            replaced = await self._serve(version, passages, targets, progress)
+            stored = [each for each in targets if each.id in vectors]
+            replaced = await self._serve(version, passages, stored, progress)
         self.metrics.ingested.labels("ready").inc()
         get_logger().info(
             "document_ready",
@@ -130,8 +141,8 @@ class Ingestion:
     async def _parse(self, version: Version, *, small: bool) -> Parsed:
         path = self.files.path(version.sha256)
         if not path.exists():
-            # Not the document's fault: a volume may be missing or still on its way.
-            raise FileNotFoundError(path)
+            # A volume may be missing or still on its way.
+            raise Unavailable(f"There is no file {path}.")
         patience = self.settings.small_parser_seconds if small else None
         try:
             async with asyncio.timeout(patience):
@@ -150,6 +161,35 @@ class Ingestion:
             size=self.settings.chunk_tokens,
             overlap=self.settings.chunk_overlap_tokens,
         )
+
+    async def _vectors(
+        self,
+        version: Version,
+        targets: list[EmbeddingSet],
+        chunks: list[Chunk],
+        progress: Progress,
+    ) -> dict[int, NDArray[numpy.float32]]:
+        """Return the vectors for the served set, and for others as far as they can be had."""
+        served, *others = targets
+        try:
+            vectors = {served.id: await self._embed(served, chunks, progress)}
+        except EmbeddingFailed as error:
+            if isinstance(error, EmbedderBusy) or not await takes_anything(served):
+                raise Unavailable(str(error)) from error
+            raise
+        for each in others:
+            try:
+                vectors[each.id] = await self._embed(each, chunks, progress)
+            except EmbeddingFailed as error:
+                # Nobody searches there yet, and whoever builds it looks for what it lacks.
+                progress.leave_out(len(chunks))
+                get_logger().warning(
+                    "document_not_embedded",
+                    document_id=str(version.document_id),
+                    set=each.id,
+                    reason=str(error),
+                )
+        return vectors
 
     async def _embed(
         self, target: EmbeddingSet, chunks: list[Chunk], progress: Progress

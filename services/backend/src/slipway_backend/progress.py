@@ -52,6 +52,12 @@ class Progress:
         if pages is not None:
             self._figures["pages"] = pages
 
+    def leave_out(self, chunks: int) -> None:
+        """Count passages that are to be embedded no more, some of which may have been."""
+        total = self._figures["chunks_total"] - chunks
+        done = min(self._figures["chunks_done"], total)
+        self._figures |= {"chunks_done": done, "chunks_total": total}
+
     async def embedded(self, chunks: int) -> None:
         """Count passages as embedded; raise Superseded when nobody wants them any more."""
         self._figures["chunks_done"] += chunks

@@ -6,17 +6,25 @@ Small and large documents wait in lanes of their own, so that a huge or hostile 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
 import procrastinate
 import structlog
 from procrastinate import JobContext, RetryDecision
-from procrastinate.jobs import Job
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager
 
 from slipway_backend import versions
-from slipway_backend.database import Connection, Pool
-from slipway_backend.ingestion import Ingestion, TooMuchForLane
+from slipway_backend.database import TRANSIENT, Connection, Pool
+from slipway_backend.ingestion import Ingestion, TooMuchForLane, Unavailable
 from slipway_backend.logs import get_logger
 from slipway_backend.settings import Settings
 
@@ -30,6 +38,11 @@ EARLIER_TASK = "ingest"
 # 2026: procrastinate's priorities are of 32 bits, and jobs of the release before have 0.
 PRIORITY_EPOCH = 1_767_225_600
 SECONDS_PER_UNFINISHED = 5
+# Between two tries while something that every document needs is away.
+SHORTEST_WAIT_SECONDS = 3
+LONGEST_WAIT_SECONDS = 60
+# Before a job's end is written again over another connection.
+WRITE_PAUSES = (0.5, 2.0)
 GAVE_UP = (
     "Ingestion was tried {attempts} times and did not finish; "
     "the worker's log of this document says why."
@@ -41,17 +54,69 @@ class Interrupted(Exception):
 
 
 class _Retry(procrastinate.BaseRetryStrategy):
-    """Try again with growing pauses; after an interruption at once."""
+    """Try again with growing pauses; after an interruption at once.
+
+    What is unavailable is waited for again as long as it has been, within limits.
+    """
 
     def __init__(self, attempts: int) -> None:
         self._attempts = attempts
+        self._unavailable_since = self._unavailable_at = -math.inf
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         if isinstance(exception, Interrupted):
             return RetryDecision(retry_in={"seconds": 0})
+        if isinstance(exception, Unavailable):
+            return RetryDecision(retry_in={"seconds": self._wait(time.monotonic())})
         if job.attempts + 1 >= self._attempts:
             return None
         return RetryDecision(retry_in={"seconds": 3 ** (job.attempts + 1)})
+
+    def _wait(self, now: float) -> int:
+        # It counts as back when nobody has missed it for a while.
+        if now - self._unavailable_at > 2 * LONGEST_WAIT_SECONDS:
+            self._unavailable_since = now
+        self._unavailable_at = now
+        seconds = int(now - self._unavailable_since)
+        return min(max(seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
+
+
+class _Jobs(JobManager):
+    """Writes a job's end again when its connection broke: its worker lives, so nobody else does."""
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
+        await self._write(job, partial(super().finish_job, job, status, delete_job))
+
+    async def retry_job(
+        self,
+        job: Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        await self._write(job, partial(super().retry_job, job, retry_at, priority, queue, lock))
+
+    async def _write(self, job: Job, write: Callable[[], Awaitable[None]]) -> None:
+        attempt = write
+        for pause in WRITE_PAUSES:
+            try:
+                await attempt()
+                return
+            except ConnectorException as error:
+                if not isinstance(error.__cause__, TRANSIENT):
+                    raise
+                get_logger().warning(
+                    "job_end_not_written", job_id=job.id, cause=type(error.__cause__).__name__
+                )
+            await asyncio.sleep(pause)
+            attempt = partial(self._write_unless_written, job, write)
+        await attempt()
+
+    async def _write_unless_written(self, job: Job, write: Callable[[], Awaitable[None]]) -> None:
+        # The connection may have broken behind the commit, and another worker have the job by now.
+        if await self.list_jobs_async(id=job.id, status="doing", worker_id=job.worker_id):
+            await write()
 
 
 def choose_lane(settings: Settings, size: int) -> Lane:
@@ -98,7 +163,9 @@ async def defer_ingestion(
 
 def make_queue() -> procrastinate.App:
     """Return a queue that is not opened; open it with ``open_queue``."""
-    return procrastinate.App(connector=procrastinate.PsycopgConnector())
+    queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
+    queue.job_manager = _Jobs(queue.connector)
+    return queue
 
 
 async def open_queue(queue: procrastinate.App, pool: Pool) -> None:
@@ -126,7 +193,12 @@ def add_ingestion(queue: procrastinate.App, ingestion: Ingestion) -> None:
             await _change_lane(queue, ingestion.pool, much.version, job.priority, request_id)
         except asyncio.CancelledError:
             get_logger().warning("ingestion_interrupted", document_id=document_id)
+            await _take_back_attempt(ingestion.pool, job)
             raise Interrupted from None
+        except Unavailable as error:
+            get_logger().warning("ingestion_waits", document_id=document_id, cause=str(error))
+            await _take_back_attempt(ingestion.pool, job)
+            raise
         except Exception as error:
             get_logger().exception(
                 "ingestion_failed",
@@ -148,6 +220,15 @@ def add_ingestion(queue: procrastinate.App, ingestion: Ingestion) -> None:
         await ingest_version(context, document_id, request_id)
 
     queue.task(name=EARLIER_TASK, queue=EARLIER_QUEUE, retry=retry, pass_context=True)(ingest)
+
+
+async def _take_back_attempt(pool: Pool, job: Job) -> None:
+    """Let the try in hand not be one of the job's, when the queue counts it at its end."""
+    with contextlib.suppress(*TRANSIENT):
+        async with pool.connection() as connection:
+            await connection.execute(
+                "UPDATE procrastinate_jobs SET attempts = attempts - 1 WHERE id = %s", [job.id]
+            )
 
 
 async def _change_lane(

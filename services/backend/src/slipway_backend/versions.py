@@ -135,6 +135,8 @@ async def serve(
     row = await cursor.fetchone()
     if row is None:
         raise Superseded
+    # The vector index takes milliseconds for each passage, and a document has any number of them.
+    await connection.execute("SET LOCAL statement_timeout = 0")
     await connection.execute("DELETE FROM chunks WHERE document_id = %s", [version.document_id])
     place = Place(version.document_id, row["collection_id"], version.version, row["oid"])
     for embedding_set_id, vectors in passages.vectors.items():

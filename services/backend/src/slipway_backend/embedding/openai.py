@@ -25,6 +25,10 @@ class EmbeddingFailed(Problem):
     """The embedding server did not answer (503), or answered something of no use (502)."""
 
 
+class EmbedderBusy(EmbeddingFailed):
+    """The embedding server has no time now, whatever it is asked."""
+
+
 class OpenAIEmbedder:
     """Asks `{address}/embeddings` for the vectors of a model.
 
@@ -126,7 +130,8 @@ class OpenAIEmbedder:
             ) from None
         if response.status_code >= 500 or response.status_code in _BUSY:
             get_logger().error("embedder_failed", status=response.status_code)
-            raise EmbeddingFailed(
+            failure = EmbedderBusy if response.status_code in _BUSY else EmbeddingFailed
+            raise failure(
                 503,
                 "Embedding server busy",
                 f"The configured embedding server answered with status {response.status_code}; "

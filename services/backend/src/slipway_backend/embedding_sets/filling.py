@@ -105,6 +105,8 @@ async def fill_document(connection: Connection, target: EmbeddingSet, document: 
             await connection.execute("SELECT FROM documents WHERE id = %s FOR UPDATE", [document])
             if await _has(connection, target.id, document):
                 return False
+            # A set that is complete has its index, which takes milliseconds for each passage.
+            await connection.execute("SET LOCAL statement_timeout = 0")
             cursor = await connection.execute(
                 COPY_PASSAGES, {"set": target.id, "ids": ids, "vectors": literals}
             )
@@ -125,13 +127,22 @@ async def _vectors(target: EmbeddingSet, rows: list[dict[str, Any]]) -> list[str
             ]
             literals += [vector_literal(vector) for vector in await _embed(target, texts)]
     except Exception as error:
-        # A server's status does not say whose fault it is: some answer 500 to what is too long.
-        try:
-            await _embed(target, [HARMLESS])
-        except Exception:
-            raise error from None
-        raise NotEmbedded(str(error) or type(error).__name__) from error
+        if await takes_anything(target):
+            raise NotEmbedded(str(error) or type(error).__name__) from error
+        raise
     return literals
+
+
+async def takes_anything(target: EmbeddingSet) -> bool:
+    """Whether a set's embedder works, so that it failed with a document for the document.
+
+    A server's status does not say whose fault it is: some answer 500 to what is too long.
+    """
+    try:
+        await _embed(target, [HARMLESS])
+    except Exception:
+        return False
+    return True
 
 
 async def _embed(target: EmbeddingSet, texts: list[str]) -> Any:
