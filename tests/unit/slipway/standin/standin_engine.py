@@ -520,7 +520,11 @@ class Standin:
 
     def _run_on(self, project: str, document: Mapping[str, Any]) -> NoReturn:
         """Let the migration go on, while the program that waits for it is out of time."""
-        labels = {LABEL + "project": project, LABEL + "service": "migrate", LABEL + "oneoff": "True"}
+        labels = {
+            LABEL + "project": project,
+            LABEL + "service": "migrate",
+            LABEL + "oneoff": "True",
+        }
         self.containers["migration"] = {
             "Id": "migration",
             "Name": f"/{project}-migrate-run-1",
