@@ -13,9 +13,9 @@ from typing import Any
 
 import docker
 
-from slipway import acceptance, access, console, diagnosis, edge, hand_over, proof
+from slipway import acceptance, access, console, data_tier, diagnosis, edge, hand_over, proof
 from slipway.commands import compose
-from slipway.config import certificates, names, secrets
+from slipway.config import certificates, members, names, secrets
 from slipway.config.environment import TREE, Environment
 from slipway.config.layout import Layout
 from slipway.errors import CommandFailed, SlipwayError
@@ -25,8 +25,10 @@ from slipway.facts.engine import Container
 from slipway.facts.manifest import Gate
 from slipway.facts.stacks import numbered
 from slipway.plans import drift, figures, stacks
+from slipway.plans.data_tier import replicated
 from slipway.plans.diagnosis import BACKEND_PORT, Code
-from slipway.plans.release import PLATFORM_ORDER, Kind, Plan, Step
+from slipway.plans.release import Plan
+from slipway.plans.steps import Kind, Step
 from slipway.run import run
 from slipway.state import LeaseLost, State
 
@@ -104,24 +106,39 @@ class Release:
         if self.environment.secrets == "generated":
             self.state.put_secrets(secrets.generate())
         wanted = tuple(secret.name for secret in secrets.SECRETS) + secrets.AUTHORITY
-        optional = tuple(secret.name for secret in secrets.OPTIONAL)
+        optional = tuple(secret.name for secret in (*secrets.OPTIONAL, *secrets.TIER))
+        servers = members.of(stacks.count(self.resolved))
+        if len(servers) > 1:
+            self._provide_tier()
         values = self.state.secrets((*wanted, *optional, secrets.PREVIOUS_JWT))
         if self.environment.secrets == "generated":
             values = self._certified(values)
         certificates.check_pair(values["tls.crt"], values["tls.key"], self.name)
         self.state.hand_out(
             {
-                name: {"user": consumer.user, "files": secrets.files(name, values)}
+                name: {"user": consumer.user, "files": secrets.files(name, values, servers)}
                 for name, consumer in secrets.CONSUMERS.items()
             }
         )
         if self.environment.secrets == "generated":
             access.leave(self.layout, self.name, values)
 
+    def _provide_tier(self) -> None:
+        """Make what the members of a data tier know each other by, where it is not there yet."""
+        self.state.put_secrets(secrets.generate_tier())
+        certified = tuple(secret.name for secret in secrets.TIER_CERTIFICATES)
+        # All of one authority, or none.
+        if len(self.state.secrets(certified)) < len(certified):
+            made = certificates.generate_tier(datetime.datetime.now(datetime.UTC))
+            self.state.put_secrets(made, replace=True)
+
     def change_platform(self, step: Step) -> None:
         """Start or replace one platform service and wait for its health."""
-        self.changed.append(step.subject)
         stack = self.stack("platform")
+        if step.subject in members.MEMBERS and replicated(stack.document):
+            data_tier.change(self, step)
+            return
+        self.changed.append(step.subject)
         self.state.keep("platform.json", stack.text())
         hand_over.free_ports(self, stack, step.subject)
         self.up(stack, step.subject, recreate=step.recreate)
@@ -130,17 +147,28 @@ class Release:
 
     def migrate(self, step: Step) -> None:
         """Bring the database to the schema of the new images."""
+        stack = self.stack("once", step.generation)
+        try:
+            self._run_once(stack, "migrate")
+        except CommandFailed as error:
+            raise diagnosis.migration(error, self.name, self._postgres()) from error
+
+    def run_once(self, stack: stacks.Stack, service: str, *words: str) -> None:
+        """Run a service of `stack` with these words to its end, beside nothing."""
+        try:
+            self._run_once(stack, service, *words)
+        except CommandFailed as error:
+            headline = f"{service} {' '.join(words)} of {self.name} failed"
+            raise diagnosis.command(error, self.name, headline) from error
+
+    def _run_once(self, stack: stacks.Stack, service: str, *words: str) -> None:
         for container in engine_facts.one_offs(self.engine, self.name):
             # Left by a release that was killed; two migrations would wait for each other.
             self.state.check()
             container.remove(force=True)
-        stack = self.stack("once", step.generation)
         with _file(stack) as path:
             self.state.check()
-            try:
-                run(compose.run_once(stack.project, path, "migrate"), timeout=600)
-            except CommandFailed as error:
-                raise diagnosis.migration(error, self.name, self._postgres()) from error
+            run(compose.run_once(stack.project, path, service, *words), timeout=600)
 
     def start(self, step: Step) -> None:
         """Start the new generation beside the old one and wait until all of it is healthy."""
@@ -373,7 +401,7 @@ class Release:
     def _postgres(self) -> str | None:
         """The id of the database's container while it runs."""
         found = engine_facts.read(self.engine, self.name).of(names.platform_project(self.name))
-        running = [each.id for each in found if each.service == "postgres" and each.serving]
+        running = [each.id for each in found if each.service in members.MEMBERS and each.serving]
         return running[0] if running else None
 
     def _edge(self) -> str:
@@ -418,11 +446,15 @@ class Release:
         if not self.changed or self.before is None:
             return
         older = replace(self, resolved=self.before)
-        changed = [each for each in self.changed if each in PLATFORM_ORDER]
+        own = {*members.MEMBERS, members.STORE}
+        changed = [each for each in self.changed if each in own]
         if len(changed) < len(self.changed):
             older = hand_over.put_back(older)
         old = older.stack("platform")
         self.state.keep("platform.json", old.text())
+        if data_tier.touches(changed, old, self.stack("platform")):
+            data_tier.put_back(older)
+            return
         for service in reversed([each for each in changed if each in old.hashes]):
             console.say(f"reverting {service}")
             self.up(old, service)
@@ -459,6 +491,9 @@ _APP_STEPS = {Kind.START, Kind.SWITCH, Kind.DRAIN, Kind.PROVE, Kind.SOAK}
 _ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {
     Kind.SECRET: Release.provide_secrets,
     Kind.PLATFORM: Release.change_platform,
+    Kind.MEMBER: Release.change_platform,
+    Kind.SWITCHOVER: data_tier.hand_over,
+    Kind.DISMISS: data_tier.dismiss,
     Kind.BESIDE: hand_over.beside,
     Kind.HAND_OVER: hand_over.hand_over,
     Kind.LEAVE: hand_over.leave,

@@ -10,7 +10,7 @@ import docker
 
 from slipway import console, edge
 from slipway.commands import engine as commands
-from slipway.config import names
+from slipway.config import members, names
 from slipway.errors import Refused
 from slipway.facts import engine as engine_facts
 from slipway.facts import migrations as migration_facts
@@ -99,7 +99,14 @@ def _bring(
 def _refuse_contracted(
     engine: docker.DockerClient, running: EngineFacts, version: str, images: Mapping[str, str]
 ) -> None:
-    database = next((each.id for each in running.containers if each.service == "postgres"), None)
+    database = next(
+        (
+            each.id
+            for each in running.containers
+            if each.service in members.MEMBERS and each.serving
+        ),
+        None,
+    )
     serving = next((each.image for each in running.containers if each.service == "backend"), None)
     if database is None:
         return
