@@ -246,8 +246,10 @@ async def test_what_ended_while_the_database_was_lost_is_told_of_afterwards(
         await asyncio.to_thread(database.ensure_postgres_running)
         await instance.wait_until_ready()
         # Its pool may take a moment longer than its readiness, and says so with Retry-After.
-        while (answer := await instance.upload("boat.md", FERRY)).status_code == 503:  # noqa: ASYNC110
+        answer = await instance.upload("boat.md", FERRY)
+        while answer.status_code == 503:
             await asyncio.sleep(0.2)
+            answer = await instance.upload("boat.md", FERRY)
         second = answer.json()
         await instance.work()
         server.send_signal(signal.SIGCONT)
