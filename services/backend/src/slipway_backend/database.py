@@ -47,6 +47,8 @@ class PatientPool(AsyncConnectionPool[Connection]):
     """
 
     _alive_at = 0.0
+    #: Whether the database gave no connection at all when it was asked last.
+    lost = False
 
     async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109
         """Return a connection; raise PoolTimeout when there is none in time."""
@@ -56,9 +58,12 @@ class PatientPool(AsyncConnectionPool[Connection]):
                 connection = await super().getconn(timeout)
             except PoolTimeout:
                 now = time.monotonic()
-                if now >= until or now - self._alive_at > self.timeout:
+                gone = now - self._alive_at > self.timeout
+                if now >= until or gone:
+                    self.lost = gone
                     raise
             else:
+                self.lost = False
                 self._alive_at = time.monotonic()
                 return connection
 
@@ -69,7 +74,9 @@ class PatientPool(AsyncConnectionPool[Connection]):
         await super().putconn(conn)
 
 
-def make_pool(conninfo: str, *, size: int, timeout: float = 0.8, for_reading: bool = False) -> Pool:
+def make_pool(
+    conninfo: str, *, size: int, timeout: float = 0.8, for_reading: bool = False
+) -> PatientPool:
     """Return a closed pool; ``timeout`` is how many seconds a database may give none.
 
     One that is ``for_reading`` may have connections to replicas, and can write nowhere.

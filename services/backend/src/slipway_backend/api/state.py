@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 from slipway_backend.answers import Answerer
 from slipway_backend.audit import AuditLog
 from slipway_backend.changes import Changes
-from slipway_backend.database import Pool
+from slipway_backend.database import PatientPool, Pool
 from slipway_backend.embedding_sets.process import EmbeddingSets
 from slipway_backend.files import FileStore
 from slipway_backend.metrics import Metrics
@@ -46,7 +46,7 @@ class State:
     settings: Settings
     metrics: Metrics
     lifecycle: Lifecycle
-    pool: Pool
+    pool: PatientPool
     health_pool: Pool
     reads: Reads
     queue: procrastinate.App

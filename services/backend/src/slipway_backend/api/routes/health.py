@@ -40,6 +40,10 @@ async def ready(response: Response, state: StateDependency) -> Health:
         return _health(state, "draining", "This instance is about to stop.")
     try:
         obstacle = await state.sets.obstacle(state.health_pool)
+        if state.pool.lost:
+            # It makes its connections again at its own pace, later than this one's.
+            async with state.pool.connection():
+                pass
         state.lifecycle.reached_at = time.monotonic()
     except TRANSIENT:
         if time.monotonic() - state.lifecycle.reached_at < PATIENCE_SECONDS:
