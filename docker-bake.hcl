@@ -36,6 +36,10 @@ variable "TAG_EDGE" {
   default = "local"
 }
 
+variable "TAG_ETCD" {
+  default = "local"
+}
+
 variable "TAG_POSTGRES" {
   default = "local"
 }
@@ -82,7 +86,7 @@ variable "CA_BUNDLE" {
 }
 
 group "default" {
-  targets = ["backend", "edge", "postgres", "toolbox"]
+  targets = ["backend", "edge", "etcd", "postgres", "toolbox"]
 }
 
 # Built once per host by host.prepare, never pushed.
@@ -131,6 +135,12 @@ target "edge" {
   inherits = ["common"]
   context  = "infra/nginx"
   tags     = ["${REGISTRY}/slipway/edge:${TAG_EDGE}"]
+}
+
+target "etcd" {
+  inherits = ["common"]
+  context  = "infra/etcd"
+  tags     = ["${REGISTRY}/slipway/etcd:${TAG_ETCD}"]
 }
 
 target "postgres" {

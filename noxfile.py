@@ -32,6 +32,7 @@ SOURCES = {
     "backend": "services/backend/src",
     "edge": "infra/nginx/agent/src",
     "toolbox": "infra/toolbox/src",
+    "postgres": "infra/postgres/src",
 }
 #: Seconds for an interrupted test run to take its servers and containers down.
 PATIENCE = 55

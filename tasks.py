@@ -7,6 +7,7 @@ from invoke import Collection
 from slipway.tasks import (
     approve,
     build,
+    db,
     diagnose,
     down,
     history,
@@ -35,6 +36,7 @@ namespace = Collection(
     down.down,
     lock.lock,
 )
+namespace.add_collection(Collection.from_module(db), name="db")
 namespace.add_collection(Collection.from_module(host), name="host")
 namespace.add_collection(Collection.from_module(history), name="history")
 namespace.add_collection(Collection.from_module(keys), name="keys")

@@ -13,9 +13,9 @@ from typing import Any
 
 import docker
 
-from slipway import acceptance, access, console, diagnosis, edge, hand_over, proof
+from slipway import acceptance, access, console, data_tier, diagnosis, edge, hand_over, proof
 from slipway.commands import compose
-from slipway.config import certificates, names, secrets
+from slipway.config import certificates, members, names, secrets
 from slipway.config.environment import TREE, Environment
 from slipway.config.layout import Layout
 from slipway.errors import CommandFailed, SlipwayError
@@ -25,9 +25,11 @@ from slipway.facts.engine import Container
 from slipway.facts.manifest import Gate
 from slipway.facts.stacks import numbered
 from slipway.plans import drift, figures, stacks
+from slipway.plans.data_tier import replicated
 from slipway.plans.diagnosis import BACKEND_PORT, Code
 from slipway.plans.figures import Counts
-from slipway.plans.release import PLATFORM_ORDER, Kind, Plan, Step
+from slipway.plans.release import Plan
+from slipway.plans.steps import Kind, Step
 from slipway.run import run
 from slipway.state import LeaseLost, State
 
@@ -109,24 +111,39 @@ class Release:
         if self.environment.secrets == "generated":
             self.state.put_secrets(secrets.generate())
         wanted = tuple(secret.name for secret in secrets.SECRETS) + secrets.AUTHORITY
-        optional = tuple(secret.name for secret in secrets.OPTIONAL)
+        optional = tuple(secret.name for secret in (*secrets.OPTIONAL, *secrets.TIER))
+        servers = members.of(stacks.count(self.resolved))
+        if len(servers) > 1:
+            self._provide_tier()
         values = self.state.secrets((*wanted, *optional, secrets.PREVIOUS_JWT))
         if self.environment.secrets == "generated":
             values = self._certified(values)
         certificates.check_pair(values["tls.crt"], values["tls.key"], self.name)
         self.state.hand_out(
             {
-                name: {"user": consumer.user, "files": secrets.files(name, values)}
+                name: {"user": consumer.user, "files": secrets.files(name, values, servers)}
                 for name, consumer in secrets.CONSUMERS.items()
             }
         )
         if self.environment.secrets == "generated":
             access.leave(self.layout, self.name, values)
 
+    def _provide_tier(self) -> None:
+        """Make what the members of a data tier know each other by, where it is not there yet."""
+        self.state.put_secrets(secrets.generate_tier())
+        certified = tuple(secret.name for secret in secrets.TIER_CERTIFICATES)
+        # All of one authority, or none.
+        if len(self.state.secrets(certified)) < len(certified):
+            made = certificates.generate_tier(datetime.datetime.now(datetime.UTC))
+            self.state.put_secrets(made, replace=True)
+
     def change_platform(self, step: Step) -> None:
         """Start or replace one platform service and wait for its health."""
-        self.changed.append(step.subject)
         stack = self.stack("platform")
+        if step.subject in members.MEMBERS and replicated(stack.document):
+            data_tier.change(self, step)
+            return
+        self.changed.append(step.subject)
         self.state.keep("platform.json", stack.text())
         hand_over.free_ports(self, stack, step.subject)
         self.up(stack, step.subject, recreate=step.recreate)
@@ -135,24 +152,32 @@ class Release:
 
     def migrate(self, step: Step) -> None:
         """Bring the database to the schema of the new images."""
-        # Left by a release that was killed; two migrations would wait for each other.
-        self._end_migrations()
         stack = self.stack("once", step.generation)
+        try:
+            self._run_once(stack, MIGRATION_LIMIT_SECONDS, "migrate")
+        except CommandFailed as error:
+            raise diagnosis.migration(error, self.name, self._postgres()) from error
+        except SlipwayError as error:
+            # It goes on without whoever waited for it.
+            self._end_one_offs()
+            raise diagnosis.unfinished_migration(error, self.name) from error
+
+    def run_once(self, stack: stacks.Stack, service: str, *words: str) -> None:
+        """Run a service of `stack` with these words to its end, beside nothing."""
+        try:
+            self._run_once(stack, ONCE_LIMIT_SECONDS, service, *words)
+        except CommandFailed as error:
+            headline = f"{service} {' '.join(words)} of {self.name} failed"
+            raise diagnosis.command(error, self.name, headline) from error
+
+    def _run_once(self, stack: stacks.Stack, limit: int, service: str, *words: str) -> None:
+        # Left by a release that was killed; two migrations would wait for each other.
+        self._end_one_offs()
         with _file(stack) as path:
             self.state.check()
-            try:
-                run(
-                    compose.run_once(stack.project, path, "migrate"),
-                    timeout=MIGRATION_LIMIT_SECONDS,
-                )
-            except CommandFailed as error:
-                raise diagnosis.migration(error, self.name, self._postgres()) from error
-            except SlipwayError as error:
-                # It goes on without whoever waited for it.
-                self._end_migrations()
-                raise diagnosis.unfinished_migration(error, self.name) from error
+            run(compose.run_once(stack.project, path, service, *words), timeout=limit)
 
-    def _end_migrations(self) -> None:
+    def _end_one_offs(self) -> None:
         """Remove every container that runs a command once."""
         for container in engine_facts.one_offs(self.engine, self.name):
             self.state.check()
@@ -402,7 +427,7 @@ class Release:
     def _postgres(self) -> str | None:
         """The id of the database's container while it runs."""
         found = engine_facts.read(self.engine, self.name).of(names.platform_project(self.name))
-        running = [each.id for each in found if each.service == "postgres" and each.serving]
+        running = [each.id for each in found if each.service in members.MEMBERS and each.serving]
         return running[0] if running else None
 
     def _edge(self) -> str:
@@ -483,11 +508,15 @@ class Release:
         if not self.changed or self.before is None:
             return
         older = replace(self, resolved=self.before)
-        changed = [each for each in dict.fromkeys(self.changed) if each in PLATFORM_ORDER]
-        if not set(self.changed) <= set(PLATFORM_ORDER):
+        own = {*members.MEMBERS, members.STORE}
+        changed = [each for each in self.changed if each in own]
+        if len(changed) < len(self.changed):
             older = hand_over.put_back(older)
         old = older.stack("platform")
         self.state.keep("platform.json", old.text())
+        if data_tier.touches(changed, old, self.stack("platform")):
+            data_tier.put_back(older)
+            return
         for service in reversed([each for each in changed if each in old.hashes]):
             console.say(f"reverting {service}")
             self.up(old, service)
@@ -524,6 +553,9 @@ _APP_STEPS = {Kind.START, Kind.SWITCH, Kind.DRAIN, Kind.PROVE, Kind.SOAK}
 _ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {
     Kind.SECRET: Release.provide_secrets,
     Kind.PLATFORM: Release.change_platform,
+    Kind.MEMBER: Release.change_platform,
+    Kind.SWITCHOVER: data_tier.hand_over,
+    Kind.DISMISS: data_tier.dismiss,
     Kind.BESIDE: hand_over.beside,
     Kind.HAND_OVER: hand_over.hand_over,
     Kind.LEAVE: hand_over.leave,

@@ -12,7 +12,8 @@ from slipway.errors import SlipwayError
 from slipway.facts import engine as engine_facts
 from slipway.facts import state as state_facts
 from slipway.facts.engine import Container, EngineFacts
-from slipway.plans.release import Have, Kind, Step, Want, edges
+from slipway.plans.release import Have, Want, edges
+from slipway.plans.steps import Kind, Step
 
 if TYPE_CHECKING:
     from slipway.apply import Release

@@ -9,7 +9,7 @@ import docker
 from slipway import build as builder
 from slipway import hooks
 from slipway.build import Images
-from slipway.config import names
+from slipway.config import members, names
 from slipway.facts import migrations as migration_facts
 from slipway.facts import transfer
 from slipway.facts.state import StateFacts
@@ -20,7 +20,8 @@ from slipway.plans import stacks as stack_plans
 from slipway.plans.differences import Difference
 from slipway.plans.migrations import Migrations
 from slipway.plans.preview import Gap, Image, Preview
-from slipway.plans.release import Have, Kind, Plan, Want
+from slipway.plans.release import Have, Plan, Want
+from slipway.plans.steps import Kind
 from slipway.releasing import Wanted
 
 
@@ -60,7 +61,8 @@ def preview(
         gaps=tuple(
             Gap(step.subject, *(estimates.last(step.phase, ledger) or (None, None)))
             for step in plan.of(Kind.PLATFORM)
-            if step.recreate
+            # The primary goes on while etcd is away.
+            if step.recreate and step.subject != members.STORE
         ),
         estimate=estimates.estimate(phases, ledger),
         hooks=hooks.read(wanted.layout, wanted.name, environment).of(wanted.kind),
@@ -106,7 +108,9 @@ def _migrations(
         else migration_facts.of_labels(known["backend"].labels)
     )
     running = have.engine.containers
-    database = next((each.id for each in running if each.service == "postgres"), None)
+    database = next(
+        (each.id for each in running if each.service in members.MEMBERS and each.serving), None
+    )
     schema = (
         migration_facts.NEVER_MIGRATED
         if database is None

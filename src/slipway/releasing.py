@@ -13,7 +13,7 @@ from typing import Any
 
 import docker
 
-from slipway import console, edge, hooks, state, target
+from slipway import console, data_tier, edge, hooks, state, target
 from slipway.apply import Release, ground
 from slipway.build import Images
 from slipway.config import certificates, names, secrets
@@ -81,6 +81,7 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
         asked = beside.submit(edge.active, name, running)
         door = beside.submit(edge.serving, name, running)
         references, build = images.references, images.build
+        tier = beside.submit(data_tier.read, name, running)
         refusal = beside.submit(edge.refusal, name, running, references, build)
         resolving = beside.submit(_resolve, wanted, running)
         known = _state(name, environment, engine, images, running)
@@ -120,7 +121,7 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
         unrouted=unrouted,
     )
     found = drift.drift(name, running, known, active) or ()
-    return want, Have(running, known, active, door.result(), found)
+    return want, Have(running, known, active, door.result(), found, tier.result().primary)
 
 
 def _resolve(wanted: Wanted, running: EngineFacts) -> Mapping[str, Any]:

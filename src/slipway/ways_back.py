@@ -10,7 +10,7 @@ import docker
 
 from slipway import console, edge
 from slipway.commands import engine as commands
-from slipway.config import names
+from slipway.config import members, names
 from slipway.errors import Refused
 from slipway.facts import engine as engine_facts
 from slipway.facts import migrations as migration_facts
@@ -104,7 +104,14 @@ def _refuse_contracted(
     version: str,
     images: Mapping[str, str],
 ) -> None:
-    database = next((each.id for each in running.containers if each.service == "postgres"), None)
+    database = next(
+        (
+            each.id
+            for each in running.containers
+            if each.service in members.MEMBERS and each.serving
+        ),
+        None,
+    )
     if database is None:
         return
     knows = migration_facts.of_labels(engine_facts.labels(engine, images["backend"]))

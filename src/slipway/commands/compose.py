@@ -20,9 +20,9 @@ def up(project: str, file: Path, services: Sequence[str] = (), *, recreate: bool
     return (*_project(project, file), "up", "--detach", "--no-deps", *forced, *services)
 
 
-def run_once(project: str, file: Path, service: str) -> Argv:
-    """Run a one-shot service to its end and remove its container."""
-    return (*_project(project, file), "run", "--rm", "--no-deps", "--no-TTY", service)
+def run_once(project: str, file: Path, service: str, *words: str) -> Argv:
+    """Run a service once, with its own command or with `words`, and remove its container."""
+    return (*_project(project, file), "run", "--rm", "--no-deps", "--no-TTY", service, *words)
 
 
 def logs(project: str, services: Sequence[str], *, follow: bool, tail: str) -> Argv:

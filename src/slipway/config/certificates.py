@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from slipway.config import members
 from slipway.errors import SlipwayError
 
 AUTHORITY_DAYS = 3650
@@ -35,13 +36,30 @@ def generate(
         ca_key = ec.generate_private_key(ec.SECP256R1())
         ca = _authority(ca_key, now)
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _server(domain, key, ca, ca_key, now)
+    certificate = _server((domain,), key, ca, ca_key, now)
     return {
         "ca.crt": _pem(ca),
         "ca.key": _key_pem(ca_key),
         "tls.crt": _pem(certificate) + _pem(ca),
         "tls.key": _key_pem(key),
     }
+
+
+def generate_tier(now: datetime.datetime) -> dict[str, str]:
+    """An authority of the data tier's own, and the certificates of its members and of etcd.
+
+    Nobody outside the tier is asked to trust them, so they last as long as their authority:
+    a renewal would be a rolling change of every member.
+    """
+    ca_key = ec.generate_private_key(ec.SECP256R1())
+    ca = _authority(ca_key, now, "Slipway data tier")
+    made = {"data_ca.crt": _pem(ca), "data_ca.key": _key_pem(ca_key)}
+    for name, hosts in (("data", members.MEMBERS), ("etcd", (members.STORE,))):
+        key = ec.generate_private_key(ec.SECP256R1())
+        # Either side of a connection shows one.
+        certificate = _server(hosts, key, ca, ca_key, now, AUTHORITY_DAYS - 1, client=True)
+        made |= {f"{name}.crt": _pem(certificate), f"{name}.key": _key_pem(key)}
+    return made
 
 
 def check_pair(certificate: str, key: str, environment: str) -> None:
@@ -70,8 +88,12 @@ def due(certificate: str, domain: str, now: datetime.datetime) -> bool:
     return loaded.not_valid_after_utc - now < datetime.timedelta(days=RENEW_DAYS)
 
 
-def _authority(key: ec.EllipticCurvePrivateKey, now: datetime.datetime) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Slipway internal authority")])
+def _authority(
+    key: ec.EllipticCurvePrivateKey,
+    now: datetime.datetime,
+    called: str = "Slipway internal authority",
+) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, called)])
     return (
         _builder(name, name, key, now, AUTHORITY_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -82,27 +104,33 @@ def _authority(key: ec.EllipticCurvePrivateKey, now: datetime.datetime) -> x509.
 
 
 def _server(
-    domain: str,
+    hosts: Sequence[str],
     key: ec.EllipticCurvePrivateKey,
     ca: x509.Certificate,
     ca_key: ec.EllipticCurvePrivateKey,
     now: datetime.datetime,
+    days: int = SERVER_DAYS,
+    *,
+    client: bool = False,
 ) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, domain)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
+    uses = [ExtendedKeyUsageOID.SERVER_AUTH]
+    if client:
+        uses.append(ExtendedKeyUsageOID.CLIENT_AUTH)
     names = x509.SubjectAlternativeName(
         [
-            *(x509.DNSName(each) for each in dict.fromkeys((domain, "localhost"))),
+            *(x509.DNSName(each) for each in dict.fromkeys((*hosts, "localhost"))),
             x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
             x509.IPAddress(ipaddress.ip_address("::1")),
         ]
     )
     signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     return (
-        _builder(name, ca.subject, key, now, SERVER_DAYS)
+        _builder(name, ca.subject, key, now, days)
         .add_extension(names, critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         .add_extension(signer, critical=False)
         .sign(ca_key, hashes.SHA256())
     )

@@ -11,6 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from slipway.config.layout import Layout
+from slipway.config.members import MOST_REPLICAS
 from slipway.errors import Refused
 
 BLOCK = "x-slipway"
@@ -50,6 +51,17 @@ class Replicas(_Section):
 
     backend: Annotated[int, Field(ge=1, le=100)]
     worker: Annotated[int, Field(ge=1, le=100)]
+
+
+class Database(_Section):
+    """The data tier: one plain server, or a primary with replicas that Patroni keeps in order."""
+
+    replicas: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] = Field(
+        description="copies that serve reads and take over; 0 is one plain server"
+    )
+    synchronous: bool = Field(
+        description="whether a write is acknowledged only when a replica has it too"
+    )
 
 
 class Soak(_Section):
@@ -103,6 +115,7 @@ class Environment(_Section):
     )
     ports: Ports
     replicas: Replicas
+    database: Database
     source: Annotated[str, Field(pattern=f"^{NAME}$")] = Field(
         description="where releases come from: `tree`, which is the working tree, or an environment"
     )

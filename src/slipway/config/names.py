@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from slipway.config.members import FIRST, MEMBERS, STORE
 from slipway.config.secrets import CONSUMERS
 
 CONFIG_LABEL = "slipway.config-hash"
@@ -12,7 +13,9 @@ RELEASE_LABEL = "slipway.release"
 # The engine takes the way out from the first of a container's networks by name: the door's must be
 # the one in front.
 NETWORKS = ("front", "routed", "edge-app", "app-data", "models")
-INTERNAL_NETWORKS = ("edge-app", "app-data")
+# Where the data tier has replicas: between its members alone.
+DATA_NETWORK = "data"
+INTERNAL_NETWORKS = ("edge-app", "app-data", DATA_NETWORK)
 _UNMASKED = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 # The door routes between these two: the engine must not take the gateway's address behind it, and
 # must not change the callers' addresses.
@@ -20,7 +23,9 @@ NETWORK_OPTIONS = {
     "front": _UNMASKED,
     "routed": {**_UNMASKED, "com.docker.network.bridge.inhibit_ipv4": "true"},
 }
-DATA_VOLUMES = ("postgres", "files", "edge", "edge-b", "door")
+DATA_VOLUMES = (FIRST, "files", "edge", "edge-b", "door")
+# Those of a data tier with replicas.
+TIER_VOLUMES = (STORE, *MEMBERS[1:])
 DOOR = "door"
 # One serves; while the edge is replaced, the other runs beside it.
 EDGES = ("edge", "edge-b")
@@ -60,8 +65,8 @@ def other_edge(edge: str) -> str:
 
 
 def networks(environment: str) -> tuple[str, ...]:
-    """Every network of an environment."""
-    return tuple(network(environment, name) for name in NETWORKS)
+    """Every network that an environment can have."""
+    return tuple(network(environment, name) for name in (*NETWORKS, DATA_NETWORK))
 
 
 def network(environment: str, name: str) -> str:
@@ -80,12 +85,17 @@ def secret_volumes(environment: str) -> dict[str, str]:
 
 
 def volumes(environment: str) -> tuple[str, ...]:
-    """Every volume of an environment."""
+    """The volumes that every environment has."""
     return (
         state_volume(environment),
         *(prefix(environment) + name for name in DATA_VOLUMES),
         *secret_volumes(environment).values(),
     )
+
+
+def tier_volumes(environment: str) -> tuple[str, ...]:
+    """The volumes that an environment can have besides, for a data tier with replicas."""
+    return tuple(prefix(environment) + name for name in TIER_VOLUMES)
 
 
 def toolbox_container(environment: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
+
+from slipway.config import members
 
 ADMIN = "admin"
 
@@ -40,6 +42,24 @@ OPTIONAL = (
     Secret("oidc_client_secret", "the identity provider, if it gave this service a secret"),
 )
 
+# Made by the release where a data tier has replicas, also where a person supplies the others: they
+# are for its parts among themselves.
+TIER_PASSWORDS = (
+    Secret("replication_password", "the database role with which a replica copies the primary"),
+    Secret("rewind_password", "the database role with which an old primary is taken back"),
+    Secret("reader_password", "the database role of reads from replicas; it can change nothing"),
+    Secret("monitor_password", "the database role that reads figures"),
+    Secret("backup_password", "the database role that takes backups"),
+)
+TIER_CERTIFICATES = (
+    Secret("data_ca.crt", "authority of the data tier, which its clients trust"),
+    Secret("data.crt", "certificate of the data tier's members"),
+    Secret("data.key", "private key of the data tier's members"),
+    Secret("etcd.crt", "certificate of etcd"),
+    Secret("etcd.key", "private key of etcd"),
+)
+TIER = (*TIER_PASSWORDS, *TIER_CERTIFICATES)
+
 # The `jwt_secret` that was replaced last; tokens signed with it stay good until they expire.
 PREVIOUS_JWT = "jwt_secret_previous"
 
@@ -62,13 +82,29 @@ CONSUMERS = {
         10001,
         ("backend", "worker"),
         ("slipway_password", "jwt_secret"),
-        (*(secret.name for secret in OPTIONAL), PREVIOUS_JWT),
+        (*(secret.name for secret in OPTIONAL), PREVIOUS_JWT, "data_ca.crt", "reader_password"),
     ),
-    "migrate": Consumer(10001, ("migrate",), ("slipway_password", "jwt_secret", "admin_password")),
-    "postgres": Consumer(10003, ("postgres",), ("postgres_password", "slipway_password")),
+    "migrate": Consumer(
+        10001,
+        ("migrate",),
+        ("slipway_password", "jwt_secret", "admin_password"),
+        ("data_ca.crt",),
+    ),
+    "postgres": Consumer(
+        10003,
+        members.MEMBERS,
+        ("postgres_password", "slipway_password"),
+        (*(secret.name for secret in TIER_PASSWORDS), "data_ca.crt", "data.crt", "data.key"),
+    ),
     # NGINX reads a new certificate by itself, so a change of it must not replace the edge.
     "edge": Consumer(10002, (), ("tls.crt", "tls.key")),
+    "etcd": Consumer(10005, (members.STORE,), (), ("data_ca.crt", "etcd.crt", "etcd.key")),
 }
+
+
+def generate_tier() -> dict[str, str]:
+    """New random values for the roles that only a data tier with replicas has."""
+    return {secret.name: secrets.token_urlsafe(32) for secret in TIER_PASSWORDS}
 
 
 def generate() -> dict[str, str]:
@@ -79,14 +115,43 @@ def generate() -> dict[str, str]:
     }
 
 
-def files(consumer: str, values: Mapping[str, str]) -> dict[str, str]:
-    """The files a consumer finds in /run/secrets, made from the secrets' values."""
+def files(
+    consumer: str, values: Mapping[str, str], servers: Sequence[str] = (members.FIRST,)
+) -> dict[str, str]:
+    """The files a consumer finds in /run/secrets, made from the secrets' values.
+
+    `servers` are the members of the data tier: clients are told all of them.
+    """
     own = {name: values[name] for name in CONSUMERS[consumer].secrets}
+    tier = {secret.name for secret in TIER}
+    own |= {
+        name: values[name]
+        for name in CONSUMERS[consumer].optional
+        if values.get(name) and (len(servers) > 1 or name not in tier)
+    }
     if consumer in {"backend", "migrate"}:
-        password = quote(own.pop("slipway_password"), safe="")
-        own["database_url"] = f"postgresql://slipway:{password}@postgres:5432/slipway"
-    own |= {name: values[name] for name in CONSUMERS[consumer].optional if values.get(name)}
+        password = own.pop("slipway_password")
+        own["database_url"] = _url("slipway", password, servers, "read-write")
+    if "reader_password" in own and consumer == "backend":
+        password = own.pop("reader_password")
+        own["database_replica_url"] = _url("slipway_reader", password, servers, "prefer-standby")
     return own
+
+
+def _url(role: str, password: str, servers: Sequence[str], sort: str) -> str:
+    """A libpq connection string to that sort of server among the members."""
+    hosts = ",".join(f"{server}:5432" for server in servers)
+    url = f"postgresql://{role}:{quote(password, safe='')}@{hosts}/slipway"
+    if len(servers) == 1:
+        return url
+    wanted = {
+        "target_session_attrs": sort,
+        "sslmode": "verify-full",
+        "sslrootcert": "/run/secrets/data_ca.crt",
+    }
+    if sort == "prefer-standby":
+        wanted["load_balance_hosts"] = "random"
+    return f"{url}?{urlencode(wanted, safe='/')}"
 
 
 def replacing(name: str, value: str, before: Mapping[str, str]) -> dict[str, str]:
@@ -103,7 +168,7 @@ def fingerprint(service: str, fingerprints: Mapping[str, str]) -> str:
         name
         for consumer in CONSUMERS.values()
         if service in consumer.services
-        for name in (*consumer.secrets, *(key.name for key in OPTIONAL))
+        for name in (*consumer.secrets, *(key.name for key in (*OPTIONAL, *TIER)))
         if name in consumer.secrets or (name in consumer.optional and name in fingerprints)
     )
     return ",".join(f"{name}={fingerprints.get(name, '')}" for name in used)

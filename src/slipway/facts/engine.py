@@ -142,7 +142,9 @@ def read(engine: docker.DockerClient, environment: str) -> EngineFacts:
     return EngineFacts(
         containers=tuple(sorted(containers, key=lambda each: each.name)),
         networks=frozenset(each["Name"] for each in networks),
-        volumes=frozenset(volumes & set(names.volumes(environment))),
+        volumes=frozenset(
+            volumes & {*names.volumes(environment), *names.tier_volumes(environment)}
+        ),
         internal=frozenset(each["Name"] for each in networks if each["Internal"]),
         joined={
             each["Name"]: frozenset(

@@ -22,6 +22,7 @@ MEMBERS: Mapping[str, str] = {
     "slipway-backend": "services/backend",
     "slipway-edge": "infra/nginx/agent",
     "slipway-toolbox": "infra/toolbox",
+    "slipway-postgres": "infra/postgres",
 }
 
 _HEADER = re.compile(r"\A# [^\n]*\n# inputs (?P<inputs>\w+)\n# body (?P<body>\w+)\n")

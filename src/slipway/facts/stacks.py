@@ -46,6 +46,8 @@ def resolve(
         "SLIPWAY_HTTP_PORT": str(environment.ports.http),
         "SLIPWAY_BACKEND_REPLICAS": str(environment.replicas.backend),
         "SLIPWAY_WORKER_REPLICAS": str(environment.replicas.worker),
+        "SLIPWAY_DATABASE_MEMBERS": str(environment.database.replicas + 1),
+        "SLIPWAY_SYNCHRONOUS": "on" if environment.database.synchronous else "off",
         **{f"SLIPWAY_{image.upper()}_IMAGE": reference for image, reference in images.items()},
     }
     try:

@@ -53,6 +53,7 @@ ENVIRONMENTS: Mapping[str, Environment] = {
     "backend-test": Environment(members=("slipway-backend",), extras=_EMBEDDED, groups=("test",)),
     "edge-test": Environment(members=("slipway-edge",), groups=("test",)),
     "toolbox-test": Environment(members=("slipway-toolbox",), groups=("test",)),
+    "postgres-test": Environment(members=("slipway-postgres",), groups=("test",)),
     # the other gates
     "lint": Environment(groups=("lint",)),
     "types": Environment(members=_ALL, extras=_EMBEDDED, groups=("types", "test", "clients")),

@@ -9,7 +9,8 @@ from typing import Any
 from slipway.plans.differences import Difference
 from slipway.plans.estimate import Estimate
 from slipway.plans.migrations import Migrations
-from slipway.plans.release import Kind, Plan
+from slipway.plans.release import Plan
+from slipway.plans.steps import Kind
 
 MEBI = 1 << 20
 # Of a service that is new, what it is matters, not that each setting is another than before.

@@ -4,86 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any
 
-from slipway.config import names
-from slipway.config.secrets import OPTIONAL
+from slipway.config import members, names
+from slipway.config.secrets import OPTIONAL, TIER
 from slipway.facts.engine import Container, EngineFacts
 from slipway.facts.state import StateFacts
+from slipway.plans import data_tier
 from slipway.plans.differences import Difference
 from slipway.plans.stacks import Stack
-
-# Platform services that are changed in place, in the order in which they may be.
-PLATFORM_ORDER = ("postgres",)
-
-
-class Kind(StrEnum):
-    """The kinds of steps, in the order in which they can appear."""
-
-    NETWORK = "network"
-    VOLUME = "volume"
-    SECRET = "secret"  # noqa: S105  # nosec B105
-    PLATFORM = "platform"
-    BESIDE = "beside"
-    HAND_OVER = "hand-over"
-    LEAVE = "leave"
-    DISCARD = "discard"
-    MIGRATE = "migrate"
-    START = "start"
-    PROVE = "prove"
-    SWITCH = "switch"
-    DRAIN = "drain"
-    SOAK = "soak"
-    RETIRE = "retire"
-
-
-PHASES = {
-    Kind.NETWORK: "network {subject}",
-    Kind.VOLUME: "volume {subject}",
-    Kind.SECRET: "secrets",
-    Kind.PLATFORM: "platform: {subject}",
-    Kind.BESIDE: "start {subject} beside the edge",
-    Kind.HAND_OVER: "hand over to {subject}",
-    Kind.LEAVE: "drain and remove {subject}",
-    Kind.DISCARD: "discard {subject}",
-    Kind.MIGRATE: "migrate {subject}",
-    Kind.START: "start {subject}, until healthy",
-    Kind.PROVE: "prove {subject}",
-    Kind.SWITCH: "switch {subject}",
-    Kind.DRAIN: "drain {subject}",
-    Kind.SOAK: "soak {subject}",
-    Kind.RETIRE: "retire {subject}",
-}
-
-# Made before the lease is taken, because the lease is kept in one of the volumes.
-GROUND = (Kind.NETWORK, Kind.VOLUME)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step: what kind, on what, and why, in words for the person who reads the plan."""
-
-    kind: Kind
-    subject: str
-    reason: str
-    generation: int | None = None
-    recreate: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.kind:<9} {self.subject:<32} {self.reason}".rstrip()
-
-    @property
-    def what(self) -> tuple[Kind, str, int | None, bool]:
-        """The step without its reason."""
-        return self.kind, self.subject, self.generation, self.recreate
-
-    @property
-    def phase(self) -> str:
-        """What the step is called while it is done, and in the timings of the ledger."""
-        return PHASES[self.kind].format(subject=self.subject)
+from slipway.plans.steps import GROUND, Kind, Step
 
 
 @dataclass(frozen=True)
@@ -168,7 +100,8 @@ class Have:
     """The running environment: the engine, the state, and what the edge says it serves.
 
     `door` is the edge that gets new connections, None without a door that answers. `drift` is
-    what is not as it was released; containers that drifted are replaced.
+    what is not as it was released; containers that drifted are replaced. `primary` is the member
+    of a data tier that takes writes, None without one.
     """
 
     engine: EngineFacts
@@ -176,6 +109,7 @@ class Have:
     active: int | None
     door: str | None = None
     drift: tuple[Difference, ...] = ()
+    primary: str | None = None
 
     def drifted(self, container: Container) -> list[str]:
         """The attributes in which a container is not as it was released."""
@@ -189,7 +123,7 @@ def plan(want: Want, have: Have) -> Plan:
     current = have.active if have.active in running else None
     new, app = _app(want, have, running, current)
     hand_over, edge = edges(want, have)
-    steps = [*_ground(want, have), *_platform(want, have), *hand_over, *app]
+    steps = [*_ground(want, have), *platform_steps(want, have), *hand_over, *app]
     if not steps and have.state.journal and current is not None:
         # A run was killed when all was done but to say so.
         steps.append(Step(Kind.PROVE, f"generation {current}", "serves, not yet proved"))
@@ -214,6 +148,7 @@ def _basis(have: Have) -> str:
         *sorted(f"{each.id} {each.project} {each.config_hash}" for each in have.engine.containers),
         f"serves {have.active}",
         f"door {have.door}",
+        *([f"primary {have.primary}"] if have.primary else []),
         f"released {(known.committed or {}).get('hash', known.generations)}",
         f"journal {len(known.journal)}",
     ]
@@ -316,24 +251,32 @@ def matches(app: Stack, have: Have, environment: str, generation: int) -> bool:
 def _ground(want: Want, have: Have) -> list[Step]:
     environment = want.environment
     steps = [
-        Step(Kind.NETWORK, names.network(environment, each), "does not exist")
-        for each in names.NETWORKS
-        if names.network(environment, each) not in have.engine.networks
+        Step(Kind.NETWORK, each, "does not exist")
+        for each in _wanted(want, "networks", names.NETWORKS)
+        if each not in have.engine.networks
     ]
     steps += [
         Step(Kind.VOLUME, each, "does not exist")
-        for each in names.volumes(environment)
+        for each in dict.fromkeys((*names.volumes(environment), *_wanted(want, "volumes", ())))
         if each not in have.engine.volumes
     ]
     return steps
+
+
+def _wanted(want: Want, section: str, always: Sequence[str]) -> Iterator[str]:
+    """The networks or volumes that every environment has, and those that its platform uses too."""
+    own = [names.prefix(want.environment) + each for each in always]
+    used = [each["name"] for each in want.platform.document.get(section, {}).values()]
+    yield from dict.fromkeys((*own, *used))
 
 
 def _secrets(want: Want, have: Have) -> Step:
     missing = [name for name in want.secrets if name not in have.state.secrets]
     changed = _changed(want, have)
     reasons = []
-    if missing and want.secrets_generated:
-        reasons.append(f"made: {', '.join(missing)}")
+    made = [*(missing if want.secrets_generated else ()), *_tier_secrets_missing(want, have)]
+    if made:
+        reasons.append(f"made: {', '.join(made)}")
     if changed:
         reasons.append(f"changed: {', '.join(changed)}")
     if want.certificate_due:
@@ -341,22 +284,32 @@ def _secrets(want: Want, have: Have) -> Step:
     return Step(Kind.SECRET, "for every consumer", "; ".join(reasons))
 
 
+def _tier_secrets_missing(want: Want, have: Have) -> list[str]:
+    """What a release makes for a data tier with replicas, whoever supplies the other secrets."""
+    if members.STORE not in want.platform.hashes:
+        return []
+    return [secret.name for secret in TIER if secret.name not in have.state.secrets]
+
+
 def _changed(want: Want, have: Have) -> list[str]:
     """The secrets that are not as their consumers were given them."""
     return [
         name
-        for name in (*want.secrets, *(secret.name for secret in OPTIONAL))
+        for name in (*want.secrets, *(secret.name for secret in (*OPTIONAL, *TIER)))
         if name in have.state.secrets and have.state.secrets[name] != have.state.handed.get(name)
     ]
 
 
-def _platform(want: Want, have: Have) -> list[Step]:
+def platform_steps(want: Want, have: Have) -> list[Step]:
+    """The steps that put right what is changed in place, member by member: the data tier."""
     found = _containers(want, have)
-    steps = []
-    for service in PLATFORM_ORDER:
-        if service in want.platform.hashes:
-            steps += _in_place(service, found.get(service), want, have)
-    return steps
+    wrong = {
+        name: reason
+        for name in (members.STORE, *members.MEMBERS)
+        if name in found and name in want.platform.hashes
+        if (reason := _wrong(found[name], want, have))
+    }
+    return list(data_tier.steps(want, have, found, wrong))
 
 
 def _containers(want: Want, have: Have) -> dict[str, Container]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slipway.config import names, secrets
+from slipway.config import members, names, secrets
 
 STACK_LABEL = "slipway.stack"
 # The networks on the two sides of the door.
@@ -66,6 +66,51 @@ def without_door(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**resolved, "services": services}
 
 
+def count(resolved: Mapping[str, Any]) -> int:
+    """How many servers the data tier of a project has."""
+    return int(resolved["services"].get(members.FIRST, {}).get("scale", 1))
+
+
+def with_members(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The project with a service for each member of the data tier, or with the plain server alone.
+
+    A member is like the first, but for its name and its volume. Without replicas there is nothing
+    to agree on, so etcd and its network are left out.
+    """
+    first = resolved["services"].get(members.FIRST)
+    if first is None or "scale" not in first:
+        # Of a release that knew no replicas.
+        return resolved
+    if first["scale"] == 1:
+        return _plain(resolved)
+    services, volumes = dict(resolved["services"]), dict(resolved["volumes"])
+    kept = volumes[members.FIRST]
+    for name in members.of(count(resolved)):
+        service = copy.deepcopy(first)
+        del service["scale"]
+        service["environment"] = {**service.get("environment", {}), "MEMBER": name}
+        # Patroni stops the server, and gives its place away, when it is told to.
+        service["stop_signal"] = "SIGTERM"
+        for volume in service["volumes"]:
+            if volume["source"] == members.FIRST:
+                volume["source"] = name
+        services[name] = service
+        volumes[name] = {**kept, "name": kept["name"].removesuffix(members.FIRST) + name}
+    return {**resolved, "services": services, "volumes": volumes}
+
+
+def _plain(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
+    services = {name: each for name, each in resolved["services"].items() if name != members.STORE}
+    service = copy.deepcopy(services[members.FIRST])
+    del service["scale"]
+    service["environment"].pop("SYNCHRONOUS", None)
+    if not service["environment"]:
+        del service["environment"]
+    service["networks"].pop(names.DATA_NETWORK, None)
+    services[members.FIRST] = service
+    return {**resolved, "services": services}
+
+
 def without(stack: Stack, service: str) -> Stack:
     """The same stack, but for one service and the volumes that only it uses."""
     services = {name: each for name, each in stack.document["services"].items() if name != service}
@@ -95,11 +140,16 @@ def cut(
     """
     services: dict[str, Any] = {}
     hashes: dict[str, str] = {}
-    resolved = with_second_edge(resolved)
+    servers = count(resolved)
+    resolved = with_members(with_second_edge(resolved))
     for name, service in resolved["services"].items():
         if service.get("labels", {}).get(STACK_LABEL) != stack:
             continue
-        hashes[name] = _hash(service, generation, secrets.fingerprint(name, fingerprints))
+        known = secrets.fingerprint(name, fingerprints)
+        if servers > 1 and known and stack != "platform":
+            # Who reads secrets is told the members there: a change of theirs is a change of its.
+            known += f",servers={servers}"
+        hashes[name] = _hash(service, generation, known)
         labelled = copy.deepcopy(service)
         labelled["labels"] |= {
             names.CONFIG_LABEL: hashes[name],

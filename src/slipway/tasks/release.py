@@ -33,7 +33,7 @@ from slipway.facts import engine as engine_facts
 from slipway.facts import host
 from slipway.facts import target as target_facts
 from slipway.facts.manifest import Gate
-from slipway.plans import answers
+from slipway.plans import answers, data_tier
 from slipway.plans import release as plans
 from slipway.plans.preview import Preview
 from slipway.plans.release import Have, Plan, Want
@@ -92,6 +92,7 @@ def release(
                 _check_target(wanted, reached)
             compared = releasing.compare(wanted, reached.engine)
             answers.refuse_cut(compared[0].resolved, env)
+            data_tier.refuse(*compared)
             steps = plans.plan(*compared)
             if steps.empty and not json:
                 if not plan:

@@ -12,6 +12,7 @@ from slipway.build import Images
 from slipway.config import environment as environments
 from slipway.config.layout import checkout
 from slipway.facts import engine as engine_facts
+from slipway.plans import data_tier
 from slipway.plans import release as plans
 from slipway.releasing import Wanted
 from slipway.tasks.door import task
@@ -43,6 +44,7 @@ def rollback(
             *(layout, env, environment, images, way.version), "rollback", way.number, way.resolved
         )
         compared = releasing.compare(wanted, reached.engine)
+        data_tier.refuse(*compared)
         steps = plans.plan(*compared)
         if steps.empty:
             if not plan:

@@ -28,7 +28,7 @@ from slipway import state
 from slipway.config import names
 from slipway.facts import engine as engine_facts
 from slipway.facts import state as state_facts
-from slipway.plans.release import PHASES, Kind
+from slipway.plans.steps import PHASES, Kind
 from slipway.report import Result
 
 RATES = Rates(lists=15, searches=0.5, uploads=0.5)

@@ -12,7 +12,8 @@ from slipway.facts.stacks import resolve
 
 LAYOUT = checkout()
 IMAGES = {
-    name: f"localhost:5000/slipway/{name}:test" for name in ("backend", "door", "edge", "postgres")
+    name: f"localhost:5000/slipway/{name}:test"
+    for name in ("backend", "door", "edge", "etcd", "postgres")
 }
 
 
@@ -26,7 +27,7 @@ class TestEnvironment:
         return services
 
     def test_it_resolves_to_the_same_services(self, name: str) -> None:
-        services = {"backend", "worker", "migrate", "door", "edge", "postgres"}
+        services = {"backend", "worker", "migrate", "door", "edge", "etcd", "postgres"}
         assert set(self.services(name)) == services
 
     def test_only_the_door_publishes_ports(self, name: str) -> None:
@@ -51,6 +52,8 @@ class TestEnvironment:
 
     def test_the_database_is_out_of_reach_of_the_edge(self, name: str) -> None:
         services = self.services(name)
-        assert set(services["postgres"]["networks"]) == {"app-data"}
+        assert set(services["postgres"]["networks"]) == {"app-data", "data"}
+        assert set(services["etcd"]["networks"]) == {"data"}
+        assert "data" not in {*services["backend"]["networks"], *services["edge"]["networks"]}
         assert "app-data" not in services["edge"]["networks"]
         assert "public" not in services["backend"]["networks"]

@@ -29,9 +29,12 @@ VARIABLES = {
     "SLIPWAY_HTTP_PORT": "8080",
     "SLIPWAY_BACKEND_REPLICAS": "2",
     "SLIPWAY_WORKER_REPLICAS": "1",
+    "SLIPWAY_DATABASE_MEMBERS": "1",
+    "SLIPWAY_SYNCHRONOUS": "on",
     "SLIPWAY_BACKEND_IMAGE": "backend@sha256:1",
     "SLIPWAY_DOOR_IMAGE": "door@sha256:4",
     "SLIPWAY_EDGE_IMAGE": "edge@sha256:2",
+    "SLIPWAY_ETCD_IMAGE": "etcd@sha256:5",
     "SLIPWAY_POSTGRES_IMAGE": "postgres@sha256:3",
 }
 # A site's own addresses are arguments of a build, and are not in the stand-in's answer.

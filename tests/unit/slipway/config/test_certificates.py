@@ -65,3 +65,28 @@ def test_a_certificate_is_due_in_its_last_month_and_for_another_name(
 ) -> None:
     at = NOW + datetime.timedelta(days=days)
     assert certificates.due(MADE["tls.crt"], domain, at) is due
+
+
+class TestDataTier:
+    """Members and etcd show each other certificates of an authority that is theirs alone."""
+
+    made = certificates.generate_tier(NOW)
+
+    @pytest.mark.parametrize(
+        ("name", "host"), [("data", "postgres"), ("data", "postgres-9"), ("etcd", "etcd")]
+    )
+    def test_each_is_good_for_its_hosts_on_either_side(self, name: str, host: str) -> None:
+        leaf = x509.load_pem_x509_certificate(self.made[f"{name}.crt"].encode())
+        store = Store(x509.load_pem_x509_certificates(self.made["data_ca.crt"].encode()))
+        at = NOW + datetime.timedelta(days=3640)
+        builder = PolicyBuilder().store(store).time(at)
+        builder.build_server_verifier(x509.DNSName(host)).verify(leaf, [])
+        assert builder.build_client_verifier().verify(leaf, [])
+
+    def test_a_member_cannot_pass_for_etcd(self) -> None:
+        leaf = x509.load_pem_x509_certificate(self.made["data.crt"].encode())
+        store = Store(x509.load_pem_x509_certificates(self.made["data_ca.crt"].encode()))
+        with pytest.raises(VerificationError):
+            PolicyBuilder().store(store).time(NOW).build_server_verifier(
+                x509.DNSName("etcd")
+            ).verify(leaf, [])

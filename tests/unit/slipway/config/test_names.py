@@ -23,6 +23,7 @@ def test_names_begin_with_the_environment() -> None:
         "slipway-dev-secrets-migrate",
         "slipway-dev-secrets-postgres",
         "slipway-dev-secrets-edge",
+        "slipway-dev-secrets-etcd",
     )
 
 

@@ -9,6 +9,8 @@ import pytest
 from slipway.config import names, secrets
 
 VALUES = {secret.name: f"value of {secret.name}" for secret in secrets.SECRETS}
+TIER = {secret.name: f"value of {secret.name}" for secret in secrets.TIER}
+SERVERS = ("postgres", "postgres-2", "postgres-3")
 
 
 def test_every_consumer_has_a_volume() -> None:
@@ -22,10 +24,46 @@ def test_every_consumer_has_a_volume() -> None:
         ("migrate", {"database_url", "jwt_secret", "admin_password"}),
         ("postgres", {"postgres_password", "slipway_password"}),
         ("edge", {"tls.crt", "tls.key"}),
+        ("etcd", set()),
     ],
 )
 def test_a_consumer_finds_its_own_files(consumer: str, files: set[str]) -> None:
     assert set(secrets.files(consumer, VALUES)) == files
+
+
+@pytest.mark.parametrize(
+    ("consumer", "more"),
+    [
+        ("backend", {"data_ca.crt", "database_replica_url"}),
+        ("migrate", {"data_ca.crt"}),
+        (
+            "postgres",
+            {
+                *(secret.name for secret in secrets.TIER_PASSWORDS),
+                *("data_ca.crt", "data.crt", "data.key"),
+            },
+        ),
+        ("etcd", {"data_ca.crt", "etcd.crt", "etcd.key"}),
+        ("edge", set()),
+    ],
+)
+def test_a_data_tier_adds_what_its_parts_and_clients_need(consumer: str, more: set[str]) -> None:
+    plain = set(secrets.files(consumer, VALUES | TIER))
+    assert set(secrets.files(consumer, VALUES | TIER, SERVERS)) == plain | more
+    assert plain == set(secrets.files(consumer, VALUES))
+
+
+def test_clients_of_a_data_tier_are_told_every_member_and_which_sort_they_want() -> None:
+    found = secrets.files("backend", VALUES | TIER, SERVERS)
+    hosts = "@postgres:5432,postgres-2:5432,postgres-3:5432/slipway?"
+    trust = "sslmode=verify-full&sslrootcert=/run/secrets/data_ca.crt"
+    writes, reads = found["database_url"], found["database_replica_url"]
+    assert writes.startswith("postgresql://slipway:")
+    assert writes.endswith(f"{hosts}target_session_attrs=read-write&{trust}")
+    assert reads.startswith("postgresql://slipway_reader:")
+    assert reads.endswith(
+        f"{hosts}target_session_attrs=prefer-standby&{trust}&load_balance_hosts=random"
+    )
 
 
 def test_a_key_that_only_some_environments_need_is_handed_out_where_it_is_kept() -> None:
@@ -69,7 +107,7 @@ def test_a_service_notices_a_change_of_the_secrets_that_it_uses(
 
 
 def test_generated_secrets_are_new_each_time_and_long_enough() -> None:
-    one, other = secrets.generate(), secrets.generate()
+    one, other = (secrets.generate() | secrets.generate_tier() for _ in range(2))
     assert not set(one.values()) & set(other.values())
     assert secrets.complaints(one) == ()
 

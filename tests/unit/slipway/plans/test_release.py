@@ -17,8 +17,9 @@ from slipway.facts.engine import Container, EngineFacts
 from slipway.facts.state import StateFacts
 from slipway.plans import release
 from slipway.plans.differences import Difference
-from slipway.plans.release import Have, Kind, Plan, Want
+from slipway.plans.release import Have, Plan, Want
 from slipway.plans.stacks import Stack
+from slipway.plans.steps import Kind
 
 CASES = Path(__file__).parent / "cases"
 DEV = "dev"

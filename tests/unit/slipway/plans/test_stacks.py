@@ -18,7 +18,7 @@ TEMPLATE = Path(__file__).parents[1] / "standin" / "resolved.template"
 FINGERPRINTS = {"jwt_secret": "1", "slipway_password": "2", "postgres_password": "3"}
 
 
-def resolved(generation: int = 1) -> Any:
+def resolved(generation: int = 1, servers: int = 1) -> Any:
     return json.loads(
         string.Template(TEMPLATE.read_text()).substitute(
             SLIPWAY_ENVIRONMENT="dev",
@@ -31,7 +31,10 @@ def resolved(generation: int = 1) -> Any:
             SLIPWAY_HTTP_PORT=8080,
             SLIPWAY_BACKEND_REPLICAS=2,
             SLIPWAY_WORKER_REPLICAS=1,
+            SLIPWAY_DATABASE_MEMBERS=servers,
+            SLIPWAY_SYNCHRONOUS="on",
             SLIPWAY_BACKEND_IMAGE="backend@sha256:1",
+            SLIPWAY_ETCD_IMAGE="etcd@sha256:5",
             SLIPWAY_DOOR_IMAGE="edge@sha256:1",
             SLIPWAY_EDGE_IMAGE="edge@sha256:2",
             SLIPWAY_POSTGRES_IMAGE="postgres@sha256:3",
@@ -139,3 +142,51 @@ def test_a_stack_is_written_as_compose_reads_it() -> None:
     stack = cut()
     assert json.loads(stack.text()) == stack.document
     assert stack.document["name"] == "slipway-dev-app"
+
+
+class TestDataTier:
+    """More than one server makes a service of each, and a plain one is as it was without any."""
+
+    def platform(self, servers: int) -> Stack:
+        return cut(resolved(servers=servers), stack="platform", generation=None)
+
+    def test_each_member_has_its_own_name_and_volume(self) -> None:
+        document = self.platform(3).document
+        names = ["postgres", "postgres-2", "postgres-3"]
+        assert [name for name in document["services"] if name.startswith("postgres")] == names
+        for name in names:
+            service = document["services"][name]
+            assert service["environment"] == {"SYNCHRONOUS": "on", "MEMBER": name}
+            assert service["stop_signal"] == "SIGTERM"
+            assert name in {volume["source"] for volume in service["volumes"]}
+            assert document["volumes"][name]["name"] == f"slipway-dev-{name}"
+        assert len({volume["name"] for volume in document["volumes"].values()}) == 10
+
+    def test_etcd_comes_with_replicas_and_is_alone_with_them_on_a_network(self) -> None:
+        services = self.platform(2).document["services"]
+        on_it = {name for name, each in services.items() if "data" in each["networks"]}
+        assert on_it == {"etcd", "postgres", "postgres-2"}
+
+    def test_a_plain_server_has_nothing_of_it(self) -> None:
+        document = self.platform(1).document
+        assert not {"etcd", "postgres-2"} & set(document["services"])
+        assert "data" not in document["networks"]
+        assert "etcd" not in document["volumes"]
+        plain = document["services"]["postgres"]
+        assert not {"scale", "environment", "stop_signal"} & set(plain)
+
+    def test_another_member_leaves_the_others_as_they_are(self) -> None:
+        few, many = self.platform(2).hashes, self.platform(3).hashes
+        assert {name: many[name] for name in few} == few
+
+    def test_clients_are_rolled_when_the_members_are_others(self) -> None:
+        one, two = cut(resolved(servers=2)).hashes, cut(resolved(servers=3)).hashes
+        assert all(one[name] != two[name] for name in ("backend", "worker"))
+
+    def test_a_project_that_knew_no_replicas_is_left_as_it_was(self) -> None:
+        document = resolved()
+        for gone in ("etcd",):
+            del document["services"][gone]
+        del document["services"]["postgres"]["scale"]
+        assert stacks.with_members(document) is document
+        assert stacks.count(document) == 1

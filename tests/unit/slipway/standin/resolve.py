@@ -21,6 +21,7 @@ PLACES = {
     "SLIPWAY_GENERATION": "979797",
     "SLIPWAY_BACKEND_REPLICAS": "64077",
     "SLIPWAY_WORKER_REPLICAS": "64078",
+    "SLIPWAY_DATABASE_MEMBERS": "64079",
 }
 WORDS = {
     f"SLIPWAY_{name}": f"sentinel-{name.lower().replace('_', '-')}"
@@ -29,9 +30,11 @@ WORDS = {
         "LOG_LEVEL",
         "MONITORING",
         "RELEASE",
+        "SYNCHRONOUS",
         "BACKEND_IMAGE",
         "DOOR_IMAGE",
         "EDGE_IMAGE",
+        "ETCD_IMAGE",
         "POSTGRES_IMAGE",
     )
 }

@@ -29,6 +29,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[3] / "infra/toolbox/src"))
 
 import standin_inspect  # noqa: E402
+import standin_tier  # noqa: E402
 from standin_registry import Registry  # noqa: E402
 
 from slipway_toolbox import vault  # noqa: E402
@@ -46,7 +47,7 @@ BESIDE = ("--network", "host", *CONFINED)
 PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = (
     *("containers", "networks", "volumes", "images", "toolboxes", "generations"),
-    *("maintenance", "serving_edges", "draining", "number", "schemas", "database"),
+    *("maintenance", "serving_edges", "draining", "number", "schemas", "database", "primaries"),
 )
 DENIED = 3
 LABEL = "com.docker.compose."
@@ -76,7 +77,8 @@ class Faults:
     stopped. `edge_refuses` maps a generation to the edge's reason. `answers` maps a generation to
     what it answers between two questions to the edge that serves, `answers_after_down` what they
     answer once one of them was taken down, `restarting` are the services whose containers
-    restart between two looks at them. `die_after_step` kills the one who
+    restart between two looks at them. `member` maps a member of the data tier to its state, and
+    `switchover` is why none takes the writes over. `die_after_step` kills the one who
     releases (nothing of theirs reaches the engine any more) when that many steps are done, before
     they can say so; `die_before` when the named toolbox verb is called. After as many steps as
     `steal_lease_after_step` says, the lease goes to somebody else.
@@ -97,6 +99,8 @@ class Faults:
     answers: dict[int, Answers] = field(default_factory=dict)
     answers_after_down: dict[int, Answers] = field(default_factory=dict)
     restarting: tuple[str, ...] = ()
+    member: dict[str, str] = field(default_factory=dict)
+    switchover: str = ""
     door_refuses: str = ""
     no_nat: str = ""
     edge_knows_no_maintenance: bool = False
@@ -138,6 +142,7 @@ class Standin:
         self.maintenance: dict[str, Any] = {"on": False}
         self.serving_edges: dict[str, str] = {}
         self.draining: set[str] = set()
+        self.primaries: dict[str, str | None] = {}
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -431,6 +436,8 @@ class Standin:
                 return self._door(identity, rest)
             case ("exec", identity, "slipway-edge", *rest) if identity in self.containers:
                 return self._edge(identity, rest)
+            case ("exec", identity, "slipway-member", *rest) if identity in self.containers:
+                return self._member(self._environment(identity), rest)
             case ("exec", identity, "cat", *_) if identity in self.containers:
                 port = self._fault(identity, self.faults.ports, 8000)
                 return Answer(f"   0: 00000000:{port:04X} 00000000:0000 0A 00000000:00000000\n")
@@ -507,6 +514,10 @@ class Standin:
                     self._run_on(project, document)
                 failed = bool(self.faults.migrate)
                 return Answer(errors=f"{self.faults.migrate}\n", exit_code=int(failed))
+            case ("--file", _, "run", "--rm", "--no-deps", "--no-TTY", "postgres", verb):
+                self.changes.append(f"postgres {verb}")
+                self.on_moment("during", self.step)
+                return Answer()
             case ("logs", "--timestamps", "--tail", _, *services):
                 return Answer(f"{project}: {' '.join(services)}\n")
             case ("down",) | ("down", "--timeout", _):
@@ -688,6 +699,25 @@ class Standin:
         self.draining.add(identity)
         left = self.open_connections.pop(0) if self.open_connections else 0
         return {"draining": True, "connections": left}
+
+    def _member(self, environment: str, rest: Sequence[str]) -> Answer:
+        running = standin_tier.members(self.containers.values(), environment)
+        primary = standin_tier.elect(self.primaries.get(environment), running)
+        self.primaries[environment] = primary
+        match rest:
+            case ("status",):
+                return Answer(standin_tier.status(primary, running, self.faults.member))
+            case ("switchover", target):
+                if self.faults.switchover:
+                    said = f"slipway-member: refused (412): {self.faults.switchover}\n"
+                    return Answer(errors=said, exit_code=1)
+                self.changes.append(f"switchover to {target}")
+                self.primaries[environment] = target
+                self.on_moment("during", self.step)
+                return Answer(json.dumps({"from": primary, "to": target, "seconds": 1.5}))
+            case ("settle" | "grant" as verb,):
+                return Answer(json.dumps({"done": verb}))
+        return self._refuse(("exec", "slipway-member", *rest))
 
     def _door(self, identity: str, rest: Sequence[str]) -> Answer:
         environment = self._environment(identity)

@@ -24,7 +24,7 @@ from invoke import Program
 from standin_engine import Standin
 from standin_product import Product
 
-from slipway import acceptance, apply, proof, run
+from slipway import acceptance, apply, data_tier, proof, run
 from slipway.config import layout as layouts
 from slipway.config.layout import Layout
 from slipway.facts import host
@@ -33,6 +33,7 @@ from slipway.plans import lock as locks
 from slipway.tasks import (
     approve,
     build,
+    db,
     diagnose,
     down,
     history,
@@ -56,6 +57,7 @@ SOURCES = {
         'revision = "0001"\ndown_revision = None\nphase = "expand"\n'
     ),
     "infra/nginx/Dockerfile": "FROM slipway/base:trixie\n",
+    "infra/etcd/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/postgres/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/toolbox/Dockerfile": "FROM slipway/base:trixie\n",
     "samples/handbook.md": "Grease it with oil.\n",
@@ -117,7 +119,7 @@ class World:
         for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "SLIPWAY_DEBUG", *KEY_VARIABLES):
             patch.delenv(name, raising=False)
         modules = (
-            *(approve, build, diagnose, down, history, keys, logs, maintenance),
+            *(approve, build, db, diagnose, down, history, keys, logs, maintenance),
             *(prune, release, rollback, secrets, status),
         )
         for module in modules:
@@ -125,6 +127,7 @@ class World:
         patch.setattr(host, "read", ready_host)
         patch.setattr(proof, "client", self.product.client)
         patch.setattr(apply, "time", Clock())
+        patch.setattr(data_tier, "time", Clock())
         patch.setattr(proof, "time", Clock())
         patch.setattr(acceptance, "time", Clock())
         patch.setattr(run, "subprocess", subprocess if processes else self._at_hand())

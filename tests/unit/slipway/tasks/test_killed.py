@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from standin_world import World
 
-from slipway.plans.release import Kind
+from slipway.plans.steps import Kind
 
 RELEASE = ("release", "--env", "dev")
 BACK = ("rollback", "--env", "dev")
@@ -70,6 +70,32 @@ def secret(world: World) -> None:
     assert world.invoke("secrets.put", *typed, typed="another-password").exit_code == 0
 
 
+def replicas(world: World) -> None:
+    """What comes before a first release with replicas."""
+    world.configure(database={"replicas": 2, "synchronous": True})
+
+
+def given_replicas(world: World) -> None:
+    """A release before, of a plain server."""
+    assert world.release().exit_code == 0
+    replicas(world)
+
+
+def data_tier(world: World) -> None:
+    """A release before with replicas, and a change of their image."""
+    replicas(world)
+    assert world.release().exit_code == 0
+    world.change("infra/postgres/Dockerfile")
+
+
+def fewer_replicas(world: World) -> None:
+    """A release before with replicas, of which the one that goes takes the writes."""
+    replicas(world)
+    assert world.release().exit_code == 0
+    world.standin.primaries["dev"] = "postgres-3"
+    world.configure(database={"replicas": 1, "synchronous": True})
+
+
 def way_back(world: World) -> None:
     """Two releases before."""
     app(world)
@@ -95,6 +121,9 @@ RUNS: dict[str, tuple[Callable[[World], None], tuple[str, ...]]] = {
     "a change of the app": (app, RELEASE),
     "a change of the platform": (platform, RELEASE),
     "a change of a secret": (secret, RELEASE),
+    "replicas for a plain server": (given_replicas, RELEASE),
+    "a change of the data tier": (data_tier, RELEASE),
+    "fewer replicas": (fewer_replicas, RELEASE),
     "a rollback": (way_back, BACK),
     "a rollback to what is warm": (warm, BACK),
     "a rollback of the platform": (platform_back, BACK),
@@ -106,6 +135,8 @@ REPLACED = {
     platform: HANDS_OVER,
     platform_back: HANDS_OVER,
     without_door: HANDS_OVER | {"platform"},
+    data_tier: {"member", "switchover"},
+    fewer_replicas: {"switchover", "dismiss"},
 }
 
 
@@ -137,6 +168,15 @@ def whole(world: World, generation: int | None) -> bool:
 
 def edges(world: World) -> set[str]:
     """The edges that run."""
+    return {
+        each["Config"]["Labels"]["com.docker.compose.service"]
+        for each in world.standin.project("slipway-dev-platform")
+        if each["State"]["Status"] == "running"
+    }
+
+
+def servers(world: World) -> set[str]:
+    """The servers of the data tier that run."""
     return {
         each["Config"]["Labels"]["com.docker.compose.service"]
         for each in world.standin.project("slipway-dev-platform")
@@ -176,6 +216,9 @@ def test_the_next_run_finishes_what_was_killed_at_any_moment(
         if old:
             # Who asks is answered, by a generation that is whole.
             assert whole(world, world.standin.generation), name
+        if before in {data_tier, fewer_replicas}:
+            # Somebody who runs takes the writes.
+            assert world.standin.primaries["dev"] in servers(world), name
         if before in {platform, platform_back}:
             # New connections are sent to an edge that runs.
             assert (world.standin.serving_edge or "edge") in edges(world), name

@@ -22,7 +22,7 @@ import pytest
 from standin_world import World
 
 from slipway import state
-from slipway.plans.release import Kind
+from slipway.plans.steps import Kind
 
 #: Longer than any lease lasts.
 PAUSE = 2.0 * state.LEASE_SECONDS

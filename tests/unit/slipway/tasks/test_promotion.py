@@ -165,8 +165,8 @@ class TestSameBytes:
         assert world.release_to("prod", "--yes").exit_code == 0
         fetched = [each for each in world.standin.changes if each.startswith("pull ")]
         assert fetched == [f"pull slipway/{name}" for name in
-                           ("backend", "edge", "postgres", "toolbox")]  # fmt: skip
-        assert world.standin.changes[:4] == fetched
+                           ("backend", "edge", "etcd", "postgres", "toolbox")]  # fmt: skip
+        assert world.standin.changes[:5] == fetched
 
 
 class TestAsks:

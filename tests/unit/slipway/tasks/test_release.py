@@ -122,7 +122,7 @@ class TestChanged:
         ended = released.release()
         assert (ended.exit_code, ended.errors) == (0, "")
         serving(released, 2)
-        assert "images: build backend; unchanged: edge, postgres, toolbox" in ended.output
+        assert "images: build backend; unchanged: edge, etcd, postgres, toolbox" in ended.output
         order = [each for each in released.standin.changes if not each.startswith("toolbox")]
         assert order == [
             "build backend",
@@ -349,7 +349,9 @@ class TestBuild:
         world.standin.faults.unpushed = True
         ended = world.release()
         assert ended.exit_code == 1
-        assert "built, but not in the registry: backend, edge, postgres, toolbox" in ended.errors
+        assert (
+            "built, but not in the registry: backend, edge, etcd, postgres, toolbox" in ended.errors
+        )
 
 
 class TestOdd:

@@ -1,0 +1,69 @@
+"""The roles of the database, each with the least that its work needs."""
+
+from __future__ import annotations
+
+from slipway_postgres.settings import PASSWORDS, Settings
+
+DATABASE = "slipway"
+
+# What each may beside connecting; the owner's own rights come from owning the database.
+ATTRIBUTES = {
+    "postgres": "SUPERUSER",
+    "slipway": "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION",
+    "slipway_replication": "NOSUPERUSER NOCREATEDB NOCREATEROLE REPLICATION",
+    "slipway_rewind": "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION",
+    "slipway_reader": "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION",
+    "slipway_monitor": "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION",
+    "slipway_backup": "NOSUPERUSER NOCREATEDB NOCREATEROLE REPLICATION",
+}
+
+GRANTS = (
+    # What pg_rewind calls on the server that it copies from.
+    "GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean) TO slipway_rewind",
+    "GRANT EXECUTE ON FUNCTION pg_stat_file(text, boolean) TO slipway_rewind",
+    "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text) TO slipway_rewind",
+    "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean)"
+    " TO slipway_rewind",
+    # Copying and rewinding a large database takes longer than any request may.
+    "ALTER ROLE slipway_replication SET statement_timeout = 0",
+    "ALTER ROLE slipway_rewind SET statement_timeout = 0",
+    "ALTER ROLE slipway_backup SET statement_timeout = 0",
+    "GRANT pg_monitor TO slipway_monitor",
+    "GRANT pg_read_all_settings, pg_checkpoint TO slipway_backup",
+    "GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean) TO slipway_backup",
+    "GRANT EXECUTE ON FUNCTION pg_backup_stop(boolean) TO slipway_backup",
+    "GRANT EXECUTE ON FUNCTION pg_switch_wal() TO slipway_backup",
+    "GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO slipway_backup",
+    f"GRANT CONNECT ON DATABASE {DATABASE} TO slipway_reader, slipway_monitor, slipway_backup",
+)
+
+# In the database itself. New tables come with migrations, which the owner runs.
+INSIDE = (
+    "CREATE EXTENSION IF NOT EXISTS vector",
+    "ALTER EXTENSION vector UPDATE",
+    "GRANT USAGE ON SCHEMA public TO slipway_reader",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA public TO slipway_reader",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE slipway IN SCHEMA public"
+    " GRANT SELECT ON TABLES TO slipway_reader",
+)
+
+
+def statements(settings: Settings) -> str:
+    """SQL for the primary, which may run as often as wanted; it holds the passwords."""
+    lines = [
+        # Neither a failing nor a slow statement is logged: they have passwords in them.
+        "SET log_min_error_statement = panic;",
+        "SET log_min_duration_statement = -1;",
+        "SET client_min_messages = warning;",
+        "BEGIN;",
+    ]
+    for role in PASSWORDS:
+        lines.append(
+            f"SELECT 'CREATE ROLE {role}' WHERE NOT EXISTS"
+            f" (SELECT FROM pg_roles WHERE rolname = '{role}') \\gexec"
+        )
+        password = settings.password(role).replace("'", "''")
+        lines.append(f"ALTER ROLE {role} LOGIN {ATTRIBUTES[role]} PASSWORD '{password}';")
+    lines += [f"{each};" for each in GRANTS]
+    lines += ["COMMIT;", f"\\connect {DATABASE}", *(f"{each};" for each in INSIDE)]
+    return "\n".join(lines) + "\n"
