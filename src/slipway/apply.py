@@ -39,6 +39,7 @@ SOAK_POLL_SECONDS = 2.0
 STOP_LIMIT_SECONDS = 3600
 # A migration ends its own waits for locks, and an index of a large table takes hours.
 MIGRATION_LIMIT_SECONDS = 24 * 3600
+ONCE_LIMIT_SECONDS = 600
 
 
 def ground(plan: Plan, engine: docker.DockerClient) -> None:

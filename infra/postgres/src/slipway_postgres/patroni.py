@@ -54,7 +54,7 @@ def shared(settings: Settings) -> dict[str, Any]:
         "wal_keep_size": "256MB",
     }
     return {
-        # Measured: docs/decisions/0022-data-tier.md. The least ttl that Patroni takes is 20.
+        # Measured: docs/decisions/0024-data-tier.md. The least ttl that Patroni takes is 20.
         "ttl": 20,
         "loop_wait": 2,
         "retry_timeout": 9,

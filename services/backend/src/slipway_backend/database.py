@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
+from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -34,6 +36,10 @@ START_UP_SETTINGS = VECTOR_SETTINGS | PLANNER_SETTINGS
 # How often a connection in use is asked whether its server takes writes: asking before each of a
 # search's three uses was two fifths of its statements (docs/decisions/0013-query-path.md).
 CHECK_SECONDS = 1.0
+# Of a server that takes no writes any more, ends, or cannot be reached: a connection to it is of no
+# use, whatever it answers next.
+MOVED_ON = ("25006", "57P01", "57P02", "57P03")
+CONNECTION_CLASS = "08"
 TRANSIENT = (psycopg.OperationalError, PoolTimeout, psycopg.errors.ReadOnlySqlTransaction)
 
 _checked_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
@@ -49,6 +55,19 @@ class PatientPool(AsyncConnectionPool[Connection]):
     _alive_at = 0.0
     #: Whether the database gave no connection at all when it was asked last.
     lost = False
+
+    @contextlib.asynccontextmanager
+    async def connection(
+        self, timeout: float | None = None  # noqa: ASYNC109
+    ) -> AsyncIterator[Connection]:
+        """Give a connection; one whose server has moved on is not given to anybody again."""
+        async with super().connection(timeout) as connection:
+            try:
+                yield connection
+            except psycopg.Error as error:
+                if has_moved_on(error):
+                    await connection.close()
+                raise
 
     async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109
         """Return a connection; raise PoolTimeout when there is none in time."""
@@ -72,6 +91,12 @@ class PatientPool(AsyncConnectionPool[Connection]):
         if not conn.closed:
             self._alive_at = time.monotonic()
         await super().putconn(conn)
+
+
+def has_moved_on(error: psycopg.Error) -> bool:
+    """Whether an error says that its connection's server is not the one to ask any more."""
+    state = error.sqlstate or ""
+    return state in MOVED_ON or state.startswith(CONNECTION_CLASS)
 
 
 def make_pool(
