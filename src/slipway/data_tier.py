@@ -17,12 +17,12 @@ from slipway.facts import state as state_facts
 from slipway.facts.engine import Container, EngineFacts
 from slipway.plans import data_tier as plans
 from slipway.plans.release import Have, Want, platform_steps
+from slipway.plans.stacks import Stack, count
 from slipway.plans.steps import Kind, Step
 from slipway.run import run
 
 if TYPE_CHECKING:
     from slipway.apply import Release
-    from slipway.plans.stacks import Stack
 
 POLL_SECONDS = 0.5
 # Longer than a member's own grace, in which PostgreSQL writes its last checkpoint.
@@ -153,9 +153,9 @@ def change(release: Release, step: Step) -> None:
     release.up(stack, step.subject, recreate=step.recreate)
     release.wait_for(stack, step.subject)
     _await_joined(release, stack, step.subject)
-    _tell(release, step.subject, commands.settle)
     primary = _now(release).primary
     if primary is not None:
+        _tell(release, step.subject, commands.settle)
         _tell(release, primary, commands.grant)
 
 
@@ -242,8 +242,13 @@ def _begin(release: Release, stack: Stack) -> None:
 
 
 def _await_joined(release: Release, stack: Stack, name: str) -> None:
-    """Wait until a member takes writes or follows; without a primary, until all are there."""
+    """Wait until a member takes writes or follows.
+
+    Of a tier that was stopped, the one that had the writes last may be among those that do not
+    run yet, and nobody else takes them: then only the last one is waited for.
+    """
     deadline = time.monotonic() + release.environment.ready_seconds
+    was_tier = release.before is not None and count(release.before) > 1
     wanted = {each for each in members.MEMBERS if each in stack.hashes}
     while True:
         running = engine_facts.read(release.engine, release.name)
@@ -252,9 +257,7 @@ def _await_joined(release: Release, stack: Stack, name: str) -> None:
         if member is not None and member.joined:
             return
         waiting = wanted - set(containers(release.name, running))
-        committed = state_facts.parse(release.state.read()).committed
-        if tier.primary is None and waiting and committed is not None and name != members.FIRST:
-            # The one that had the writes last may be among those that do not run yet.
+        if tier.primary is None and waiting and was_tier:
             return
         if time.monotonic() > deadline:
             state = "is not known to the others" if member is None else f"is {member.state}"

@@ -78,7 +78,8 @@ class Faults:
     what it answers between two questions to the edge that serves, `answers_after_down` what they
     answer once one of them was taken down, `restarting` are the services whose containers
     restart between two looks at them. `member` maps a member of the data tier to its state, and
-    `switchover` is why none takes the writes over. `die_after_step` kills the one who
+    `switchover` is why none takes the writes over; without `fails_over` nobody does when who has
+    them is gone. `die_after_step` kills the one who
     releases (nothing of theirs reaches the engine any more) when that many steps are done, before
     they can say so; `die_before` when the named toolbox verb is called. After as many steps as
     `steal_lease_after_step` says, the lease goes to somebody else.
@@ -101,6 +102,7 @@ class Faults:
     restarting: tuple[str, ...] = ()
     member: dict[str, str] = field(default_factory=dict)
     switchover: str = ""
+    fails_over: bool = True
     door_refuses: str = ""
     no_nat: str = ""
     edge_knows_no_maintenance: bool = False
@@ -702,7 +704,8 @@ class Standin:
 
     def _member(self, environment: str, rest: Sequence[str]) -> Answer:
         running = standin_tier.members(self.containers.values(), environment)
-        primary = standin_tier.elect(self.primaries.get(environment), running)
+        had, another = self.primaries.get(environment), self.faults.fails_over
+        primary = standin_tier.elect(had, running, another=another)
         self.primaries[environment] = primary
         match rest:
             case ("status",):

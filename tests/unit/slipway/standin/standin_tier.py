@@ -20,9 +20,11 @@ def members(containers: Iterable[Mapping[str, Any]], environment: str) -> list[s
     )
 
 
-def elect(primary: str | None, running: list[str]) -> str | None:
-    """Who takes the writes: whoever had them, or the first of those that run."""
-    return primary if primary in running else next(iter(running), None)
+def elect(primary: str | None, running: list[str], *, another: bool) -> str | None:
+    """Who takes the writes: whoever had them, or if `another` may, the first of those that run."""
+    if primary in running or (primary is not None and not another):
+        return primary
+    return next(iter(running), None)
 
 
 def status(primary: str | None, running: list[str], broken: Mapping[str, str]) -> str:

@@ -101,6 +101,19 @@ def test_a_refused_switchover_is_told_and_what_ran_before_is_put_back(tier: Worl
     assert {each["Name"]: each["Image"] for each in tier.standin.containers.values()} == before
 
 
+def test_a_stopped_tier_starts_again_though_the_first_member_is_a_replica(tier: World) -> None:
+    """Nobody but who had the writes last takes them, and that one is started second."""
+    tier.standin.primaries["dev"] = "postgres-2"
+    assert tier.invoke("down", "--env", "dev").exit_code == 0
+    tier.standin.faults.fails_over = False
+    ended = tier.release()
+    assert ended.exit_code == 0, ended
+    # What was a member's is left as it is by `adopt`.
+    started = ["etcd", "postgres adopt", "postgres", "postgres-2", "postgres-3"]
+    assert changes(tier)[-5:] == started
+    assert "Nothing to do" in tier.release().output
+
+
 def test_replicas_are_dismissed_and_their_volumes_stay(tier: World) -> None:
     tier.configure(database={"replicas": 0, "synchronous": True})
     ended = tier.release()
