@@ -487,7 +487,7 @@ class Release:
         console.say("reverting secrets")
         for consumer in dict.fromkeys(each.partition("/")[0] for each in changed):
             services = secrets.CONSUMERS[consumer].services
-            self.changed += [each for each in services if each in PLATFORM_ORDER]
+            self.changed += [each for each in services if each in members.SERVICES]
         return True
 
     def _serve_previous(self) -> None:
@@ -509,9 +509,8 @@ class Release:
         if not self.changed or self.before is None:
             return
         older = replace(self, resolved=self.before)
-        own = {*members.MEMBERS, members.STORE}
-        changed = [each for each in self.changed if each in own]
-        if len(changed) < len(self.changed):
+        changed = [each for each in dict.fromkeys(self.changed) if each in members.SERVICES]
+        if not set(self.changed) <= set(members.SERVICES):
             older = hand_over.put_back(older)
         old = older.stack("platform")
         self.state.keep("platform.json", old.text())

@@ -206,6 +206,9 @@ def put_back(release: Release) -> None:
     primary = read(release.name, running).primary
     have = Have(running, known, None, primary=primary)
     plans.refuse(want, have)
+    if primary is not None and plans.replicated(stack.document):
+        # The passwords that every consumer has again, also where no member was replaced yet.
+        _tell(release, primary, commands.grant)
     for step in platform_steps(want, have):
         console.say(f"reverting: {step.phase}")
         match step.kind:
@@ -223,7 +226,7 @@ def put_back(release: Release) -> None:
 def touches(changed: Sequence[str], before: Stack, now: Stack) -> bool:
     """Whether any of what was changed belongs to a data tier with replicas, before or now."""
     tier = plans.replicated(before.document) or plans.replicated(now.document)
-    return tier and any(each in {*members.MEMBERS, members.STORE} for each in changed)
+    return tier and any(each in members.SERVICES for each in changed)
 
 
 def _begin(release: Release, stack: Stack) -> None:

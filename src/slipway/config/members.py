@@ -9,6 +9,8 @@ FIRST = "postgres"
 MEMBERS = (FIRST, *(f"{FIRST}-{number}" for number in range(2, MOST_REPLICAS + 2)))
 #: Where the members agree on who is the primary.
 STORE = "etcd"
+#: Every service that is changed in place, member by member.
+SERVICES = (STORE, *MEMBERS)
 
 
 def of(count: int) -> tuple[str, ...]:

@@ -305,7 +305,7 @@ def platform_steps(want: Want, have: Have) -> list[Step]:
     found = _containers(want, have)
     wrong = {
         name: reason
-        for name in (members.STORE, *members.MEMBERS)
+        for name in members.SERVICES
         if name in found and name in want.platform.hashes
         if (reason := _wrong(found[name], want, have))
     }
