@@ -36,6 +36,7 @@ SOURCES = {
 }
 #: Seconds for an interrupted test run to take its servers and containers down.
 PATIENCE = 55
+SIDE_BY_SIDE = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
 MEMBERS = [nox.param(name, id=name, tags=[name]) for name in SOURCES]
 
 
@@ -66,13 +67,13 @@ def model(session: nox.Session, precision: str = "int8") -> str:
     return str(built)
 
 
-def measured_pytest(session: nox.Session, folder: str, **env: str) -> None:
+def measured_pytest(session: nox.Session, folder: str, *options: str, **env: str) -> None:
     """Run the tests in `folder` and keep what they covered, in place of the run before."""
     data = MEASURED / session.name
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
     env["COVERAGE_FILE"] = str(data / "data")  # the name that `combine` looks for
-    words = ("coverage", "run", "-m", "pytest", folder, *session.posargs)
+    words = ("coverage", "run", "-m", "pytest", folder, *options, *session.posargs)
     session.run(*words, env=env, interrupt_timeout=PATIENCE)
 
 
@@ -116,7 +117,10 @@ def unit(session: nox.Session, member: str) -> None:
     """Test one member, in an environment that holds that member's dependencies alone."""
     sync(session, f"{member}-test", member)
     env = {"SLIPWAY_MODEL_CACHE": model(session)} if member == "backend" else {}
-    measured_pytest(session, f"tests/unit/{'slipway' if member == 'toolkit' else member}", **env)
+    # Plans killed at every moment take minutes, each in a world of its own.
+    options = SIDE_BY_SIDE if member == "toolkit" else ()
+    folder = f"tests/unit/{'slipway' if member == 'toolkit' else member}"
+    measured_pytest(session, folder, *options, **env)
 
 
 @nox.session
@@ -160,21 +164,26 @@ def performance(session: nox.Session) -> None:
 
 def measure_releases(session: nox.Session, arguments: list[str]) -> None:
     """Release an environment of its own under load, `[--quick] [--rate N] [--only SCENARIO]`."""
+    on_engine(session, "performance.release", *arguments)
+
+
+def on_engine(session: nox.Session, module: str, *arguments: str) -> None:
+    """Run a module that has an environment of its own on this host's Docker engine."""
     require_engine(session)
     sync(session, "toolkit-test", "toolkit")
-    folders = (ROOT / "tests", ROOT / "tests/e2e", ROOT / "tests/support")
+    folders = ("tests", "tests/e2e", "tests/e2e/data", "tests/support")
     env = {
-        "PYTHONPATH": os.pathsep.join(map(str, folders)),
+        "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in folders),
         "SLIPWAY_E2E_NAME": os.environ.get("SLIPWAY_E2E_NAME", "measured"),
         "SLIPWAY_E2E_PORTS": os.environ.get("SLIPWAY_E2E_PORTS", "19443,19080"),
     }
-    script = ("python", "-m", "performance.release", *arguments)
-    session.run(*script, env=env, interrupt_timeout=PATIENCE)
+    session.run("python", "-m", module, *arguments, env=env, interrupt_timeout=PATIENCE)
 
 
 def require_engine(session: nox.Session) -> None:
     """Say what to do where no Docker engine answers."""
-    logging.getLogger("docker").setLevel(logging.WARNING)
+    for name in ("docker", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         docker.from_env().ping()
     except DockerException as error:
@@ -204,6 +213,13 @@ def peers_python(session: nox.Session, torch: str) -> Path:
             external=True,
         )
     return python
+
+
+@nox.session(default=False)
+def chaos(session: nox.Session) -> None:
+    """Break what runs, part by part: `-- data [--rounds N] [--minutes M] [--only FAULT]`."""
+    arguments = session.posargs or ["data"]
+    on_engine(session, f"chaos.{arguments[0]}", *arguments)
 
 
 @nox.session(default=False)

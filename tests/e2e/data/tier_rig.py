@@ -6,7 +6,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,15 @@ PATIENCE_SECONDS = 90
 class DataTier:
     """An environment of one backend and one worker over a primary with two replicas."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, synchronous: bool = True) -> None:
         self.site = site
+        self.synchronous = synchronous
         folder = site.root / "infra/compose/environments"
         overlay = yaml.safe_load((folder / f"{NAME}.yaml").read_text())
         overlay["x-slipway"] |= {
             "ports": PORTS,
             "replicas": {"backend": 1, "worker": 1},
-            "database": {"replicas": 2, "synchronous": True},
+            "database": {"replicas": 2, "synchronous": synchronous},
         }
         self._overlay = folder / f"{TIER}.yaml"
         self._overlay.write_text(yaml.safe_dump(overlay, sort_keys=False))
@@ -73,7 +74,7 @@ class DataTier:
             states = sorted(each["state"] for each in found["members"])
             good = found["primary"] and states == ["running", "streaming", "streaming"]
             synchronous = [each["role"] for each in found["members"]].count("synchronous replica")
-            return found if good and synchronous == 1 else None
+            return found if good and synchronous == int(self.synchronous) else None
 
         return eventually(ordered, "a primary that two replicas follow")
 
@@ -96,10 +97,14 @@ class DataTier:
 
 
 class Ledger:
-    """A writer on the clients' network; used as a context manager."""
+    """Writers on the clients' network; used as a context manager.
 
-    def __init__(self, tier: DataTier) -> None:
+    `pinned` adds one writer for each member, which goes to that one alone.
+    """
+
+    def __init__(self, tier: DataTier, *, pinned: bool = False) -> None:
         self.tier = tier
+        self._environment = {"PINNED": "yes"} if pinned else {}
 
     def __enter__(self) -> Ledger:
         self._container = self.tier.site.engine.containers.run(
@@ -107,6 +112,7 @@ class Ledger:
             ["-c", LEDGER],
             entrypoint="python3",
             detach=True,
+            environment=self._environment,
             user="10001",
             network=f"slipway-{TIER}-app-data",
             volumes={f"slipway-{TIER}-secrets-backend": {"bind": "/run/secrets", "mode": "ro"}},
@@ -117,6 +123,10 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self._container.remove(force=True)
+
+    def pause(self) -> None:
+        """Write nothing more."""
+        self._container.pause()
 
     def entries(self) -> list[dict[str, Any]]:
         """Every line that was written so far."""
@@ -134,8 +144,14 @@ class Ledger:
 
     def longest_gap(self) -> float:
         """The longest time between two acknowledged writes, in seconds."""
-        times = [each["at"] for each in self.acknowledged()]
+        times = [each["at"] for each in self.acknowledged() if each["by"] == "any"]
         return max(later - earlier for earlier, later in pairwise(times))
+
+    def takers(self) -> list[str]:
+        """The members in the order in which they took the writes of those who go to them alone."""
+        pinned = [each for each in self.acknowledged() if each["by"] != "any"]
+        ordered = sorted(pinned, key=lambda each: float(each["at"]))
+        return [name for name, _ in groupby(str(each["by"]) for each in ordered)]
 
     def lost(self) -> set[int]:
         """What was acknowledged and is not in the database."""
