@@ -1,4 +1,4 @@
-"""What can happen to a data tier: each fault hurts one part, and what is broken is mended after it."""
+"""What can happen to a data tier: each fault hurts one part and mends what it broke."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
+from chaos.data_faults import AWAY_SECONDS, kill_container
 from tier_rig import DataTier, Ledger, eventually
 
-from chaos.data_faults import AWAY_SECONDS, kill_container
 from slipway.report import Result
 
 # Patroni looks every 2 s, and shows what it saw.
@@ -40,9 +40,8 @@ def lose(tier: DataTier) -> list[Result]:
     tier.whole()
     each = (after - before) / (written - known)
     note = f"{len(lost)} writes of about {each:.0f} bytes; {shown} bytes of lag were shown"
-    return [
-        Result("asynchronous: lost, of the lag shown", len(lost) * each / shown, "", "<= 1", note=note)
-    ]
+    part = round(len(lost) * each / shown, 3)
+    return [Result("asynchronous: lost, of the lag shown", part, "", "<= 1", note=note)]
 
 
 def hold(tier: DataTier) -> list[Result]:
@@ -80,5 +79,3 @@ def _position(tier: DataTier, primary: str) -> int:
 def _lag(tier: DataTier, primary: str) -> int:
     members = tier.status()["members"]
     return min(each["lag"] for each in members if each["name"] != primary)
-
-
