@@ -66,11 +66,8 @@ class BulkUpload:
                 document = await self._server.document(document_id)
                 if document is None:
                     self._fail(file, "It was deleted before it was ready.")
-                elif document["status"] == "failed":
-                    self._fail(file, str(document["error"]))
-                elif document["status"] == "ready":
-                    self.summary.ready += 1
-                    self._tell("ready", file)
+                elif document["status"] in ("ready", "failed"):
+                    self._end(file, document)
                 else:
                     await asyncio.sleep(LOOK_SECONDS)
                     continue
@@ -105,9 +102,19 @@ class BulkUpload:
         self, file: LocalFile, document: dict[str, Any], outcome: Literal["uploaded", "unchanged"]
     ) -> None:
         setattr(self.summary, outcome, getattr(self.summary, outcome) + 1)
+        self._tell(outcome, file)
         if document["status"] not in ("ready", "failed"):
             self._unfinished.append((file, str(document["id"])))
-        self._tell(outcome, file)
+        elif outcome == "uploaded":
+            # Sent twice, because the answer to the first time was lost, and worked on meanwhile.
+            self._end(file, document)
+
+    def _end(self, file: LocalFile, document: dict[str, Any]) -> None:
+        if document["status"] == "failed":
+            self._fail(file, str(document["error"]))
+            return
+        self.summary.ready += 1
+        self._tell("ready", file)
 
     def _fail(self, file: LocalFile, why: str) -> None:
         self.summary.failed[file.source] = why
