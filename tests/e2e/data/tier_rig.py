@@ -67,14 +67,18 @@ class DataTier:
         }
 
     def whole(self) -> dict[str, Any]:
-        """The status once one member takes writes and the two others follow it closely."""
+        """The status once one member takes writes and the two others follow it closely.
+
+        A member tells its timeline a moment after it has begun to follow.
+        """
 
         def ordered() -> dict[str, Any] | None:
             found = self.status()
             states = sorted(each["state"] for each in found["members"])
             good = found["primary"] and states == ["running", "streaming", "streaming"]
             synchronous = [each["role"] for each in found["members"]].count("synchronous replica")
-            return found if good and synchronous == int(self.synchronous) else None
+            one = len({each["timeline"] for each in found["members"]}) == 1
+            return found if good and one and synchronous == int(self.synchronous) else None
 
         return eventually(ordered, "a primary that two replicas follow")
 
