@@ -57,7 +57,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Tier:
-    """The tier as its members say; `running` are those whose containers do not say otherwise."""
+    """The members as the one that was asked sees them, and whether replicas are synchronous."""
 
     members: tuple[Member, ...] = ()
     synchronous: bool = False

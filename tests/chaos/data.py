@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from site_copy import ROOT, Site
 from tier_rig import DataTier, Ledger, eventually
 
 from slipway import report
+from slipway.facts import git
 from slipway.report import Result
 
 READY_SECONDS = 240
@@ -159,11 +159,9 @@ def _results(found: dict[str, Rounds]) -> Sequence[Result]:
 
 
 def _write(site: Site, results: Sequence[Result]) -> None:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     engine = str(site.engine.version()["Version"])
     folder = ROOT / "reports"
-    path = report.write(folder, "chaos", results, commit=done.stdout.strip(), engine=engine)
+    path = report.write(folder, "chaos", results, commit=git.read(ROOT).short, engine=engine)
     print(path.with_suffix(".md").read_text(), file=SHOWN)
 
 

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from docker.models.containers import Container
-from tier_rig import TIER, DataTier, eventually
+from tier_rig import KILL, TIER, DataTier, eventually
 
-KILL = ["sh", "-c", "kill -9 $(head -1 /var/lib/postgresql/17/postmaster.pid)"]
 # Longer than the tier's lease (ttl 20), so that a member that is away is replaced.
 AWAY_SECONDS = 30
 # The promises of docs/reference/data-tier.md: a server that dies, a member that vanishes.

@@ -10,11 +10,10 @@ import time
 import uuid
 from collections.abc import Iterator
 
-from tier_rig import DataTier, Ledger, eventually
+from tier_rig import KILL, DataTier, Ledger, eventually
 
 from slipway.report import Result
 
-KILL = ["sh", "-c", "kill -9 $(head -1 /var/lib/postgresql/17/postmaster.pid)"]
 # The promise of a switchover and of a killed server, which the report of a run is held to.
 MOST_SECONDS = 5
 # A primary that vanishes is waited for so long. Whatever takes less was a place that was given

@@ -17,6 +17,8 @@ from site_copy import HTTP, HTTPS, NAME, Answer, Site
 
 TIER = f"{NAME}tier"
 PORTS = {"address": "127.0.0.1", "https": HTTPS + 5, "http": HTTP + 5}
+# What a member runs to lose its server at once.
+KILL = ["sh", "-c", "kill -9 $(head -1 /var/lib/postgresql/17/postmaster.pid)"]
 LEDGER = (Path(__file__).parent / "ledger.py").read_text()
 # What is waited for takes seconds; a machine that others use too may need longer.
 PATIENCE_SECONDS = 90
