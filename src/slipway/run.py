@@ -82,6 +82,36 @@ def run(
     return Completed(exit_code, output, errors)
 
 
+def run_into(argv: Sequence[str], path: Path, *, on_line: Callable[[str], None]) -> Completed:
+    """Run `argv` to its end with its output in the new file `path`, its errors to `on_line`.
+
+    The file is its owner's alone. Raises FileExistsError, and SlipwayError when the program does
+    not exist.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    lines: list[str] = []
+    with os.fdopen(descriptor, "wb") as output:
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+        except FileNotFoundError as error:
+            raise _not_installed(argv) from error
+        with process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                lines.append(line)
+                on_line(line.rstrip())
+        output.flush()
+        os.fsync(output.fileno())
+    return Completed(process.returncode, "", "".join(lines))
+
+
 @dataclass(frozen=True)
 class Told:
     """How a program of somebody else's ended, and whether it left its output held open."""

@@ -44,11 +44,19 @@ class Way:
         return {"manifest": self.manifest} if self.manifest else {}
 
 
-def find(name: str, engine: docker.DockerClient, registry: str, toolbox: str, version: str) -> Way:
+def find(
+    name: str,
+    engine: docker.DockerClient,
+    registry: str,
+    toolbox: str,
+    version: str,
+    *,
+    data: bool = False,
+) -> Way:
     """The release that a rollback goes back to; `version` names another than the one before.
 
-    Raises Refused when there is none, when an image of it was pruned, or when the database has
-    since lost what its code needs.
+    With `data` the database goes back too. Raises Refused when there is no such release, when an
+    image of it was pruned, or when the database has since lost what its code needs.
     """
     running = engine_facts.read(engine, name)
     volume = names.state_volume(name)
@@ -57,13 +65,36 @@ def find(name: str, engine: docker.DockerClient, registry: str, toolbox: str, ve
     known = state_facts.read(toolbox, volume, history=0)
     active = edge.active(name, running)
     line = plans.target(name, known.ledger, known.journal, active, version)
+    way = _way(name, engine, registry, toolbox, line)
+    if not data:
+        _refuse_contracted(engine, running, registry, way.version, way.images)
+    return way
+
+
+def current(name: str, engine: docker.DockerClient, registry: str, toolbox: str) -> Way:
+    """The release that was finished last. Raises Refused when there is none, or no image of it."""
+    known = state_facts.read(toolbox, names.state_volume(name), history=0)
+    if known.committed is None:
+        raise Refused(
+            f"{name} has no finished release", next_command=f"invoke release --env {name}"
+        )
+    return _way(name, engine, registry, toolbox, known.committed)
+
+
+def _way(
+    name: str,
+    engine: docker.DockerClient,
+    registry: str,
+    toolbox: str,
+    line: Mapping[str, Any],
+) -> Way:
+    """What a line of the ledger released, with its images on the engine."""
     images = dict(line["images"])
     _bring(name, engine, registry, str(line["version"]), images)
     # Nothing goes back with the door: it stays as it is.
     images.pop(names.DOOR, None)
-    _refuse_contracted(engine, running, registry, str(line["version"]), images)
     path = state_facts.configuration(line.get("configuration", ""))
-    resolved = state_facts.files(toolbox, volume, [path]).get(path)
+    resolved = state_facts.files(toolbox, names.state_volume(name), [path]).get(path)
     if resolved is None:
         console.warn(
             f"release {line['version']} did not keep its configuration: its images are taken "

@@ -26,7 +26,7 @@ STOP_SECONDS = 80
 @task(
     help={
         "env": "the environment to stop",
-        "volumes": "also delete its data: database, files, ledger, secrets",
+        "volumes": "also delete its data: database, files, ledger, secrets, backups on its host",
         "yes": "answer the question about the data beforehand",
     }
 )

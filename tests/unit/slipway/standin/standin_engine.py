@@ -28,6 +28,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[3] / "infra/toolbox/src"))
 
+import standin_backup  # noqa: E402
 import standin_inspect  # noqa: E402
 import standin_tier  # noqa: E402
 from standin_registry import Registry  # noqa: E402
@@ -48,6 +49,7 @@ PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = (
     *("containers", "networks", "volumes", "images", "toolboxes", "generations"),
     *("maintenance", "serving_edges", "draining", "number", "schemas", "database", "primaries"),
+    *("points", "restored"),
 )
 DENIED = 3
 LABEL = "com.docker.compose."
@@ -79,7 +81,8 @@ class Faults:
     answer once one of them was taken down, `restarting` are the services whose containers
     restart between two looks at them. `member` maps a member of the data tier to its state, and
     `switchover` is why none takes the writes over; without `fails_over` nobody does when who has
-    them is gone. `die_after_step` kills the one who
+    them is gone. `backup` maps a verb of the backup service to what it ends with instead.
+    `die_after_step` kills the one who
     releases (nothing of theirs reaches the engine any more) when that many steps are done, before
     they can say so; `die_before` when the named toolbox verb is called. After as many steps as
     `steal_lease_after_step` says, the lease goes to somebody else.
@@ -103,6 +106,7 @@ class Faults:
     member: dict[str, str] = field(default_factory=dict)
     switchover: str = ""
     fails_over: bool = True
+    backup: dict[str, standin_backup.Said] = field(default_factory=dict)
     door_refuses: str = ""
     no_nat: str = ""
     edge_knows_no_maintenance: bool = False
@@ -145,6 +149,9 @@ class Standin:
         self.serving_edges: dict[str, str] = {}
         self.draining: set[str] = set()
         self.primaries: dict[str, str | None] = {}
+        self.points: dict[str, list[dict[str, Any]]] = {}
+        self.restored: dict[str, str] = {}
+        self.read_only: set[str] = set()
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -440,6 +447,8 @@ class Standin:
                 return self._edge(identity, rest)
             case ("exec", identity, "slipway-member", *rest) if identity in self.containers:
                 return self._member(self._environment(identity), rest)
+            case ("exec", identity, "slipway-backup", *rest) if identity in self.containers:
+                return self._backup(self._environment(identity), rest)
             case ("exec", identity, "cat", *_) if identity in self.containers:
                 port = self._fault(identity, self.faults.ports, 8000)
                 return Answer(f"   0: 00000000:{port:04X} 00000000:0000 0A 00000000:00000000\n")
@@ -447,6 +456,20 @@ class Standin:
                 identity in self.containers
             ):
                 return Answer(self.faults.blockers)
+            case (
+                "run",
+                "--rm",
+                "--network",
+                "none",
+                *_,
+                "--volume",
+                mount,
+                "--entrypoint",
+                "true",
+                _,
+            ):
+                assert mount.partition(":")[0] in self.volumes
+                return Answer()
             case ("run", "--rm", "--pull", "never", *_, "door", "try"):
                 refused = self.faults.no_nat
                 return Answer(errors=f"{refused}\n", exit_code=1) if refused else Answer()
@@ -520,6 +543,8 @@ class Standin:
                 self.changes.append(f"postgres {verb}")
                 self.on_moment("during", self.step)
                 return Answer()
+            case ("--file", file, "run", "--rm", "--no-deps", "--no-TTY", "backup", *words):
+                return self._restore(project, json.loads(Path(file).read_text()), words)
             case ("logs", "--timestamps", "--tail", _, *services):
                 return Answer(f"{project}: {' '.join(services)}\n")
             case ("down",) | ("down", "--timeout", _):
@@ -530,6 +555,27 @@ class Standin:
                     self.on_moment("during", self.step)
                 return Answer()
         return self._refuse(("compose", "--project-name", project, *rest))
+
+    def _restore(self, project: str, document: Mapping[str, Any], words: Sequence[str]) -> Answer:
+        """As the backup service restores, which refuses a folder where a server runs."""
+        verb, *rest = words
+        mounted = {each["target"]: each for each in document["services"]["backup"]["volumes"]}
+        assert {"/restore/postgres", "/restore/files", "/run/secrets"} <= set(mounted)
+        self.read_only = {at for at, each in mounted.items() if each.get("read_only")}
+        name = document["volumes"][mounted["/restore/postgres"]["source"]]["name"]
+        assert name in self.volumes
+        if any(
+            mount.get("Name") == name
+            for each in self.containers.values()
+            for mount in each.get("Mounts", ())
+        ):
+            return Answer(*standin_backup.failed(2, "a server runs there", "stop it first"))
+        self.changes.append(f"restore {' '.join(rest[:2])}")
+        self.on_moment("during", self.step)
+        if verb in self.faults.backup:
+            return Answer(*self.faults.backup[verb])
+        self.restored[name] = rest[1]
+        return Answer(*standin_backup.restored(rest[1]))
 
     def _run_on(self, project: str, document: Mapping[str, Any]) -> NoReturn:
         """Let the migration go on, while the program that waits for it is out of time."""
@@ -552,7 +598,9 @@ class Standin:
             return Answer(errors=f"{self.faults.config}\n", exit_code=15)
         self.resolved = {Path(file).name: Path(file).read_text() for file in files}
         template = string.Template(self.template)
-        return Answer(template.substitute(env))
+        # Values stand in a document of JSON.
+        quoted = {key: json.dumps(each)[1:-1] for key, each in env.items()}
+        return Answer(template.substitute(quoted))
 
     def _up(self, project: str, document: Mapping[str, Any], rest: Sequence[str]) -> Answer:
         forced = "--force-recreate" in rest
@@ -721,6 +769,16 @@ class Standin:
             case ("settle" | "grant" as verb,):
                 return Answer(json.dumps({"done": verb}))
         return self._refuse(("exec", "slipway-member", *rest))
+
+    def _backup(self, environment: str, argv: Sequence[str]) -> Answer:
+        verb, *words = argv
+        if verb != "list":
+            self.changes.append(f"backup {' '.join((verb, *words))}")
+        points = self.points.setdefault(environment, [])
+        said = self.faults.backup.get(verb) or standin_backup.answer(points, verb, words)
+        if verb == "run":
+            self.on_moment("during", self.step)
+        return Answer(*said)
 
     def _door(self, identity: str, rest: Sequence[str]) -> Answer:
         environment = self._environment(identity)

@@ -1,0 +1,171 @@
+"""`slipway-backup VERB`: one object of JSON on the last line; 0 done, 1 failed, 2 refused."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import sys
+from collections.abc import Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from slipway_backup import (
+    drill,
+    export,
+    points,
+    privileges,
+    progress,
+    restoring,
+    serve,
+    settings,
+    status,
+    taking,
+    verifying,
+)
+from slipway_backup.errors import BackupError, Failed, Refused
+from slipway_backup.policy import KINDS
+from slipway_backup.settings import Settings
+
+HEALTH_SECONDS = 10
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what the words say."""
+    given = list(sys.argv[1:] if words is None else words)
+    # Every file of this service is its own alone, or its group's.
+    os.umask(0o027)
+    try:
+        chosen = parser().parse_args(given)
+        privileges.settle(chosen.verb, given)
+        answer = answer_to(chosen, settings.load())
+    except BackupError as error:
+        # An export's own bytes are on the standard output.
+        stream = sys.stderr if "export" in given[:1] else sys.stdout
+        print(json.dumps({"error": str(error), "next": error.next}), file=stream)
+        return error.exit_code
+    if answer is not None:
+        print(json.dumps(answer, sort_keys=True, default=str))
+    return 0
+
+
+def answer_to(chosen: argparse.Namespace, own: Settings) -> dict[str, Any] | None:
+    """What a verb answers. Raises BackupError."""
+    if chosen.verb == "serve":
+        serve.serve(own)
+        return None
+    if chosen.verb in {"list", "status"}:
+        return status.points_of(own) if chosen.verb == "list" else status.summary(own)
+    work = {
+        "health": _health,
+        "run": _run,
+        "verify": _verify,
+        "restore": _restore,
+        "drill": _drill,
+        "export": _export,
+    }[chosen.verb]
+    return work(own, chosen, progress.to_stderr())
+
+
+def _health(
+    own: Settings, _chosen: argparse.Namespace, _told: progress.Progress
+) -> dict[str, Any] | None:
+    """Ask the service that runs here; the engine does so again and again."""
+    service = http.client.HTTPConnection("127.0.0.1", own.port, timeout=HEALTH_SECONDS)
+    try:
+        service.request("GET", "/health/ready")
+        answer = service.getresponse()
+        told: dict[str, Any] = json.load(answer)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Failed(f"the service does not answer: {error}", "slipway-backup status") from None
+    if answer.status != HTTPStatus.OK:
+        raise Failed(f"not ready: {'; '.join(told['problems'])}", "slipway-backup status")
+    return told
+
+
+def _run(
+    own: Settings, chosen: argparse.Namespace, told: progress.Progress
+) -> dict[str, Any] | None:
+    stored = taking.run(own, chosen.kind, name=chosen.name, progress=told)
+    everything = status.points_of(own)["points"]
+    return {"point": next(each for each in everything if each["id"] == stored.point.id)}
+
+
+def _verify(
+    own: Settings, chosen: argparse.Namespace, told: progress.Progress
+) -> dict[str, Any] | None:
+    found = verifying.run(own, chosen.point, read_data=chosen.read_data, progress=told)
+    if not found["ok"]:
+        raise Failed(
+            f"{len(found['wrong'])} things are wrong: {'; '.join(found['wrong'][:5])}",
+            "take a full point now: slipway-backup run --kind full",
+        )
+    return {"verified": found}
+
+
+def _restore(
+    own: Settings, chosen: argparse.Namespace, told: progress.Progress
+) -> dict[str, Any] | None:
+    if bool(chosen.point) is bool(chosen.to):
+        raise Refused("say either --point or --to", "slipway-backup list")
+    owner = restoring.owner_of(chosen.data, chosen.owner)
+    choice = restoring.choose(own, point=chosen.point, to=chosen.to)
+    done = restoring.restore(
+        own, choice, chosen.data, into=chosen.files, owner=owner, progress=told
+    )
+    return {"restored": restoring.told(done)}
+
+
+def _drill(
+    own: Settings, chosen: argparse.Namespace, told: progress.Progress
+) -> dict[str, Any] | None:
+    found = drill.run(own, chosen.point, told)
+    if found.failures:
+        error = Failed(
+            f"the drill failed: {'; '.join(found.failures)}", "docs/reference/backups.md"
+        )
+        print(json.dumps({"drill": found.told()}), file=sys.stderr)
+        raise error
+    return {"drill": found.told()}
+
+
+def _export(
+    own: Settings, chosen: argparse.Namespace, told: progress.Progress
+) -> dict[str, Any] | None:
+    if chosen.to != "-":
+        raise Refused("a point is exported to standard output", "say --to - and redirect it")
+    if sys.stdout.isatty():
+        raise Refused("a tar is nothing for a terminal", "redirect it into a file")
+    export.run(own, chosen.point, sys.stdout.buffer, told)
+    return None
+
+
+def parser() -> argparse.ArgumentParser:
+    """The words that are understood."""
+    made = argparse.ArgumentParser(prog="slipway-backup", description=__doc__, allow_abbrev=False)
+    verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("serve", help="the service: receives the log, takes what is due, answers")
+    run = verbs.add_parser("run", help="take a recovery point now")
+    run.add_argument("--kind", choices=KINDS, default="incr")
+    run.add_argument("--name", default="", help="what a person calls it")
+    verbs.add_parser("list", help="every point, and how the archive is")
+    verbs.add_parser("health", help="whether the service answers and receives the log")
+    verbs.add_parser("status", help="what readiness and metrics are made of")
+    verify = verbs.add_parser("verify", help="read what is stored")
+    verify.add_argument("--point", default="", help="only what this point names")
+    verify.add_argument("--read-data", action="store_true", help="also every file of restic's")
+    restore = verbs.add_parser("restore", help="restore into folders")
+    restore.add_argument("--point", default="", help="its id or name, or latest")
+    restore.add_argument("--to", default="", help="a time with its zone, or latest")
+    restore.add_argument("--data", type=Path, required=True, help="the database's folder")
+    restore.add_argument("--files", type=Path, help="the folder of uploaded files")
+    restore.add_argument("--owner", default="", help="UID of the database, else its volume's")
+    restore.add_argument("--delta", action="store_true", help="always so: equal files are kept")
+    held = verbs.add_parser("drill", help="restore into a scratch folder and prove it")
+    held.add_argument("--point", default=points.LATEST)
+    shelf = verbs.add_parser("export", help="one encrypted file of one point")
+    shelf.add_argument("--point", required=True)
+    shelf.add_argument("--to", required=True, help="- for standard output")
+    return made

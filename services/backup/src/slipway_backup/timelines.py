@@ -1,0 +1,64 @@
+"""Which of a database's timelines a time was on, and which copies lead there.
+
+Every promotion begins a timeline: a switchover goes on with what was there, a restore leaves what
+came after its point behind, on the timeline from before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from slipway_backup.points import Stored
+from slipway_backup.repositories import Repository
+from slipway_backup.settings import Settings
+from slipway_backup.sources import database
+from slipway_backup.sources.database import Copy
+
+#: A timeline's ancestors, each with the place in the log at which it was left.
+Ancestors = Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Timelines:
+    """The timelines that an archive knows; 1 has no ancestors and is in none of its files."""
+
+    known: frozenset[int]
+    ancestors: Callable[[int], Ancestors]
+
+    def of(self, listed: Sequence[Stored], wanted: datetime | None) -> int:
+        """The timeline of a time: that of the first point after it, else the newest.
+
+        Before a restore over an environment there is always a point, so that what was there before
+        is found on the timeline that was left.
+        """
+        for stored in listed:
+            if wanted is not None and stored.point.when >= wanted:
+                return int(stored.point.database["timeline"])
+        points = (int(each.point.database["timeline"]) for each in listed)
+        return max((1, *self.known, *points))
+
+    def leads(self, copy: Copy, timeline: int) -> bool:
+        """Whether a copy was whole before its own timeline was left on the way to that one."""
+        own = int(copy.start_segment[:8], 16)
+        if own == timeline:
+            return True
+        left = self.ancestors(timeline).get(own) if timeline in self.known else None
+        return left is not None and copy.stop_lsn <= left
+
+
+def read(settings: Settings, repository: Repository) -> Timelines:
+    """The timelines of a repository's archive."""
+    files = database.histories(settings, repository)
+
+    def ancestors(timeline: int) -> Ancestors:
+        return parse(database.content(settings, repository, files[timeline]))
+
+    return Timelines(frozenset(files), ancestors)
+
+
+def parse(text: str) -> Ancestors:
+    """PostgreSQL's own file about a timeline: on each line an ancestor and where it was left."""
+    lines = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
+    return {int(words[0]): database.lsn(words[1]) for words in lines if len(words) > 1}

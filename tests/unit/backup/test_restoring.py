@@ -1,0 +1,106 @@
+"""What is restored is chosen by what was asked for, and never over something else."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from slipway_backup import points, recovery, restoring, retention
+from slipway_backup.errors import Failed, Refused
+from slipway_backup.points import Point, Stored
+
+
+def stored(point: Point) -> Stored:
+    return cast("Stored", SimpleNamespace(point=point, repository=SimpleNamespace(number=1)))
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-11-29T12:00:00"])
+def test_a_time_names_its_zone(text: str) -> None:
+    with pytest.raises(Refused):
+        restoring.moment(text)
+    assert restoring.moment("2026-11-29T12:00:00+00:00") == datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+
+def test_files_come_from_the_first_point_after_the_time(point: Callable[..., Point]) -> None:
+    listed = [stored(point(time=f"2026-11-{day}T12:00:00+00:00")) for day in (20, 22, 24)]
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    assert restoring.with_files(listed, at) is listed[1]
+    assert restoring.with_files(listed, datetime(2026, 12, 1, tzinfo=UTC)) is listed[2]
+    assert restoring.with_files(listed, None) is listed[2]
+    assert restoring.with_files([], at) is None
+
+
+def test_a_point_is_found_by_id_name_or_as_the_latest(point: Callable[..., Point]) -> None:
+    listed = [stored(point(id="a", name="monday")), stored(point(id="b"))]
+    assert points.choose(listed, "monday") is listed[0]
+    assert points.choose(listed, "b") is points.choose(listed, "latest") is listed[1]
+    assert points.choose(listed, "") is None
+    assert points.choose([], "latest") is None
+
+
+def test_a_point_that_was_cut_short_is_none() -> None:
+    with pytest.raises(Failed, match="not whole"):
+        points.parse('{"id": "a", "time"')
+    with pytest.raises(Failed, match="not whole"):
+        points.parse('{"id": "a"}')
+
+
+def test_a_point_goes_with_its_copy_and_not_before(point: Callable[..., Point]) -> None:
+    listed = [stored(point(id="a")), stored(point(id="b", database={"labels": {"1": "other"}}))]
+    assert retention.of_copies(listed, {"other"}) == [listed[1]]
+    assert retention.of_copies(listed, set()) == []
+
+
+def test_a_folder_with_a_server_is_left_alone(tmp_path: Path) -> None:
+    data = tmp_path / "17"
+    with (tmp_path / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Refused, match="a server runs on"), restoring._alone(data, None):
+            pass
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    data = tmp_path / "17"
+    data.mkdir()
+    (data / "diary.txt").touch()
+    said = r"holds something else: diary\.txt"
+    with pytest.raises(Refused, match=said), restoring._alone(data, None):
+        pass
+    assert (data / "diary.txt").exists()
+
+
+def test_what_a_killed_restore_left_before_it_had_a_name_is_removed(tmp_path: Path) -> None:
+    data = tmp_path / "17"
+    (data / "base").mkdir(parents=True)
+    (tmp_path / restoring.RESUMED).touch()
+    with restoring._alone(data, None):
+        assert not data.exists()
+
+
+def test_how_far_is_told_to_the_server() -> None:
+    assert recovery.Target(name="p", timeline="2").settings == {
+        "recovery_target_action": "promote",
+        "recovery_target_timeline": "2",
+        "recovery_target_name": "p",
+    }
+    assert "recovery_target_time" not in recovery.Target().settings
+
+
+def test_why_a_recovery_ended_is_told_with_the_file_that_is_missing() -> None:
+    replayed = 'LOG:  restored log file "000000010000000000000004" from archive\n'
+    absent = "P00 INFO: unable to find 000000010000000000000005 in the archive\n"
+    found = recovery._failure(f"{replayed}{absent}FATAL:  {recovery.ENDED_EARLY}\n")
+    assert isinstance(found, recovery.EndedEarly)
+    assert (found.last, found.missing) == (
+        "000000010000000000000004",
+        "000000010000000000000005",
+    )
+    other = recovery._failure("FATAL:  could not access file\n")
+    assert "could not access file" in str(other)
+    assert not isinstance(other, recovery.EndedEarly)

@@ -1,0 +1,63 @@
+"""The spool is emptied in order, and a gap of the log is found wherever it is."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from slipway_backup import lock, wal
+from slipway_backup.settings import Settings
+
+FIRST = "0000000100000001000000FE"
+
+
+def test_only_what_is_whole_is_archived_and_histories_come_first(tmp_path: Path) -> None:
+    for name in (
+        "000000010000000000000002",
+        "000000010000000000000001",
+        "000000010000000000000003.partial",
+        "00000002.history",
+        "notes.txt",
+    ):
+        (tmp_path / name).touch()
+    assert wal.finished(tmp_path) == [
+        "00000002.history",
+        "000000010000000000000001",
+        "000000010000000000000002",
+    ]
+    assert wal.finished(tmp_path / "none") == []
+
+
+def test_segments_are_counted_over_the_end_of_a_high_number() -> None:
+    last = "000000010000000200000001"
+    assert wal.segments_between(FIRST, last) == [
+        "00000001000000FE",
+        "00000001000000FF",
+        "0000000200000000",
+        "0000000200000001",
+    ]
+
+
+def test_a_gap_is_named_and_a_segment_of_another_timeline_fills_it() -> None:
+    last = "000000010000000200000000"
+    have = {FIRST, last}
+    assert wal.missing(FIRST, last, have) == ["00000001000000FF"]
+    assert wal.missing(FIRST, last, have | {"0000000200000001000000FF"}) == []
+
+
+def test_what_the_receiver_told_last_is_read_with_its_age(own: Settings) -> None:
+    assert "never received" in wal.state(own)["error"]
+    own.work_directory.mkdir()
+    since = datetime.now(UTC) - timedelta(seconds=90)
+    told = {"receiving": True, "error": "", "behind_since": since.isoformat()}
+    told["at"] = datetime.now(UTC).isoformat()
+    wal.state_path(own).write_text(json.dumps(told))
+    # Nobody holds the receiver's lock: whatever was written last, nothing is received now.
+    assert not wal.state(own)["receiving"]
+    with lock.held(own.work_directory / "receiver.lock", "receives the log"):
+        found = wal.state(own)
+    assert found["receiving"]
+    assert found["behind_seconds"] == pytest.approx(90, abs=2)
