@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from backup_rig import REPOSITORY, Answer, Rig
+from backup_rig import REPOSITORY, SERVICE, Answer, Rig
 from docker.types import Mount
 
 DAILY = {"BACKUP_POLICY": json.dumps({"full": "0 2 * * 0", "incremental": "0 2 * * *"})}
@@ -154,7 +154,7 @@ def test_a_missing_extension(rig: Rig, good: str) -> None:
         ["drill"],
         user="0:0",
         cap_drop=["ALL"],
-        cap_add=["DAC_READ_SEARCH", "SETUID", "SETGID"],
+        cap_add=list(SERVICE),
         network_mode="none",
         environment=rig.environment(**DAILY),
         mounts=[

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from backup_rig import HOME, NAME, TOKEN, Rig
+from backup_rig import HOME, NAME, RESTORER, TOKEN, Rig
 from docker.models.containers import Container
 
 ALL = "SELECT count(*) || ' ' || md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {} AS t"
@@ -94,11 +94,11 @@ def test_a_restore_that_was_killed_goes_on_when_it_is_typed_again(rig: Rig) -> N
             mounts={**rig.mounts(), "killed": "/restore/postgres"},
             network=False,
             user="0:0",
-            cap_add=["CHOWN", "DAC_OVERRIDE", "FOWNER", "DAC_READ_SEARCH", "SETUID", "SETGID"],
+            cap_add=list(RESTORER),
             environment=rig.environment(),
             command=["restore", "--point", "before-the-kill", "--data", "/restore/postgres/17"],
         )
-        kinds.add(until(rig, container, share))
+        kinds.add(until(container, share))
         container.kill()
         container.remove(force=True)
     assert len(kinds) > 1, kinds
@@ -234,15 +234,18 @@ def test_the_service_goes_on_after_its_database_was_restored(rig: Rig) -> None:
             assert found == [f"3{time_}"]
 
 
-def until(rig: Rig, container: Container, share: float) -> str:
+def until(container: Container, share: float) -> str:
     """Wait until a work is so far; what it is at then."""
-
-    def far() -> str:
-        said = container.logs().splitlines()
-        lines = [json.loads(line) for line in said if line.startswith(b'{"progress"')]
-        return next((str(line["what"]) for line in lines[::-1] if line["progress"] >= share), "")
-
-    return str(rig.eventually(far, f"{share:.0%} of a restore")).split(",")[0]
+    words = ("docker", "logs", "--follow", container.id or "")
+    with subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as logs:
+        assert logs.stderr is not None
+        for line in logs.stderr:
+            if line.startswith('{"progress"') and json.loads(line)["progress"] >= share:
+                logs.terminate()
+                return str(json.loads(line)["what"]).split(",")[0]
+    raise AssertionError(f"it ended before {share:.0%}: {container.logs()!r}")
 
 
 def archived(rig: Rig) -> None:
