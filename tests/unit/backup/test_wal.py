@@ -41,11 +41,18 @@ def test_segments_are_counted_over_the_end_of_a_high_number() -> None:
     ]
 
 
-def test_a_gap_is_named_and_a_segment_of_another_timeline_fills_it() -> None:
-    last = "000000010000000200000000"
+def test_a_gap_is_named_and_a_switchover_within_it_fills_it() -> None:
+    last = "000000020000000200000000"
     have = {FIRST, last}
     assert wal.missing(FIRST, last, have) == ["00000001000000FF"]
     assert wal.missing(FIRST, last, have | {"0000000200000001000000FF"}) == []
+
+
+def test_what_an_earlier_restore_left_behind_fills_no_gap() -> None:
+    first, last = "000000020000000000000031", "000000020000000000000032"
+    left = {"000000010000000000000031", "000000010000000000000032"}
+    assert wal.missing(first, last, left) == ["0000000000000031", "0000000000000032"]
+    assert wal.missing(first, last, left | {first, last}) == []
 
 
 def test_what_the_receiver_told_last_is_read_with_its_age(own: Settings) -> None:

@@ -283,8 +283,11 @@ def position(segment: str) -> int:
 
 
 def missing(first: str, last: str, have: set[str]) -> list[str]:
-    """The places between two segments at which the archive has nothing."""
-    places = {name[8:] for name in have}
+    """The places between two segments at which the archive has nothing that leads to the last.
+
+    What was left behind by an earlier restore is at the same places, on timelines from before.
+    """
+    places = {name[8:] for name in have if first[:8] <= name[:8] <= last[:8]}
     return [place for place in segments_between(first, last) if place not in places]
 
 
