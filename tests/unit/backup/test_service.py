@@ -5,12 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
-from slipway_backup import api, cli, history, lock, points, privileges, progress, state, status
-from slipway_backup.errors import Refused
+from slipway_backup import (
+    api,
+    cli,
+    history,
+    lock,
+    points,
+    privileges,
+    progress,
+    schedule,
+    state,
+    status,
+    taking,
+)
+from slipway_backup.errors import Failed, Refused
 from slipway_backup.points import Point
 from slipway_backup.settings import Settings
 
@@ -177,6 +191,32 @@ def test_what_is_refused_ends_with_2_and_a_sentence(
     assert cli.main(words) == 2
     printed = capsys.readouterr()
     assert said in printed.out + printed.err
+
+
+def test_what_the_system_refuses_is_a_sentence_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(privileges, "settle", lambda verb, words: None)
+    monkeypatch.setenv("WORK_DIRECTORY", str(tmp_path / "file"))
+    monkeypatch.setenv("BACKUP_KEY", "k" * 40)
+    assert cli.main(["run"]) == 1
+    assert "File exists" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_a_run_that_the_database_ends_is_a_failed_one(
+    own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_words: object) -> None:
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(taking, "_take", cut)
+    with pytest.raises(Failed, match="the connection is lost"):
+        taking.run(own)
+    # Without this line the next try would come at once, and leave one more copy each time.
+    line = history.read(own, "run")[-1]
+    assert (line["ok"], line["reason"]) == (False, "the connection is lost")
+    assert schedule.due(own.backup_policy, [line], history.now()) is None
 
 
 def test_wrong_settings_are_named(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from slipway_backup import history, lock, logs, metrics, status, taking
-from slipway_backup.errors import BackupError
+from slipway_backup.errors import OTHERS, BackupError
 from slipway_backup.policy import Kind
 from slipway_backup.settings import Settings
 
@@ -108,5 +108,5 @@ def require_token(settings: Settings, header: str) -> None:
 def _take(settings: Settings, wanted: Wanted) -> None:
     try:
         taking.run(settings, wanted.kind, name=wanted.name, cause="asked for")
-    except BackupError as error:
+    except (BackupError, *OTHERS) as error:
         logs.log("error", "a point that was asked for failed", reason=str(error))

@@ -14,6 +14,7 @@ from typing import Any
 
 from slipway_backup import (
     drill,
+    errors,
     export,
     points,
     privileges,
@@ -41,11 +42,12 @@ def main(words: Sequence[str] | None = None) -> int:
         chosen = parser().parse_args(given)
         privileges.settle(chosen.verb, given)
         answer = answer_to(chosen, settings.load())
-    except BackupError as error:
+    except (BackupError, *errors.OTHERS) as error:
+        failed = errors.own(error)
         # An export's own bytes are on the standard output.
         stream = sys.stderr if "export" in given[:1] else sys.stdout
-        print(json.dumps({"error": str(error), "next": error.next}), file=stream)
-        return error.exit_code
+        print(json.dumps({"error": str(failed), "next": failed.next}), file=stream)
+        return failed.exit_code
     if answer is not None:
         print(json.dumps(answer, sort_keys=True, default=str))
     return 0

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from slipway_backup import history, keys, lock, points, proofs, repositories, restoring, wal
-from slipway_backup.errors import BackupError, Failed, WrongKey
+from slipway_backup.errors import OTHERS, BackupError, Failed, WrongKey
 from slipway_backup.points import Listed, Stored
 from slipway_backup.progress import Progress, part, silent
 from slipway_backup.recovery import Server
@@ -124,7 +122,7 @@ def _restored(
             found = f"copied in {done.seconds['copy']} s, recovered in {server.seconds:.1f} s"
             _note(drill, "restore", ok=True, found=found, seconds=drill.rto_seconds)
             _prove_all(drill, settings, stored, choice, server, folder, progress)
-    except BackupError as error:
+    except (BackupError, *OTHERS) as error:
         seconds = round(time.monotonic() - began, 1)
         _note(drill, "restore", ok=False, found=str(error), seconds=seconds)
 
@@ -156,7 +154,7 @@ def _prove(drill: Drill, name: str, proof: Callable[[], str]) -> None:
     began = time.monotonic()
     try:
         found, ok = proof(), True
-    except (BackupError, psycopg.Error) as error:
+    except (BackupError, *OTHERS) as error:
         found, ok = str(error).strip(), False
     _note(drill, name, ok=ok, found=found, seconds=round(time.monotonic() - began, 2))
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import psycopg
+
+#: What the system and the database raise in classes of their own.
+OTHERS = (OSError, psycopg.Error)
+
 
 class BackupError(Exception):
     """Something failed; `next` says what to do about it."""
@@ -21,6 +26,14 @@ class Refused(BackupError):
     """What was asked for was not begun."""
 
     exit_code = 2
+
+
+def own(error: Exception) -> BackupError:
+    """An error of the system's or the database's as one of these; one of these as it is."""
+    if isinstance(error, BackupError):
+        return error
+    said = str(error).strip() or type(error).__name__
+    return Failed(said, "slipway-backup status, and the log of postgres")
 
 
 class WrongKey(Failed):

@@ -86,7 +86,7 @@ def _nobody_writes(session: Connection) -> Iterator[None]:
                 statement = sql.SQL("LOCK TABLE {} IN SHARE MODE")
                 session.execute(statement.format(sql.SQL(", ").join(names)))
             break
-        except psycopg.errors.LockNotAvailable:
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             session.rollback()
             if attempt == TRIES:
                 raise Failed(

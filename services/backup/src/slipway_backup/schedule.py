@@ -9,7 +9,7 @@ from typing import Any
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from slipway_backup import drill, history, logs, taking
+from slipway_backup import drill, errors, history, logs, taking
 from slipway_backup.errors import BackupError
 from slipway_backup.policy import KINDS, Kind, Policy, previous
 from slipway_backup.settings import Settings
@@ -78,5 +78,6 @@ def tick(settings: Settings) -> None:
             found = drill.run(settings)
             level = "error" if found.failures else "info"
             logs.log(level, "a drill was held", point=found.point, failures=found.failures)
-    except BackupError as error:
-        logs.log("error", "what was due failed", reason=str(error), next=error.next)
+    except (BackupError, *errors.OTHERS) as error:
+        failed = errors.own(error)
+        logs.log("error", "what was due failed", reason=str(failed), next=failed.next)

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway_backup import connection, frozen, history, lock, points, repositories, retention, wal
+from slipway_backup import (
+    connection,
+    errors,
+    frozen,
+    history,
+    lock,
+    points,
+    repositories,
+    retention,
+    wal,
+)
 from slipway_backup import state as ledger
 from slipway_backup.errors import BackupError, Failed, Refused
 from slipway_backup.frozen import Moment
@@ -54,11 +64,12 @@ def run(
         own = points.new_id(history.now())
         try:
             stored = _take(settings, kind, own, name, progress)
-        except BackupError as error:
+        except (BackupError, *errors.OTHERS) as error:
+            failed = errors.own(error)
             seconds = round(time.monotonic() - began, 1)
-            told = {"reason": str(error), "wanted": kind, "seconds": seconds, "cause": cause}
+            told = {"reason": str(failed), "wanted": kind, "seconds": seconds, "cause": cause}
             history.append(settings, "run", ok=False, **told)
-            raise
+            raise failed from error
         point = stored.point
         fields: dict[str, Any] = {
             "point": point.id,
