@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,11 +105,27 @@ def test_a_torn_line_of_the_history_is_passed_over(own: Settings) -> None:
         file.write('{"kind": "run", "o')
     assert [each["point"] for each in history.read(own, "run")] == ["a"]
     assert history.last(own, "run", ok=False) is None
+    history.append(own, "run", ok=True, point="b")
+    assert [each["point"] for each in history.read(own, "run")] == ["a", "b"]
 
 
 def test_a_history_that_cannot_be_written_fails_nothing(own: Settings) -> None:
     own.work_directory.touch()
-    assert history.append(own, "run", ok=True)["ok"]
+    assert history.append(own, "run", ok=False, wanted="full", reason="full")["reason"] == "full"
+    # It is gone by all the same, or a full disk would be tried again every few seconds.
+    assert schedule.due(own.backup_policy, history.read(own), history.now()) is None
+    own.work_directory.unlink()
+    history.append(own, "run", ok=True, point="a")
+    assert [each["ok"] for each in history.read(own, "run")] == [False, True]
+    assert len(history.path(own).read_text().splitlines()) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
+def test_what_root_writes_down_belongs_to_whose_folder_it_is(own: Settings) -> None:
+    own.work_directory.mkdir()
+    os.chown(own.work_directory, 10006, 10006)
+    history.append(own, "restore", ok=True)
+    assert history.path(own).stat().st_uid == 10006
 
 
 def test_points_are_lost_unless_retention_removed_them(
