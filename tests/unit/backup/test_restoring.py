@@ -14,6 +14,8 @@ import pytest
 from slipway_backup import points, recovery, restoring, retention
 from slipway_backup.errors import Failed, Refused
 from slipway_backup.points import Point, Stored
+from slipway_backup.policy import Keep
+from slipway_backup.sources.database import Copy
 
 
 def stored(point: Point) -> Stored:
@@ -55,6 +57,27 @@ def test_a_point_goes_with_its_copy_and_not_before(point: Callable[..., Point]) 
     listed = [stored(point(id="a")), stored(point(id="b", database={"labels": {"1": "other"}}))]
     assert retention.of_copies(listed, {"other"}) == [listed[1]]
     assert retention.of_copies(listed, set()) == []
+
+
+def copied(label: str, kind: str, *needs: str) -> Copy:
+    return cast("Copy", SimpleNamespace(label=label, kind=kind, needs=needs))
+
+
+def test_copies_of_failed_runs_are_not_counted_as_what_is_kept() -> None:
+    copies = [
+        copied("1F", "full"),
+        copied("1F_1D", "diff", "1F"),
+        copied("2F", "full"),
+        copied("2F_1I", "incr", "2F"),
+        # Of three runs in a row that failed after it, and of one that did not.
+        *(copied(f"{number}F", "full") for number in (3, 4, 5)),
+        copied("6F", "full"),
+    ]
+    # No point is the second full copy's own; one rests on it.
+    kept = retention.counted(copies, {"1F", "1F_1D", "2F_1I", "6F"}, Keep(full=2, differential=3))
+    assert (kept.full, kept.differential) == (5, 6)
+    every = retention.counted(copies, {"6F"}, Keep(full=2, differential=9))
+    assert (every.full, every.differential) == (6, 9)
 
 
 def test_a_folder_with_a_server_is_left_alone(tmp_path: Path) -> None:
