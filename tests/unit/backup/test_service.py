@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -20,6 +21,7 @@ from slipway_backup import (
     points,
     privileges,
     progress,
+    retention,
     schedule,
     state,
     status,
@@ -234,6 +236,24 @@ def test_a_run_that_the_database_ends_is_a_failed_one(
     line = history.read(own, "run")[-1]
     assert (line["ok"], line["reason"]) == (False, "the connection is lost")
     assert schedule.due(own.backup_policy, [line], history.now()) is None
+
+
+def test_a_point_is_taken_also_where_nothing_could_be_removed(
+    own: Settings, point: Callable[..., Point], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = SimpleNamespace(point=point(), snapshot=SimpleNamespace(added_bytes=1))
+    monkeypatch.setattr(taking, "_take", lambda *_words: made)
+
+    def away(_settings: Settings) -> None:
+        raise Failed("the second repository is away")
+
+    monkeypatch.setattr(retention, "apply", away)
+    assert taking.run(own).point.id == point().id
+    said = "what is over the number that is kept is still there: the second repository is away"
+    assert said in status.summary(own)["problems"]
+    monkeypatch.setattr(retention, "apply", lambda _settings: [])
+    taking.run(own)
+    assert said not in status.summary(own)["problems"]
 
 
 def test_wrong_settings_are_named(

@@ -156,6 +156,9 @@ def problems(
         found.append("no point was taken yet")
     elif not run["ok"]:
         found.append(f"the last point failed: {run.get('reason')}")
+    room_made = history.last(settings, "retention")
+    if room_made is not None and not room_made["ok"]:
+        found.append(f"what is over the number that is kept is still there: {room_made['reason']}")
     if drill and not drill["ok"]:
         wrong = [each["name"] for each in drill["proofs"] if not each["ok"]]
         found.append(f"the last drill failed: {', '.join(wrong)}")

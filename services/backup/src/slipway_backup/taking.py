@@ -81,9 +81,21 @@ def run(
         }
         history.append(settings, "run", ok=True, **fields)
         # From here on the point is whole; what is over the number that is kept may go.
-        retention.apply(settings)
+        _make_room(settings)
     progress(1.0, "done")
     return stored
+
+
+def _make_room(settings: Settings) -> None:
+    """Remove what is over the number that is kept. What fails of it fails no point: it is told."""
+    before = history.last(settings, "retention")
+    try:
+        retention.apply(settings)
+    except (BackupError, *errors.OTHERS) as error:
+        history.append(settings, "retention", ok=False, reason=str(error).strip())
+        return
+    if before is not None and not before["ok"]:
+        history.append(settings, "retention", ok=True)
 
 
 def _take(settings: Settings, kind: Kind, own: str, name: str, progress: Progress) -> Stored:
