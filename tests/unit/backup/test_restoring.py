@@ -115,6 +115,21 @@ def test_how_far_is_told_to_the_server() -> None:
     assert "recovery_target_time" not in recovery.Target().settings
 
 
+def test_an_end_of_the_archive_is_the_last_file_that_is_there() -> None:
+    said = (
+        'LOG:  restored log file "000000010000000000000004" from archive\n'
+        "LOG:  last completed transaction was at log time 2026-11-29 14:30:00.25+00\n"
+    )
+    restoring.require_end(said, {"000000010000000000000003", "000000010000000000000004"})
+    restoring.require_end("", set())
+    with pytest.raises(Failed, match="up to 000000010000000000000006") as refused:
+        restoring.require_end(said, {"000000010000000000000004", "000000010000000000000006"})
+    when = refused.value.next.rpartition("--to ")[2]
+    assert restoring.moment(when) == datetime(2026, 11, 29, 14, 30, 0, 250000, tzinfo=UTC)
+    with pytest.raises(Failed, match="ended with the copy"):
+        restoring.require_end("", {"000000010000000000000004"})
+
+
 def test_why_a_recovery_ended_is_told_with_the_file_that_is_missing() -> None:
     replayed = 'LOG:  restored log file "000000010000000000000004" from archive\n'
     absent = "P00 INFO: unable to find 000000010000000000000005 in the archive\n"

@@ -28,6 +28,7 @@ ENDED_EARLY = "recovery ended before configured recovery target was reached"
 FATAL = re.compile(r"(?:FATAL|PANIC): +(.*)$", re.MULTILINE)
 NOT_FOUND = re.compile(r"unable to find ([0-9A-F]{24}) in the archive")
 RESTORED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
+LAST_WRITE = re.compile(r"last completed transaction was at log time (.+)$", re.MULTILINE)
 STOP_SECONDS = 120
 
 
@@ -165,11 +166,11 @@ def _options(
         "autovacuum": "off",
         "synchronous_standby_names": "",
         "shared_preload_libraries": "",
-        "log_min_messages": "warning" if lasting else "log",
+        # What was restored from the archive, and what was missing, is read there.
+        "log_min_messages": "log",
         "fsync": "on" if lasting else "off",
         **target.settings,
     }
-    wanted["log_min_messages"] = "log"
     return [word for name, value in wanted.items() for word in ("-c", f"{name}={value}")]
 
 

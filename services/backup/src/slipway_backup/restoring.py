@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -182,23 +182,47 @@ def recovered(
     }
     try:
         with recovery.running(settings, data, target=choice.target, **common) as server:
+            if not (choice.target.name or choice.target.time):
+                require_end(server.said(), _archived(settings, choice))
             yield server, choice.target.name or choice.target.time or "the end of the archive"
             return
     except EndedEarly as error:
-        if not choice.target.time or not _is_whole(settings, choice, error):
+        if not choice.target.time or not _is_whole(error.last, _archived(settings, choice)):
             raise
     # Nothing was written after that time and everything before it is there: the end of the
     # archive is what was asked for.
     whole = replace(choice.target, time="")
     with recovery.running(settings, data, target=whole, **common) as server:
+        require_end(server.said(), _archived(settings, choice))
         yield server, "the end of the archive"
 
 
-def _is_whole(settings: Settings, choice: Choice, error: EndedEarly) -> bool:
+def require_end(said: str, have: Collection[str]) -> None:
+    """Refuse an end of the archive that is none, by what the server said and what is there.
+
+    To PostgreSQL a file that cannot be fetched, for whatever reason, is the end of the log.
+    """
+    replayed = recovery.RESTORED.findall(said)
+    last = replayed[-1] if replayed else ""
+    if not have or _is_whole(last, have):
+        return
+    reached = recovery.LAST_WRITE.findall(said)
+    when = f"--to {reached[-1].replace(' ', 'T')}" if reached else "an earlier time"
+    raise Failed(
+        f"the recovery ended with {last or 'the copy'}, and the archive has later files, up to"
+        f" {max(have, key=wal.position)}: one between them is missing, or could not be fetched",
+        f"the same again, or what was reached: {when}",
+    )
+
+
+def _is_whole(last: str, have: Collection[str]) -> bool:
     """Whether the archive has nothing of the timeline after the last file that was replayed."""
+    return bool(last) and all(wal.position(name) <= wal.position(last) for name in have)
+
+
+def _archived(settings: Settings, choice: Choice) -> set[str]:
     timeline = f"{int(choice.target.timeline):08X}"
-    have = database.archived(settings, choice.repository, timeline)
-    return bool(error.last) and all(wal.position(name) <= wal.position(error.last) for name in have)
+    return database.archived(settings, choice.repository, timeline)
 
 
 @contextmanager
