@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from slipway.commands import backup as commands
+from slipway.errors import SlipwayError
 from slipway.run import run
 
 LIST_SECONDS = 60
@@ -70,7 +71,10 @@ class Points:
 
 def read(container: str) -> Points | None:
     """What the service in this container says; None when it does not answer."""
-    done = run(commands.points(container), check=False, timeout=LIST_SECONDS)
+    try:
+        done = run(commands.points(container), check=False, timeout=LIST_SECONDS)
+    except SlipwayError:
+        return None
     if done.exit_code != 0:
         return None
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from slipway_backup import repositories
 from slipway_backup.errors import Failed, Refused
 from slipway_backup.policy import Policy, Second
-from slipway_backup.process import Done, failure
+from slipway_backup.process import Done, failure, run
 from slipway_backup.settings import Settings
 from slipway_backup.sources import database, files
 
@@ -86,6 +87,14 @@ def test_a_full_disk_is_told_in_words_of_its_own() -> None:
     assert "the disk of the repository is full" in str(found)
     assert "keep fewer" in found.next
     assert "restic ended with 1: broken" in str(failure("restic", Done(1, "broken")))
+
+
+def test_a_program_that_does_not_end_is_ended() -> None:
+    began = time.monotonic()
+    with pytest.raises(Failed, match=r"sleep did not end in 0\.2 s"):
+        run(["sleep", "30"], seconds=0.2)
+    assert time.monotonic() - began < 10
+    assert run(["echo", "done"], seconds=30).output == "done\n"
 
 
 def test_a_repository_that_cannot_be_read_is_no_empty_one(own: Settings) -> None:

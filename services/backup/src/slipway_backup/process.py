@@ -77,12 +77,19 @@ def run(
     user: User | None = None,
     on_line: Callable[[str], None] | None = None,
     accept: Sequence[int] = (0,),
+    seconds: float | None = None,
 ) -> Done:
     """Run a program to its end, telling each line of its output as it comes.
 
-    Raises Failed when its exit code is not one of `accept`, or when the disk is full.
+    Raises Failed when its exit code is not one of `accept`, when the disk is full, or when it has
+    not ended after so many seconds.
     """
     child = start(argv, env, user)
+    late = threading.Event()
+    timer = threading.Timer(seconds or 0, lambda: (late.set(), child.kill()))
+    timer.daemon = True
+    if seconds is not None:
+        timer.start()
     errors: list[str] = []
     assert child.stdout is not None and child.stderr is not None
     stream = child.stderr
@@ -96,10 +103,15 @@ def run(
                 on_line(line.rstrip("\n"))
         code = child.wait()
     finally:
+        timer.cancel()
         if child.poll() is None:
             child.kill()
             child.wait()
         reader.join()
+        child.stdout.close()
+        child.stderr.close()
+    if late.is_set():
+        raise Failed(f"{argv[0]} did not end in {seconds:g} s, and was ended")
     done = Done(code, "".join(output), "".join(errors))
     if code not in accept:
         raise failure(argv[0], done)

@@ -25,7 +25,8 @@ def points_of(settings: Settings) -> dict[str, Any]:
     for repository in repositories.all_of(settings):
         listed, said = _listed(settings, repository)
         damaged += said
-        labels = _labels(settings, repository)
+        # One that is away would be waited for again.
+        labels = _labels(settings, repository) if listed.points else set()
         for stored in listed.points:
             entry = by_id.setdefault(stored.point.id, _told(settings, stored))
             if stored.point.database["labels"].get(str(repository.number)) in labels:

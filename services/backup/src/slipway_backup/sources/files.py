@@ -23,6 +23,9 @@ NO_REPOSITORY = 10
 WRONG_KEY = 12
 INCOMPLETE = 3
 GONE = "no such file or directory"
+#: A repository on another machine that says nothing for so long is away; restic itself tries for a
+#: quarter of an hour, and a restore from this machine waited for it.
+AWAY_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,12 @@ def call(
     accept: Sequence[int] = (0,),
     on_line: Callable[[str], None] | None = None,
     env: dict[str, str] | None = None,
+    seconds: float | None = None,
 ) -> Done:
     """Run restic. Raises WrongKey, or Failed with what it said last."""
     options = repositories.restic_options(repository, settings)
     told = repositories.restic(repository, settings) | (env or {})
-    done = run(["restic", *options, *words], told, on_line=on_line, accept=range(256))
+    done = run(["restic", *options, *words], told, on_line=on_line, accept=range(256), seconds=seconds)
     if done.code in accept:
         return done
     if done.code == WRONG_KEY:
@@ -169,7 +173,8 @@ def verify(settings: Settings, repository: Repository, *, read_data: bool = Fals
 def snapshots(settings: Settings, repository: Repository, tag: str = "") -> Listing:
     """What is in a repository; restic passes over what it cannot read and ends with 0."""
     words = ["--json", "--no-lock", "snapshots", *(["--tag", tag] if tag else [])]
-    done = call(settings, repository, words)
+    seconds = AWAY_SECONDS if repository.local is None else None
+    done = call(settings, repository, words, seconds=seconds)
     made = sorted((_snapshot(each) for each in json.loads(done.output)), key=lambda it: it.time)
     damaged = tuple(line for line in done.errors.splitlines() if line.startswith("Ignoring"))
     return Listing(tuple(made), damaged)
