@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway_backup import lock, wal
+from slipway_backup import lock, process, wal
 from slipway_backup.settings import Settings
 
 FIRST = "0000000100000001000000FE"
@@ -68,3 +68,26 @@ def test_what_the_receiver_told_last_is_read_with_its_age(own: Settings) -> None
         found = wal.state(own)
     assert found["receiving"]
     assert found["behind_seconds"] == pytest.approx(90, abs=2)
+
+
+def test_a_service_that_receives_nothing_is_behind_for_as_long(own: Settings) -> None:
+    own.work_directory.mkdir()
+    now = datetime.now(UTC)
+    away = (now - timedelta(hours=2)).isoformat()
+    # As each try that fails tells it anew, with nothing known to wait.
+    told = {"receiving": False, "error": "no route", "away_since": away, "at": now.isoformat()}
+    wal.state_path(own).write_text(json.dumps(told))
+    with lock.held(own.work_directory / "receiver.lock", "receives the log"):
+        assert wal.state(own)["behind_seconds"] == pytest.approx(7200, abs=2)
+
+
+def test_a_receiver_that_ends_at_once_did_not_receive(
+    own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wal, "SETTLED_SECONDS", 0.2)
+    own.work_directory.mkdir()
+    receiver = wal.Receiver(own)
+    assert receiver._settled(process.start(["sh", "-c", "echo no password >&2"])) == "no password\n"
+    assert receiver._state["away_since"]
+    receiver._settled(process.start(["sleep", "0.5"]))
+    assert receiver._state["away_since"] is None

@@ -27,6 +27,8 @@ WHOLE = re.compile(r"^[0-9A-F]{24}$")
 HISTORY = re.compile(r"^[0-9A-F]{8}\.history$")
 PARTIAL = re.compile(r"^[0-9A-F]{24}\.partial$")
 POLL_SECONDS = 0.2
+#: Whoever lasts so long does receive; a wrong password ends it at once.
+SETTLED_SECONDS = 5
 #: What pg_receivewal says where the spool goes on from something that this server never had.
 ELSEWHERE = (
     "is not in this server's history",
@@ -48,7 +50,7 @@ class Receiver:
         self._prepare = prepare
         self._stop = threading.Event()
         self._child: subprocess.Popen[str] | None = None
-        self._state: dict[str, Any] = {"receiving": False, "error": ""}
+        self._state: dict[str, Any] = {"receiving": False, "error": "", "away_since": _now()}
         self._pushed_histories: set[str] = set()
         self._threads: list[threading.Thread] = []
 
@@ -103,9 +105,10 @@ class Receiver:
         self._child = child = process.start(argv, env)
         self._tell(receiving=True, error="")
         try:
-            _, said = child.communicate()
+            said = self._settled(child)
         finally:
-            self._tell(receiving=False)
+            away = {} if self._state["away_since"] else {"away_since": _now()}
+            self._tell(receiving=False, **away)
         if self._stop.is_set():
             return
         if any(text in said for text in ELSEWHERE):
@@ -113,6 +116,14 @@ class Receiver:
         raise Failed(
             f"pg_receivewal ended: {said.strip().splitlines()[-1] if said.strip() else ''}"
         )
+
+    def _settled(self, child: subprocess.Popen[str]) -> str:
+        """Wait for a receiver to end; what it said."""
+        try:
+            return child.communicate(timeout=SETTLED_SECONDS)[1]
+        except subprocess.TimeoutExpired:
+            self._tell(away_since=None)
+        return child.communicate()[1]
 
     def _settle(self) -> None:
         """Have a slot, and a spool that goes on from where the slot is."""
@@ -265,6 +276,9 @@ def state(settings: Settings) -> dict[str, Any]:
     since = told.get("behind_since")
     behind = (now - datetime.fromisoformat(since)).total_seconds() if since else 0.0
     silent = (now - datetime.fromisoformat(told["at"])).total_seconds()
+    if away := told.get("away_since"):
+        # What was written meanwhile nobody here can know of.
+        behind = max(behind, (now - datetime.fromisoformat(away)).total_seconds())
     if lock.is_free(settings.work_directory / "receiver.lock"):
         told |= {"receiving": False}
         behind = max(behind, silent)
