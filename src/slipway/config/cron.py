@@ -27,6 +27,9 @@ def complaint(text: str) -> str:
         for part in value.split(","):
             if not _fits(part, least, greatest, words):
                 return f"{part!r} is no {name}: {least} to {greatest}, a-b, */n or *"
+    if not fields[2].startswith("*") and not fields[4].startswith("*"):
+        # Some read it as both, some as either: too few backups, or too many.
+        return "cron has a day of the month or a day of the week, and this has both: one of them is *"
     return ""
 
 

@@ -28,6 +28,11 @@ WEEKLY = Policy(full="0 2 * * 0", differential="0 2 * * 1-6", incremental="0 */6
         ("0 2 * * 5-7", {"Fri", "Sat", "Sun"}),
         ("0 2 * * *", {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"}),
         ("0 2 * * */1", {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"}),
+        ("0 2 * * 0-7", {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"}),
+        ("0 2 * * */2", {"Sun", "Tue", "Thu", "Sat"}),
+        ("0 2 * * 1-5/2", {"Mon", "Wed", "Fri"}),
+        ("0 2 * * 6,0-2", {"Sat", "Sun", "Mon", "Tue"}),
+        ("0 2 * * SUN-WED", {"Sun", "Mon", "Tue", "Wed"}),
     ],
 )
 def test_days_of_the_week_are_those_of_crontab(line: str, days: set[str]) -> None:
@@ -36,7 +41,15 @@ def test_days_of_the_week_are_those_of_crontab(line: str, days: set[str]) -> Non
 
 @pytest.mark.parametrize(
     "changes",
-    [{"full": "at noon"}, {"full": "0 2 * *"}, {"hourly": "0 * * * *"}, {"keep": {"full": 0}}],
+    [
+        {"full": "at noon"},
+        {"full": "0 2 * *"},
+        {"full": "0 2 * * 8"},
+        {"full": "0 2 * * moon"},
+        {"full": "0 2 * * 5-1"},
+        {"hourly": "0 * * * *"},
+        {"keep": {"full": 0}},
+    ],
 )
 def test_what_is_no_policy_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -14,6 +14,7 @@ Kind = Literal["full", "diff", "incr"]
 #: From the one that copies most to the one that copies least: each makes up for those after it.
 KINDS: tuple[Kind, ...] = ("full", "diff", "incr")
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY = re.compile(r"(?P<first>\*|\w+)(?:-(?P<last>\w+))?(?:/(?P<step>[1-9]\d*))?")
 
 
 class Strict(BaseModel):
@@ -82,14 +83,33 @@ def trigger(line: str) -> CronTrigger:
     APScheduler counts days of the week from Monday, crontab from Sunday: they get their names.
     """
     fields = line.split()
-    if len(fields) == 5:
-        fields[4] = re.sub(r"(?<![/\d])[0-7](?!\d)", lambda day: DAYS[int(day[0])], fields[4])
-    if len(fields) == 5 and fields[4].startswith("sun-"):
-        # A week that begins on Sunday ends before it begins where Monday is the first day.
-        last = fields[4].removeprefix("sun-")
-        fields[4] = "sun" if last == "sun" else f"sun,mon-{last}"
+    if len(fields) == 5 and fields[4] != "*":
+        fields[4] = weekdays(fields[4])
     made: CronTrigger = CronTrigger.from_crontab(" ".join(fields), timezone=UTC)
     return made
+
+
+def weekdays(field: str) -> str:
+    """The names of a crontab's days of the week. Raises ValueError for what are none."""
+    found: set[str] = set()
+    for part in field.split(","):
+        match = DAY.fullmatch(part.lower())
+        if match is None:
+            raise ValueError(f"{part!r} is no day of the week")
+        begin = 0 if match["first"] == "*" else _day(match["first"])
+        alone = not match["step"] and match["first"] != "*"
+        end = _day(match["last"]) if match["last"] else begin if alone else 6
+        found.update(DAYS[begin : end + 1 : int(match["step"] or 1)])
+    if not found:
+        raise ValueError(f"{field!r} has no day of the week in it")
+    return ",".join(day for day in DAYS[:7] if day in found)
+
+
+def _day(word: str) -> int:
+    number = int(word) if word.isdecimal() else DAYS.index(word)
+    if number >= len(DAYS):
+        raise ValueError(f"{word} is no day of the week: 0 to 7")
+    return number
 
 
 def firing(line: str, now: datetime, days: int = 14) -> list[datetime]:

@@ -12,8 +12,8 @@ from slipway.config import cron
     [
         "0 2 * * 0",
         "15 */6 * * *",
-        "0,30 8-18/2 1-15 jan-jun mon-fri",
-        "59 23 31 12 7",
+        "0,30 8-18/2 1-15 jan-jun *",
+        "59 23 */2 12 mon-fri",
         "0 2 * * SUN",
         "5/15 * * * *",
     ],
@@ -39,6 +39,7 @@ def test_what_cron_takes_is_taken(line: str) -> None:
         ("*-5 * * * *", "'*-5' is no minute"),
         ("1,,2 * * * *", "'' is no minute"),
         ("0 0 L * *", "'L' is no day of the month"),
+        ("0 2 1 * 0", "this has both"),
     ],
 )
 def test_anything_else_is_named(line: str, named: str) -> None:
