@@ -133,6 +133,12 @@ def target(name: str, to: str, points: Points | None, now: float, *, begun: str 
         said = f"the end of the archive ({moment(newest)} UTC)" if newest else "the newest there is"
         return Target(LATEST, ("--to", LATEST), said)
     point = points.named(to) if points else None
+    if point is not None and not point.repositories:
+        raise Refused(
+            f"The copy of the database that point {point.id} of {name} rests on is in no "
+            "repository, or none tells what is in it: nothing was touched",
+            next_command=f"invoke backup.list --env {name}",
+        )
     if point is not None:
         return Target(point.id, ("--point", point.id), described(point, now), point.time)
     if points is None and to == begun and not _LIKE_A_TIME.match(to):

@@ -125,6 +125,14 @@ def test_a_time_is_told_to_the_service_with_its_zone(kept: World) -> None:
     assert f"restore --to {moment.replace('Z', '+00:00')}" in changes(kept)
 
 
+def test_a_point_whose_copy_is_gone_stops_nothing(kept: World) -> None:
+    kept.standin.points["dev"][0]["repositories"] = []
+    ended = kept.invoke(*RESTORE, "--to", "p1")
+    assert ended.exit_code == 2
+    assert "point p1 of dev rests on is in no repository" in ended.errors
+    assert changes(kept) == []
+
+
 @pytest.mark.parametrize(
     ("to", "said"),
     [
