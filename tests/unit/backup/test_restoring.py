@@ -15,6 +15,8 @@ from slipway_backup import points, recovery, restoring, retention
 from slipway_backup.errors import Failed, Refused
 from slipway_backup.points import Point, Stored
 from slipway_backup.policy import Keep
+from slipway_backup.settings import Settings
+from slipway_backup.sources import database
 from slipway_backup.sources.database import Copy
 
 
@@ -78,6 +80,29 @@ def test_copies_of_failed_runs_are_not_counted_as_what_is_kept() -> None:
     assert (kept.full, kept.differential) == (5, 6)
     every = retention.counted(copies, {"6F"}, Keep(full=2, differential=9))
     assert (every.full, every.differential) == (6, 9)
+
+
+def test_a_point_that_cannot_be_reached_overwrites_nothing(
+    own: Settings,
+    point: Callable[..., Point],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = stored(point())
+    target = recovery.Target(name="slipway-a")
+    choice = restoring.Choice(chosen.repository, "20261129-120000F", target, chosen)
+    copy = SimpleNamespace(label="20261129-120000F", start_segment="000000010000000000000004")
+    have = {"000000010000000000000004"}
+    monkeypatch.setattr(database, "copies", lambda *_words: [copy])
+    monkeypatch.setattr(database, "archived", lambda *_words: have)
+    data = tmp_path / "17"
+    with pytest.raises(Refused, match="file 0000000000000005 is missing; nothing was overwritten"):
+        restoring.restore(own, choice, data)
+    assert not data.exists()
+    assert points.gaps(chosen, [copy], have | {"000000010000000000000005"}) == []
+    monkeypatch.setattr(database, "copies", lambda *_words: [])
+    with pytest.raises(Refused, match="20261129-120000F, is missing"):
+        restoring.restore(own, choice, data)
 
 
 def test_a_folder_with_a_server_is_left_alone(tmp_path: Path) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from slipway_backup import history, repositories
+from slipway_backup import history, repositories, wal
 from slipway_backup.errors import Failed, Refused, WrongKey
 from slipway_backup.fingerprints import Fingerprint
 from slipway_backup.fingerprints import read as read_fingerprints
 from slipway_backup.repositories import Repository
 from slipway_backup.settings import Settings
 from slipway_backup.sources import files
+from slipway_backup.sources.database import Copy
 from slipway_backup.sources.files import Snapshot
 
 FILE = "point.json"
@@ -154,6 +155,17 @@ def choose(listed: Sequence[Stored], wanted: str) -> Stored | None:
         if wanted in {each.point.id, each.point.name} and wanted:
             return each
     return None
+
+
+def gaps(stored: Stored, copies: Collection[Copy], have: set[str]) -> list[str]:
+    """What a point's repository does not have of what it takes to restore its database."""
+    own, label = stored.point, stored.point.label(stored.repository)
+    copy = next((each for each in copies if each.label == label), None)
+    if copy is None:
+        return [f"point {own.id}: its copy of the database, {label}, is missing"]
+    # Each repository has a copy of its own, which begins at a place of its own in the log.
+    gone = wal.missing(copy.start_segment, own.database["last_segment"], have)
+    return [f"point {own.id}: the log's file {each} is missing" for each in gone]
 
 
 def lost(settings: Settings, listed: Sequence[Stored]) -> list[str]:

@@ -109,10 +109,11 @@ def restore(
     """Restore the database into `data`, recovered and stopped cleanly, and files into `into`.
 
     Killed at any moment, the same call goes on: equal files are kept. Raises Refused when a
-    server runs on `data`.
+    server runs on `data`, and when what the point needs is not there: nothing was overwritten then.
     """
     began = time.monotonic()
     done = Restored(choice)
+    require_point(settings, choice)
     with _alone(data, owner):
         fetch(settings, choice, data, owner, done, part(progress, 0.0, 0.6))
         with recovered(
@@ -139,6 +140,19 @@ def restore(
     history.append(settings, "restore", ok=True, **told(done))
     progress(1.0, "done")
     return done
+
+
+def require_point(settings: Settings, choice: Choice) -> None:
+    """Refuse a point that cannot be reached, while there still is what would be overwritten."""
+    if not choice.target.name or choice.stored is None:
+        return
+    copies = database.copies(settings, choice.repository)
+    have = database.archived(settings, choice.repository)
+    if gone := points.gaps(choice.stored, copies, have):
+        raise Refused(
+            f"{'; '.join(gone[:3])}; nothing was overwritten",
+            "choose another point or an earlier time: slipway-backup list",
+        )
 
 
 def fetch(

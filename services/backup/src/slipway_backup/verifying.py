@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from slipway_backup import history, points, proofs, repositories, wal
+from slipway_backup import history, points, proofs, repositories
 from slipway_backup.errors import BackupError
 from slipway_backup.progress import Progress, silent
 from slipway_backup.settings import Settings
@@ -32,10 +32,9 @@ def run(
         label = chosen.point.label(repository) if chosen else ""
         found = database.verify(settings, repository, label)
         have = database.archived(settings, repository)
+        copies = database.copies(settings, repository)
         for stored in [chosen] if chosen else listed.points:
-            ends = stored.point.database
-            gone = wal.missing(ends["first_segment"], ends["last_segment"], have)
-            found += [f"point {stored.point.id}: the log's file {each} is missing" for each in gone]
+            found += points.gaps(stored, copies, have)
         progress(0.6, f"checking the files in {repository.name}")
         found += files.verify(settings, repository, read_data=read_data)
         wrong += [f"{repository.name}: {each}" for each in found]
