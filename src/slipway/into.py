@@ -99,10 +99,12 @@ class Into:
             held.commit(**note, result="restored", holder=state.holder())
 
     def _restore(self, progress: console.Progress) -> None:
-        for container in engine_facts.one_offs(self.engine, self.name):
-            if container.labels.get(engine_facts.SERVICE_LABEL) == SERVICE:
-                container.remove(force=True)
         volumes = {each: names.prefix(self.into) + each for each in plans.RESTORED}
+        # Left by a restore that was killed. Others may be at work for somebody else.
+        for container in engine_facts.one_offs(self.engine, self.name):
+            mounted = {each.get("Name") for each in container.attrs.get("Mounts") or ()}
+            if mounted & set(volumes.values()):
+                container.remove(force=True)
         stack, words = plans.restorer(self.platform, self.wanted.words, volumes)
         with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
             path = Path(folder) / f"{stack.project}.json"

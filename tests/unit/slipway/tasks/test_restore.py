@@ -9,6 +9,8 @@ import standin_backup
 from standin_world import World
 
 RESTORE = ("restore", "--env", "dev", "--yes-overwrite", "dev")
+#: What the engine says of a container that restores.
+ONE_OFF = {"project": "slipway-dev-platform", "service": "backup", "oneoff": "True"}
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +260,22 @@ class TestInto:
         released = kept.release_to("copy")
         assert released.exit_code == 0, released
         assert "Nothing to do" in kept.release().output
+
+    def test_another_restore_from_the_same_backups_goes_on(self, kept: World) -> None:
+        kept.environment("copy", backup={"policy": "none"})
+        labels = {f"com.docker.compose.{name}": value for name, value in ONE_OFF.items()}
+        for name in ("other", "copy"):
+            kept.standin.containers[name] = {
+                "Id": name,
+                "Name": f"/slipway-dev-platform-backup-run-{name}",
+                "Image": next(iter(kept.standin.images)),
+                "Config": {"Labels": labels},
+                "NetworkSettings": {"Networks": {}},
+                "Mounts": [{"Name": f"slipway-{name}-files"}],
+            }
+        assert kept.invoke(*self.INTO).exit_code == 0
+        assert "other" in kept.standin.containers
+        assert "copy" not in kept.standin.containers
 
     def test_the_repository_is_only_read(self, kept: World) -> None:
         kept.environment("copy", backup={"policy": "none"})
