@@ -111,6 +111,8 @@ def backup(
 
     done = call(settings, repository, words, accept=(0, INCOMPLETE), on_line=on_line)
     unread = unreadable(done.errors)
+    if done.code == INCOMPLETE and not told_errors(done.errors):
+        unread = [done.last(1)]
     if unread or not summary:
         if summary:
             # Of this very call, and no point by its own words.
@@ -129,13 +131,17 @@ def backup(
 
 def unreadable(text: str) -> list[str]:
     """What could not be read, by what restic said; a file that went meanwhile is no loss."""
+    return [each for each in told_errors(text) if GONE not in each]
+
+
+def told_errors(text: str) -> list[str]:
+    """Every error that restic told of a file."""
     lines = [_object(line) for line in text.splitlines()]
-    messages = [
+    return [
         str(each["error"].get("message", each["error"]))
         for each in lines
         if each.get("message_type") == "error" and isinstance(each.get("error"), dict)
     ]
-    return [each for each in messages if GONE not in each]
 
 
 def restore(
