@@ -29,7 +29,7 @@ def complaint(text: str) -> str:
                 return f"{part!r} is no {name}: {least} to {greatest}, a-b, */n or *"
     if not fields[2].startswith("*") and not fields[4].startswith("*"):
         # Some read it as both, some as either: too few backups, or too many.
-        return "cron has a day of the month or a day of the week, and this has both: one of them is *"
+        return "this has both a day of the month and one of the week: one of the two is *"
     return ""
 
 

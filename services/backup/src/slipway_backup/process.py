@@ -86,7 +86,12 @@ def run(
     """
     child = start(argv, env, user)
     late = threading.Event()
-    timer = threading.Timer(seconds or 0, lambda: (late.set(), child.kill()))
+
+    def end() -> None:
+        late.set()
+        child.kill()
+
+    timer = threading.Timer(seconds or 0, end)
     timer.daemon = True
     if seconds is not None:
         timer.start()

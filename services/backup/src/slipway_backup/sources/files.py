@@ -62,7 +62,8 @@ def call(
     """Run restic. Raises WrongKey, or Failed with what it said last."""
     options = repositories.restic_options(repository, settings)
     told = repositories.restic(repository, settings) | (env or {})
-    done = run(["restic", *options, *words], told, on_line=on_line, accept=range(256), seconds=seconds)
+    argv = ["restic", *options, *words]
+    done = run(argv, told, on_line=on_line, accept=range(256), seconds=seconds)
     if done.code in accept:
         return done
     if done.code == WRONG_KEY:
