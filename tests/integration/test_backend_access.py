@@ -417,9 +417,10 @@ async def test_a_key_cannot_expire_beyond_what_a_time_zone_can_tell(people: Peop
 
 
 async def test_a_key_whose_answer_was_lost_is_made_once(people: People) -> None:
-    once, another = {"X-Request-ID": "a-request-id-1" + "x" * 100}, {
-        "X-Request-ID": "a-request-id-2"
-    }
+    once, another = (
+        {"X-Request-ID": "a-request-id-1" + "x" * 100},
+        {"X-Request-ID": "a-request-id-2"},
+    )
     body = {"name": "program"}
     lost, got, other = [
         (await people.admin.post("/v1/keys", json=body, headers=headers)).json()["key"]

@@ -73,6 +73,8 @@ def backup(_context: invoke.Context, env: str = "", full: bool = False, json: bo
             return
         point = answer["point"]
         console.say(f"{point['id']} is a recovery point of {env}, {size(point['size_bytes'])}.")
+        for each in answer.get("missed", ()):
+            console.warn(f"It is on this machine alone. {each}")
         _warn_of_key(service)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from backup_rig import Rig
+from backup_rig import NAME, Rig
 from docker.models.containers import Container
 
 SECOND = "/var/lib/slipway-second"
@@ -71,6 +71,8 @@ def twice(rig: Rig) -> Iterator[Container]:
         yield service
     finally:
         rig.end(service)
+        for name in ("first", "second"):
+            rig.engine.volumes.get(f"{NAME}-{name}").remove()
         rig.service = rig.start_service()
 
 
@@ -93,3 +95,26 @@ def test_a_second_repository_is_enough(rig: Rig, twice: Container) -> None:
     assert answer.told["restored"]["repository"] == 2
     with rig.restored("from-the-second") as server:
         assert rig.query("SELECT count(*) FROM ledger", server) == rows
+
+
+def test_a_second_repository_that_is_away_holds_nothing_up(rig: Rig, twice: Container) -> None:
+    rig.shell("chown -R 0:0 /v", {"second": "/v"})
+    rig.query("INSERT INTO ledger VALUES (77)")
+    taken = rig.verb("run", "--name", "alone", container=twice)
+    assert taken.code == 0, taken.text
+    assert taken.told["point"]["repositories"] == [1]
+    assert "repository 2" in taken.told["missed"][0]
+    problems = rig.verb("status", container=twice).told["problems"]
+    assert any("not in repository 2" in each for each in problems)
+    # The log of this machine's repository goes on too, and a restore from it needs no other.
+    drill = rig.verb("drill", container=twice)
+    assert drill.code == 0, drill.text
+    rig.shell("chown -R 10006:10006 /v", {"second": "/v"})
+    again = rig.verb("run", container=twice)
+    assert again.code == 0, again.text
+    assert again.told["point"]["repositories"] == [1, 2]
+    queue = "/var/lib/slipway-backup/repository/work/queue/2"
+    rig.eventually(
+        lambda: twice.exec_run(["find", queue, "-type", "f"], user="10006").output == b"",
+        "an empty queue",
+    )

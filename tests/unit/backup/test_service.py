@@ -241,14 +241,15 @@ def test_a_run_that_the_database_ends_is_a_failed_one(
 def test_a_point_is_taken_also_where_nothing_could_be_removed(
     own: Settings, point: Callable[..., Point], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = SimpleNamespace(point=point(), snapshot=SimpleNamespace(added_bytes=1))
+    stored = SimpleNamespace(point=point(), snapshot=SimpleNamespace(added_bytes=1))
+    made = SimpleNamespace(stored=stored, missed={})
     monkeypatch.setattr(taking, "_take", lambda *_words: made)
 
     def away(_settings: Settings) -> None:
         raise Failed("the second repository is away")
 
     monkeypatch.setattr(retention, "apply", away)
-    assert taking.run(own).point.id == point().id
+    assert taking.run(own).stored.point.id == point().id
     said = "what is over the number that is kept is still there: the second repository is away"
     assert said in status.summary(own)["problems"]
     monkeypatch.setattr(retention, "apply", lambda _settings: [])

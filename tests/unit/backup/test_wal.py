@@ -1,10 +1,9 @@
-"""The spool is emptied in order, and a gap of the log is found wherever it is."""
+"""A gap of the log is found wherever it is, and for how long nothing was received."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -12,23 +11,6 @@ from slipway_backup import lock, process, wal
 from slipway_backup.settings import Settings
 
 FIRST = "0000000100000001000000FE"
-
-
-def test_only_what_is_whole_is_archived_and_histories_come_first(tmp_path: Path) -> None:
-    for name in (
-        "000000010000000000000002",
-        "000000010000000000000001",
-        "000000010000000000000003.partial",
-        "00000002.history",
-        "notes.txt",
-    ):
-        (tmp_path / name).touch()
-    assert wal.finished(tmp_path) == [
-        "00000002.history",
-        "000000010000000000000001",
-        "000000010000000000000002",
-    ]
-    assert wal.finished(tmp_path / "none") == []
 
 
 def test_segments_are_counted_over_the_end_of_a_high_number() -> None:

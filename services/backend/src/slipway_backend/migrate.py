@@ -91,8 +91,7 @@ def _apply_queue_schema(connection: psycopg.Connection, release: str) -> list[st
             " applied_at timestamptz NOT NULL DEFAULT now())"
         )
         connection.execute(
-            "ALTER TABLE queue_migrations"
-            " ADD COLUMN IF NOT EXISTS release text NOT NULL DEFAULT ''"
+            "ALTER TABLE queue_migrations ADD COLUMN IF NOT EXISTS release text NOT NULL DEFAULT ''"
         )
         found = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
         if found is None or found[0] is None:

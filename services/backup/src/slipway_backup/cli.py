@@ -90,9 +90,13 @@ def _health(
 def _run(
     own: Settings, chosen: argparse.Namespace, told: progress.Progress
 ) -> dict[str, Any] | None:
-    stored = taking.run(own, chosen.kind, name=chosen.name, progress=told)
+    taken = taking.run(own, chosen.kind, name=chosen.name, progress=told)
+    own_id = taken.stored.point.id
     everything = status.points_of(own)["points"]
-    return {"point": next(each for each in everything if each["id"] == stored.point.id)}
+    return {
+        "point": next(each for each in everything if each["id"] == own_id),
+        "missed": [f"repository {number}: {why}" for number, why in taken.missed.items()],
+    }
 
 
 def _verify(

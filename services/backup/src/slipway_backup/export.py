@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from slipway_backup import history, keys, lock, points, wal
+from slipway_backup import history, keys, lock, points, queues, wal
 from slipway_backup.errors import Refused
 from slipway_backup.points import Stored
 from slipway_backup.progress import Progress, silent
@@ -92,5 +92,5 @@ def _belongs(path: Path, backups: Path, archive: Path, labels: set[str], stored:
         return True
     first, last = (stored.point.database[name] for name in ("first_segment", "last_segment"))
     segment = path.name[:24]
-    known = bool(wal.WHOLE.match(segment))
+    known = bool(queues.WHOLE.match(segment))
     return known and wal.position(first) <= wal.position(segment) <= wal.position(last)

@@ -72,8 +72,8 @@ def tick(settings: Settings) -> None:
     try:
         if kind is not None:
             logs.log("info", "taking a point", kind=kind)
-            stored = taking.run(settings, kind, cause="scheduled")
-            logs.log("info", "a point was taken", point=stored.point.id, kind=stored.point.kind)
+            point = taking.run(settings, kind, cause="scheduled").stored.point
+            logs.log("info", "a point was taken", point=point.id, kind=point.kind)
         elif drill_due(settings.backup_policy, lines, history.now()):
             found = drill.run(settings)
             level = "error" if found.failures else "info"

@@ -9,6 +9,7 @@ import uvicorn
 
 from slipway_backup import lock, logs, repositories, schedule, wal
 from slipway_backup.api import make_app
+from slipway_backup.errors import BackupError
 from slipway_backup.settings import Settings
 from slipway_backup.sources import database, files
 
@@ -46,9 +47,17 @@ def serve(settings: Settings) -> None:
 
 
 def prepare(settings: Settings) -> None:
-    """Have repositories to archive to, before there is a point. Raises BackupError."""
+    """Have repositories to archive to, before there is a point.
+
+    Raises BackupError for the first; another one that is away is made when it is back.
+    """
     with lock.held(settings.work_directory / "run.lock", "makes the repositories"):
         for place in repositories.all_of(settings):
-            if not files.exists(settings, place):
-                files.prepare(settings, place)
-        database.prepare(settings)
+            try:
+                if not files.exists(settings, place):
+                    files.prepare(settings, place)
+                database.prepare(settings, place)
+            except BackupError as error:
+                if place.number == repositories.FIRST:
+                    raise
+                logs.log("warning", "a repository is away", where=place.name, reason=str(error))

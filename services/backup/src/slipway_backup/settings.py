@@ -63,6 +63,10 @@ class Settings(BaseSettings):
         """Where the log arrives before it is archived."""
         return self.work_directory / "spool"
 
+    def queue(self, number: int) -> Path:
+        """Where files of the log wait for the repository of this number."""
+        return self.work_directory / "queue" / str(number)
+
     @property
     def scratch(self) -> Path:
         """Where a drill restores to."""

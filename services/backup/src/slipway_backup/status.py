@@ -157,6 +157,9 @@ def problems(
         found.append("no point was taken yet")
     elif not run["ok"]:
         found.append(f"the last point failed: {run.get('reason')}")
+    else:
+        for number, reason in run.get("missed", {}).items():
+            found.append(f"the last point is not in repository {number}: {reason}")
     room_made = history.last(settings, "retention")
     if room_made is not None and not room_made["ok"]:
         found.append(f"what is over the number that is kept is still there: {room_made['reason']}")
@@ -167,6 +170,8 @@ def problems(
         found.append(f"the log is not received: {told.get('error') or 'no receiver runs'}")
     elif told.get("error"):
         found.append(f"the log is not archived: {told['error']}")
+    if told.get("elsewhere"):
+        found.append(f"the log is archived on this machine alone: {told['elsewhere']}")
     space = room(settings)
     if space["total_bytes"] and space["free_bytes"] < space["total_bytes"] * 0.1:
         found.append(f"the repository's disk has {space['free_bytes'] >> 20} MB left")

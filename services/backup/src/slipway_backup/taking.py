@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from slipway_backup import (
     frozen,
     history,
     lock,
+    logs,
     points,
     repositories,
     retention,
@@ -37,6 +39,14 @@ NAME = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
 
 @dataclass(frozen=True)
+class Taken:
+    """A point in the first repository, and why it is not in others, by their numbers."""
+
+    stored: Stored
+    missed: dict[int, str]
+
+
+@dataclass(frozen=True)
 class Held:
     """What is in the folder of uploaded files."""
 
@@ -52,7 +62,7 @@ def run(
     name: str = "",
     progress: Progress = silent,
     cause: str = "typed",
-) -> Stored:
+) -> Taken:
     """Take a recovery point now, and write into the history how it went.
 
     Raises Refused when one is being taken; a failure leaves every earlier point as it was.
@@ -63,13 +73,14 @@ def run(
     with lock.held(settings.work_directory / "run.lock", f"takes a point ({kind})"):
         own = points.new_id(history.now())
         try:
-            stored = _take(settings, kind, own, name, progress)
+            taken = _take(settings, kind, own, name, progress)
         except (BackupError, *errors.OTHERS) as error:
             failed = errors.own(error)
             seconds = round(time.monotonic() - began, 1)
             told = {"reason": str(failed), "wanted": kind, "seconds": seconds, "cause": cause}
             history.append(settings, "run", ok=False, **told)
             raise failed from error
+        stored = taken.stored
         point = stored.point
         fields: dict[str, Any] = {
             "point": point.id,
@@ -78,12 +89,13 @@ def run(
             "seconds": round(time.monotonic() - began, 1),
             "added_bytes": stored.snapshot.added_bytes + point.database["added_bytes"],
             "cause": cause,
+            "missed": {str(number): reason for number, reason in taken.missed.items()},
         }
         history.append(settings, "run", ok=True, **fields)
         # From here on the point is whole; what is over the number that is kept may go.
         _make_room(settings)
     progress(1.0, "done")
-    return stored
+    return taken
 
 
 def _make_room(settings: Settings) -> None:
@@ -98,34 +110,61 @@ def _make_room(settings: Settings) -> None:
         history.append(settings, "retention", ok=True)
 
 
-def _take(settings: Settings, kind: Kind, own: str, name: str, progress: Progress) -> Stored:
-    places = repositories.all_of(settings)
+def _take(settings: Settings, kind: Kind, own: str, name: str, progress: Progress) -> Taken:
+    first, *others = repositories.all_of(settings)
+    missed: dict[int, str] = {}
     progress(0.0, "looking at the repositories")
-    for place in places:
-        files.prepare(settings, place)
-    database.prepare(settings)
-    if name and any(
-        points.choose(points.read(settings, place).points, name) for place in places[:1]
-    ):
+    _prepare(settings, first)
+    if name and points.choose(points.read(settings, first).points, name):
         raise Refused(f"there is a point named {name!r} already", "give it another name")
     with wal.receiving(settings):
-        copies: dict[int, Copy] = {}
-        for index, place in enumerate(places):
-            share = 0.7 / len(places)
-            steps = part(progress, 0.05 + share * index, 0.05 + share * (index + 1))
-            copies[place.number] = database.backup(settings, place, kind, own, steps)
+        share = 0.7 / (1 + len(others))
+        steps = part(progress, 0.05, 0.05 + share)
+        copies = {first.number: database.backup(settings, first, kind, own, steps)}
+        for index, place in enumerate(others, start=1):
+            with _apart(place, missed):
+                _prepare(settings, place)
+                steps = part(progress, 0.05 + share * index, 0.05 + share * (index + 1))
+                copies[place.number] = database.backup(settings, place, kind, own, steps)
         progress(0.76, "naming the moment and summing what there is")
         moment = frozen.take(settings, f"slipway-{own}")
         with connection.connect(settings) as session:
             wal.switch(session)
         progress(0.85, "waiting for the log")
-        for place in places:
-            _wait_for_log(settings, place, copies[place.number], moment)
+        _wait_for_log(settings, first, copies[first.number], moment)
+        for place in others:
+            if place.number in copies:
+                with _apart(place, missed):
+                    _wait_for_log(settings, place, copies[place.number], moment)
         held = look(settings.files_directory)
         deleted = _deleted(settings, set(moment.documents) - held.names)
-    point = _point(settings, own, name, moment, copies, held, deleted)
+    whole = {number: copy for number, copy in copies.items() if number not in missed}
+    point = _point(settings, own, name, moment, whole, held, deleted)
     progress(0.88, "copying files and state")
-    return _snapshot(settings, places, point, part(progress, 0.88, 0.97))
+    stored = _snapshot(settings, first, point, part(progress, 0.88, 0.95))
+    for place in others:
+        if place.number in whole:
+            with _apart(place, missed):
+                files.copy(settings, first, place, stored.snapshot.id)
+    return Taken(stored, missed)
+
+
+def _prepare(settings: Settings, place: Repository) -> None:
+    files.prepare(settings, place)
+    database.prepare(settings, place)
+
+
+@contextmanager
+def _apart(place: Repository, missed: dict[int, str]) -> Iterator[None]:
+    """Go on without another repository than the first where one is away, and tell why.
+
+    What is kept on this machine must not wait for what is not.
+    """
+    try:
+        yield
+    except (BackupError, *errors.OTHERS) as error:
+        missed[place.number] = str(errors.own(error))
+        logs.log("error", "a point is not in every repository", where=place.name, reason=str(error))
 
 
 def _wait_for_log(settings: Settings, place: Repository, copy: Copy, moment: Moment) -> None:
@@ -137,7 +176,8 @@ def _wait_for_log(settings: Settings, place: Repository, copy: Copy, moment: Mom
         if not gone:
             return
         if time.monotonic() > deadline:
-            reason = wal.state(settings).get("error") or "no reason is known"
+            told = "error" if place.number == repositories.FIRST else "elsewhere"
+            reason = wal.state(settings).get(told) or "no reason is known"
             raise Failed(
                 f"the log's file {gone[0]} did not come into {place.name} in {ARCHIVE_SECONDS} s:"
                 f" {reason}",
@@ -197,20 +237,15 @@ def _deleted(settings: Settings, gone: Collection[str]) -> set[str]:
         return set(gone) - set(frozen.documents(session))
 
 
-def _snapshot(
-    settings: Settings, places: Iterable[Repository], point: Point, progress: Progress
-) -> Stored:
-    """Write the snapshot that makes all of it a point, and copy it to where else it belongs."""
+def _snapshot(settings: Settings, place: Repository, point: Point, progress: Progress) -> Stored:
+    """Write the snapshot that makes all of it a point."""
     written = points.write(settings, point)
     sources = [
         each for each in (settings.files_directory, settings.state_directory) if each.is_dir()
     ]
-    first, *others = places
     tags = (files.POINT, f"id={point.id}", f"kind={point.kind}")
-    snapshot = files.backup(settings, first, [*sources, written], tags, progress)
-    for other in others:
-        files.copy(settings, first, other, snapshot.id)
-    return Stored(point, snapshot, first)
+    snapshot = files.backup(settings, place, [*sources, written], tags, progress)
+    return Stored(point, snapshot, place)
 
 
 def look(folder: Path) -> Held:

@@ -5,27 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import subprocess  # nosec B404
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from slipway_backup import connection, history, lock, logs, process
+from slipway_backup import connection, history, lock, logs, process, queues, repositories
 from slipway_backup.errors import BackupError, Failed
 from slipway_backup.fingerprints import Connection
+from slipway_backup.repositories import Repository
 from slipway_backup.settings import BINARIES, ROLE, Settings
-from slipway_backup.sources import database
 
 SLOT = ROLE
-WHOLE = re.compile(r"^[0-9A-F]{24}$")
-HISTORY = re.compile(r"^[0-9A-F]{8}\.history$")
-PARTIAL = re.compile(r"^[0-9A-F]{24}\.partial$")
 POLL_SECONDS = 0.2
 #: Whoever lasts so long does receive; a wrong password ends it at once.
 SETTLED_SECONDS = 5
@@ -40,7 +37,7 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 
 
 class Receiver:
-    """Keeps one pg_receivewal running and empties its spool into the archive.
+    """Keeps one pg_receivewal running, and archives what it has finished in every repository.
 
     Whoever takes points uses it too, where no service runs.
     """
@@ -50,29 +47,42 @@ class Receiver:
         self._prepare = prepare
         self._stop = threading.Event()
         self._child: subprocess.Popen[str] | None = None
-        self._state: dict[str, Any] = {"receiving": False, "error": "", "away_since": _now()}
-        self._pushed_histories: set[str] = set()
+        self._state: dict[str, Any] = {
+            "receiving": False,
+            "error": "",
+            "elsewhere": "",
+            "away_since": _now(),
+        }
+        self._histories: set[str] = set()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin; nothing is waited for."""
         self._settings.spool.mkdir(parents=True, exist_ok=True)
-        for work in (self._receive, self._archive, self._switch):
-            thread = threading.Thread(target=self._guard, args=(work,), daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        queues.forget_others(self._settings)
+        for work in (self._receive, self._hand_out, self._switch):
+            self._begin(work, "error")
+        for place in repositories.all_of(self._settings):
+            told = "error" if place.number == repositories.FIRST else "elsewhere"
+            self._begin(partial(self._archive, place), told)
 
     def stop(self) -> None:
-        """End, after what is finished in the spool was archived."""
+        """End, after what is finished in the spool was archived in the first repository."""
         self._stop.set()
         if self._child and self._child.poll() is None:
             self._child.terminate()
         for thread in self._threads:
             thread.join(timeout=20)
         with contextlib.suppress(BackupError, OSError):
-            self._push_finished()
+            self._give()
+            self._empty(repositories.all_of(self._settings)[0])
 
-    def _guard(self, work: Callable[[], None]) -> None:
+    def _begin(self, work: Callable[[], None], told: str) -> None:
+        thread = threading.Thread(target=self._guard, args=(work, told), daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _guard(self, work: Callable[[], None], told: str) -> None:
         pause = 1.0
         while not self._stop.is_set():
             began = time.monotonic()
@@ -80,9 +90,9 @@ class Receiver:
                 work()
             except (BackupError, OSError, psycopg.Error) as error:
                 text = str(error).strip()
-                if text != self._state["error"]:
+                if text != self._state[told]:
                     logs.log("warning", "the log is not archived", reason=text)
-                self._tell(error=text)
+                self._tell(**{told: text})
             pause = 1.0 if time.monotonic() - began > 30 else min(pause * 2, 15.0)
             self._stop.wait(pause)
 
@@ -112,7 +122,7 @@ class Receiver:
         if self._stop.is_set():
             return
         if any(text in said for text in ELSEWHERE):
-            set_aside(self._settings)
+            queues.set_aside(self._settings)
         raise Failed(
             f"pg_receivewal ended: {said.strip().splitlines()[-1] if said.strip() else ''}"
         )
@@ -139,26 +149,32 @@ class Receiver:
                 row = None
             if row is None:
                 # Another server, or one that was restored: it never had what the spool ends with.
-                set_aside(self._settings)
+                queues.set_aside(self._settings)
                 session.execute(
                     b"SELECT pg_create_physical_replication_slot('slipway_backup', true)"
                 )
 
     # archiving
 
-    def _archive(self) -> None:
+    def _hand_out(self) -> None:
         while not self._stop.is_set():
-            self._push_finished()
+            self._give()
             self._stop.wait(POLL_SECONDS)
 
-    def _push_finished(self) -> None:
-        for name in finished(self._settings.spool):
-            if name in self._pushed_histories:
-                continue
-            push(self._settings, self._settings.spool / name)
-            if HISTORY.match(name):
-                self._pushed_histories.add(name)
-            else:
+    def _give(self) -> None:
+        given = queues.hand_out(self._settings, self._histories)
+        self._histories |= {name for name in given if queues.HISTORY.match(name)}
+
+    def _archive(self, place: Repository) -> None:
+        while not self._stop.is_set():
+            self._empty(place)
+            self._stop.wait(POLL_SECONDS)
+
+    def _empty(self, place: Repository) -> None:
+        for name in queues.archive(self._settings, place):
+            if place.number != repositories.FIRST:
+                self._tell(elsewhere="")
+            elif queues.WHOLE.match(name):
                 self._tell(segment=name, archived_at=_now(), error="")
 
     # switching
@@ -216,34 +232,6 @@ def receiving(settings: Settings) -> Iterator[None]:
             receiver.stop()
 
 
-def finished(spool: Path) -> list[str]:
-    """The files of a spool that will not change any more, in their order; histories first."""
-    names = sorted(each.name for each in spool.iterdir()) if spool.is_dir() else []
-    whole = [name for name in names if WHOLE.match(name)]
-    return [*(name for name in names if HISTORY.match(name)), *whole]
-
-
-def push(settings: Settings, path: Path) -> None:
-    """Archive one file and remove it from the spool; a history stays for pg_receivewal."""
-    database.push(settings, path)
-    if not HISTORY.match(path.name):
-        path.unlink(missing_ok=True)
-
-
-def set_aside(settings: Settings) -> None:
-    """Archive what the spool holds to its end, so that receiving begins at the slot's place."""
-    for name in finished(settings.spool):
-        push(settings, settings.spool / name)
-    names = sorted(each.name for each in settings.spool.iterdir())
-    for name in names:
-        if PARTIAL.match(name):
-            with contextlib.suppress(Failed):
-                database.push(settings, settings.spool / name)
-            (settings.spool / name).unlink(missing_ok=True)
-        elif HISTORY.match(name):
-            (settings.spool / name).unlink(missing_ok=True)
-
-
 def written(session: Connection) -> str:
     """A text that changes with every transaction that writes."""
     row = session.execute(b"SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS x").fetchone()
@@ -267,7 +255,10 @@ def state_path(settings: Settings) -> Path:
 
 
 def state(settings: Settings) -> dict[str, Any]:
-    """How the receiver is: `receiving`, `error`, `segment`, and since when writes wait."""
+    """How the receiver is: `receiving`, `error`, `segment`, and since when writes wait.
+
+    `elsewhere` is what keeps the log out of another repository than the first.
+    """
     try:
         told = json.loads(state_path(settings).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -168,11 +168,10 @@ def said(done: Done) -> str:
     return " ".join(found) or done.last()
 
 
-def prepare(settings: Settings) -> None:
-    """Make the database's place in every repository that has none yet."""
-    env = told(settings) | servers(settings)
-    if any(each["status"]["code"] in {1, 3} for each in _repositories(settings)):
-        call(["stanza-create"], env)
+def prepare(settings: Settings, repository: Repository) -> None:
+    """Make the database's place in a repository that has none yet."""
+    if any(each["status"]["code"] in {1, 3} for each in _repositories(settings, repository)):
+        call(["stanza-create"], told(settings, [repository]) | servers(settings))
 
 
 def backup(
@@ -183,7 +182,8 @@ def backup(
     progress: Progress = silent,
 ) -> Copy:
     """Copy the database into one repository; from a replica when there is one."""
-    env = told(settings) | servers(settings) | {"PGBACKREST_LOG_LEVEL_CONSOLE": "detail"}
+    env = told(settings, [repository]) | servers(settings)
+    env |= {"PGBACKREST_LOG_LEVEL_CONSOLE": "detail"}
     words = [f"--type={TYPES[kind]}", f"--repo={repository.number}", f"--annotation=point={point}"]
     done = call([*words, "backup"], env, progress=progress, what="copying the database")
     made = [each for each in copies(settings, repository) if each.point == point]
@@ -289,9 +289,9 @@ def _archive(settings: Settings, repository: Repository) -> list[str]:
     return list(json.loads(done.output))
 
 
-def push(settings: Settings, path: Path) -> None:
-    """Archive one file of the log, in every repository."""
-    call(["archive-push", str(path)], told(settings))
+def push(settings: Settings, repository: Repository, path: Path) -> None:
+    """Archive one file of the log in a repository."""
+    call(["archive-push", str(path)], told(settings, [repository]))
 
 
 def restore_command(repository: Repository) -> str:
@@ -302,8 +302,9 @@ def restore_command(repository: Repository) -> str:
     )
 
 
-def _repositories(settings: Settings) -> list[dict[str, Any]]:
-    stanzas = json.loads(call(["--output=json", "info"], told(settings)).output)
+def _repositories(settings: Settings, repository: Repository) -> list[dict[str, Any]]:
+    words = [f"--repo={repository.number}", "--output=json", "info"]
+    stanzas = json.loads(call(words, told(settings, [repository])).output)
     return [each for stanza in stanzas for each in stanza["repo"]]
 
 
