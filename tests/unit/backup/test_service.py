@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -169,6 +171,19 @@ def test_a_lock_says_who_holds_it_and_goes_with_its_holder(own: Settings) -> Non
         with pytest.raises(Refused, match="takes a point"), lock.held(path, "too"):
             pass
     assert lock.is_free(path)
+
+
+def test_whoever_looks_at_a_lock_keeps_nobody_from_it(own: Settings) -> None:
+    path = own.work_directory / "run.lock"
+    with lock.held(path, "makes the file"):
+        pass
+    with path.open("a+") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        gone = threading.Timer(0.05, lambda: fcntl.flock(looking, fcntl.LOCK_UN))
+        gone.start()
+        with lock.held(path, "takes a point"):
+            assert not lock.is_free(path)
+        gone.join()
 
 
 def test_powers_are_read_from_the_kernels_words() -> None:
