@@ -44,7 +44,9 @@ def wanted(want: Want, have: Have) -> bool:
 def fresh(points: Points | None, now: float) -> str:
     """The newest point's id while a release can rest on it; empty without such a one."""
     newest = points.newest if points else None
-    return newest.id if newest is not None and now - newest.time < FRESH_SECONDS else ""
+    if newest is None or not newest.repositories:
+        return ""
+    return newest.id if now - newest.time < FRESH_SECONDS else ""
 
 
 def point(want: Want, have: Have) -> list[Step]:

@@ -168,6 +168,13 @@ def test_a_service_that_this_release_starts_is_asked_afterwards(have: Have) -> N
     assert kinds(plan).index("platform") < kinds(plan).index("point") < kinds(plan).index("migrate")
 
 
+def test_a_release_does_not_rest_on_a_point_whose_copy_is_gone() -> None:
+    found = Points((Point("p1", NOW - 60, "incr", 1, repositories=()),))
+    plan = release.plan(MIGRATES, backed_up(found))
+    assert plan.point == ""
+    assert "point" in kinds(plan)
+
+
 def test_a_point_that_came_by_itself_meanwhile_does_not_stop_a_release() -> None:
     planned = release.plan(MIGRATES, backed_up(points(2 * HOUR)))
     assert planned.holds(release.plan(MIGRATES, backed_up(points(2 * HOUR, 1.0))))
