@@ -195,9 +195,11 @@ def recovered(
         "user": owner,
     }
     try:
+        # As it is beforehand: where the database goes on, so does its archive meanwhile.
+        ends = not (choice.target.name or choice.target.time)
+        have = _archived(settings, choice) if ends else set()
         with recovery.running(settings, data, target=choice.target, **common) as server:
-            if not (choice.target.name or choice.target.time):
-                require_end(server.said(), _archived(settings, choice))
+            require_end(server.said(), have)
             yield server, choice.target.name or choice.target.time or "the end of the archive"
             return
     except EndedEarly as error:
@@ -206,8 +208,9 @@ def recovered(
     # Nothing was written after that time and everything before it is there: the end of the
     # archive is what was asked for.
     whole = replace(choice.target, time="")
+    have = _archived(settings, choice)
     with recovery.running(settings, data, target=whole, **common) as server:
-        require_end(server.said(), _archived(settings, choice))
+        require_end(server.said(), have)
         yield server, "the end of the archive"
 
 
