@@ -143,6 +143,7 @@ def test_how_far_is_told_to_the_server() -> None:
 def test_an_end_of_the_archive_is_the_last_file_that_is_there() -> None:
     said = (
         'LOG:  restored log file "000000010000000000000004" from archive\n'
+        'LOG:  restored log file "000000010000000000000003" from archive\n'
         "LOG:  last completed transaction was at log time 2026-11-29 14:30:00.25+00\n"
     )
     restoring.require_end(said, {"000000010000000000000003", "000000010000000000000004"})

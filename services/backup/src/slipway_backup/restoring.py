@@ -219,8 +219,8 @@ def require_end(said: str, have: Collection[str]) -> None:
 
     To PostgreSQL a file that cannot be fetched, for whatever reason, is the end of the log.
     """
-    replayed = recovery.RESTORED.findall(said)
-    last = replayed[-1] if replayed else ""
+    # Its end is read once more when it was found, which may be in the file before the last.
+    last = max(recovery.RESTORED.findall(said), key=wal.position, default="")
     if not have or _is_whole(last, have):
         return
     reached = recovery.LAST_WRITE.findall(said)
