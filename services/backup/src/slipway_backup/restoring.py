@@ -116,9 +116,12 @@ def restore(
     require_point(settings, choice)
     with _alone(data, owner):
         fetch(settings, choice, data, owner, done, part(progress, 0.0, 0.6))
-        with recovered(
-            settings, choice, data, lasting=True, owner=owner, progress=part(progress, 0.6, 0.8)
-        ) as (server, reached):
+        with (
+            numbered(settings, choice, data, owner),
+            recovered(
+                settings, choice, data, lasting=True, owner=owner, progress=part(progress, 0.6, 0.8)
+            ) as (server, reached),
+        ):
             done.reached = reached
             done.seconds["recovery"] = round(server.seconds, 1)
         for name in LEFT_BEHIND:
@@ -171,6 +174,27 @@ def fetch(
     (data / "postmaster.pid").unlink(missing_ok=True)
     database.restore(settings, choice.repository, choice.label, data, progress, owner)
     done.seconds["copy"] = round(time.monotonic() - step, 1)
+
+
+@contextmanager
+def numbered(settings: Settings, choice: Choice, data: Path, owner: User | None) -> Iterator[None]:
+    """Have the server that recovers begin a timeline whose number nobody has used yet.
+
+    It looks for the files of timelines in its own log's folder too, and for no more than whether
+    they are there.
+    """
+    folder = data / "pg_wal"
+    numbers = timelines.unnamed(settings, choice.repository, int(choice.target.timeline))
+    names = [folder / f"{number:08X}.history" for number in numbers]
+    for name in names:
+        name.touch()
+        if owner and os.geteuid() == 0:
+            os.chown(name, owner.user, owner.group)
+    try:
+        yield
+    finally:
+        for name in names:
+            name.unlink(missing_ok=True)
 
 
 @contextmanager

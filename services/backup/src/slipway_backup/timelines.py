@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from slipway_backup import points
 from slipway_backup.points import Stored
 from slipway_backup.repositories import Repository
 from slipway_backup.settings import Settings
@@ -56,6 +57,21 @@ def read(settings: Settings, repository: Repository) -> Timelines:
         return parse(database.content(settings, repository, files[timeline]))
 
     return Timelines(frozenset(files), ancestors)
+
+
+def unnamed(settings: Settings, repository: Repository, timeline: int) -> list[int]:
+    """The numbers after a timeline's that were used, and that the archive has no file about.
+
+    A server that recovers takes the number after the last file that it finds without a gap: one
+    that was promoted twice before a file of its was archived would have its number used again.
+    """
+    used: set[int] = set()
+    for place, listed in points.reachable(settings):
+        used |= {int(each.point.database["timeline"]) for each in listed}
+        used |= {int(name[:8], 16) for name in database.archived(settings, place)}
+        used |= set(database.histories(settings, place))
+    told = set(database.histories(settings, repository))
+    return [each for each in range(timeline + 1, max(used, default=0) + 1) if each not in told]
 
 
 def parse(text: str) -> Ancestors:
