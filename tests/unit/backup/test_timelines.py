@@ -9,12 +9,12 @@ from typing import cast
 
 import pytest
 
-from slipway_backup import points, repositories
+from slipway_backup import history, points, repositories
 from slipway_backup.points import Point, Stored
 from slipway_backup.settings import Settings
 from slipway_backup.sources import database
 from slipway_backup.sources.database import Copy, lsn, without_recovery
-from slipway_backup.timelines import Timelines, parse, unnamed
+from slipway_backup.timelines import Timelines, parse, restores, unnamed
 
 # Restored at 0/5000000 to what timeline 1 was at 0/3000000, then switched over at 0/9000000.
 HISTORY = "1\t0/3000000\tat restore point\n\n2\t0/9000000\tno recovery target specified\n"
@@ -67,6 +67,27 @@ def test_a_time_is_on_the_timeline_of_the_first_point_after_it(
     assert known.of(listed, datetime(2026, 11, 23, tzinfo=UTC)) == 2
     assert known.of(listed, datetime(2026, 11, 25, tzinfo=UTC)) == 3
     assert known.of([], None) == 3
+
+
+def test_a_time_before_a_restore_without_a_point_is_on_what_was_left(
+    point: Callable[..., Point], known: Timelines
+) -> None:
+    listed = [
+        stored(point(time=f"2026-11-{day}T12:00:00+00:00", database={"timeline": timeline}))
+        for day, timeline in ((20, 1), (24, 2))
+    ]
+    restores = [datetime(2026, 11, 23, tzinfo=UTC)]
+    assert known.of(listed, datetime(2026, 11, 22, tzinfo=UTC), restores) == 1
+    assert known.of(listed, datetime(2026, 11, 23, 12, tzinfo=UTC), restores) == 2
+    assert known.of(listed[:1], datetime(2026, 11, 22, tzinfo=UTC), restores) == 1
+    # What is older than any point can only be told by the first.
+    assert known.of(listed, datetime(2026, 11, 19, tzinfo=UTC), restores) == 1
+
+
+def test_a_restore_is_remembered_by_when_it_began(own: Settings) -> None:
+    line = history.append(own, "restore", ok=True, seconds={"all": 60})
+    (began,) = restores(own)
+    assert (datetime.fromisoformat(line["at"]) - began).total_seconds() == 60
 
 
 def test_a_database_that_was_never_promoted_is_on_the_first() -> None:

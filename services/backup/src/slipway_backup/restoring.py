@@ -60,7 +60,7 @@ def choose(settings: Settings, *, point: str = "", to: str = "") -> Choice:
     wanted = None if to == points.LATEST else moment(to)
     for repository, listed in points.reachable(settings):
         known = timelines.read(settings, repository)
-        timeline = known.of(listed, wanted)
+        timeline = known.of(listed, wanted, timelines.restores(settings))
         copies = [
             copy
             for copy in database.copies(settings, repository)

@@ -6,11 +6,11 @@ came after its point behind, on the timeline from before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from slipway_backup import points
+from slipway_backup import history, points
 from slipway_backup.points import Stored
 from slipway_backup.repositories import Repository
 from slipway_backup.settings import Settings
@@ -28,17 +28,27 @@ class Timelines:
     known: frozenset[int]
     ancestors: Callable[[int], Ancestors]
 
-    def of(self, listed: Sequence[Stored], wanted: datetime | None) -> int:
+    def of(
+        self,
+        listed: Sequence[Stored],
+        wanted: datetime | None,
+        restores: Collection[datetime] = (),
+    ) -> int:
         """The timeline of a time: that of the first point after it, else the newest.
 
-        Before a restore over an environment there is always a point, so that what was there before
-        is found on the timeline that was left.
+        Before a restore over an environment there is a point, so that what was there before is
+        found on the timeline that was left. Where the database could not be asked for one any
+        more, the time before such a restore is on the timeline of the last point before it.
         """
-        for stored in listed:
-            if wanted is not None and stored.point.when >= wanted:
-                return int(stored.point.database["timeline"])
-        points = (int(each.point.database["timeline"]) for each in listed)
-        return max((1, *self.known, *points))
+        if wanted is not None:
+            before = [each for each in listed if each.point.when < wanted]
+            after = [each for each in listed if each.point.when >= wanted]
+            left = [each for each in restores if wanted < each]
+            if before and left and (not after or min(left) <= after[0].point.when):
+                return _timeline(before[-1])
+            if after:
+                return _timeline(after[0])
+        return max((1, *self.known, *map(_timeline, listed)))
 
     def leads(self, copy: Copy, timeline: int) -> bool:
         """Whether a copy was whole before its own timeline was left on the way to that one."""
@@ -47,6 +57,15 @@ class Timelines:
             return True
         left = self.ancestors(timeline).get(own) if timeline in self.known else None
         return left is not None and copy.stop_lsn <= left
+
+
+def restores(settings: Settings) -> list[datetime]:
+    """When restores over the environment began, as far as this repository's service was told."""
+    began = []
+    for line in history.read(settings, "restore"):
+        ended = datetime.fromisoformat(line["at"])
+        began.append(ended - timedelta(seconds=line["seconds"]["all"]))
+    return began
 
 
 def read(settings: Settings, repository: Repository) -> Timelines:
@@ -67,11 +86,15 @@ def unnamed(settings: Settings, repository: Repository, timeline: int) -> list[i
     """
     used: set[int] = set()
     for place, listed in points.reachable(settings):
-        used |= {int(each.point.database["timeline"]) for each in listed}
+        used |= set(map(_timeline, listed))
         used |= {int(name[:8], 16) for name in database.archived(settings, place)}
         used |= set(database.histories(settings, place))
     told = set(database.histories(settings, repository))
     return [each for each in range(timeline + 1, max(used, default=0) + 1) if each not in told]
+
+
+def _timeline(stored: Stored) -> int:
+    return int(stored.point.database["timeline"])
 
 
 def parse(text: str) -> Ancestors:
