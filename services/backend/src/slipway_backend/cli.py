@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_options(commands.add_parser("ingest", help="upload a folder to a server, resumably"))
     evaluate = commands.add_parser("evaluate", help="measure search quality on a labelled set")
     evaluate.add_argument("folder", type=Path, help="questions.jsonl and documents/")
+    _add_parts(commands.add_parser("parts", help="put back what was taken out of a backup"))
     index = commands.add_parser("index", help="check the vector index against exact search")
     index.add_argument("action", choices=("check",))
     index.add_argument("--repair", action="store_true", help="make it anew, and check again")
@@ -84,6 +86,22 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
         )
     grant.add_argument("collection")
     grant.add_argument("access", choices=("read", "write"), help="write holds read")
+
+
+def _add_parts(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="parts", metavar="command", required=True)
+    receive = commands.add_parser("receive", help="take it from standard input, and compare it")
+    put = commands.add_parser("put", help="do what receive told, in one transaction")
+    discard = commands.add_parser("discard", help="forget what was received")
+    for command in (receive, put, discard):
+        command.add_argument("name", type=_plain, help="what it is called here")
+    put.add_argument("--agreed", required=True, help="the word for all that receive told")
+
+
+def _plain(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]{1,64}", name):
+        raise argparse.ArgumentTypeError("small letters and digits only")
+    return name
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -151,6 +169,10 @@ def _run(chosen: argparse.Namespace) -> int:
         from slipway_backend.user_commands import run_users  # noqa: PLC0415
 
         code = run_users(settings, chosen)
+    elif chosen.command == "parts":
+        from slipway_backend.parts.commands import run as run_parts  # noqa: PLC0415
+
+        code = run_parts(settings, chosen)
     elif chosen.command == "index":
         from slipway_backend.search.commands import run_index_check  # noqa: PLC0415
 

@@ -16,6 +16,7 @@ from slipway_backup import (
     drill,
     errors,
     export,
+    extract,
     points,
     privileges,
     progress,
@@ -26,6 +27,7 @@ from slipway_backup import (
     taking,
     verifying,
 )
+from slipway_backup.belongings import Wanted
 from slipway_backup.errors import BackupError, Failed, Refused
 from slipway_backup.policy import KINDS
 from slipway_backup.settings import Settings
@@ -44,8 +46,8 @@ def main(words: Sequence[str] | None = None) -> int:
         answer = answer_to(chosen, settings.load())
     except (BackupError, *errors.OTHERS) as error:
         failed = errors.own(error)
-        # An export's own bytes are on the standard output.
-        stream = sys.stderr if "export" in given[:1] else sys.stdout
+        # The bytes of what they write are on the standard output.
+        stream = sys.stderr if given[:1] in (["export"], ["extract"]) else sys.stdout
         print(json.dumps({"error": str(failed), "next": failed.next}), file=stream)
         return failed.exit_code
     if answer is not None:
@@ -67,6 +69,7 @@ def answer_to(chosen: argparse.Namespace, own: Settings) -> dict[str, Any] | Non
         "restore": _restore,
         "drill": _drill,
         "export": _export,
+        "extract": _extract,
     }[chosen.verb]
     return work(own, chosen, progress.to_stderr())
 
@@ -142,10 +145,28 @@ def _export(
 ) -> dict[str, Any] | None:
     if chosen.to != "-":
         raise Refused("a point is exported to standard output", "say --to - and redirect it")
-    if sys.stdout.isatty():
-        raise Refused("a tar is nothing for a terminal", "redirect it into a file")
+    _require_no_terminal()
     export.run(own, chosen.point, sys.stdout.buffer, told)
     return None
+
+
+def _extract(
+    own: Settings, chosen: argparse.Namespace, told: progress.Progress
+) -> dict[str, Any] | None:
+    if bool(chosen.point) is bool(chosen.to):
+        raise Refused("say either --point or --to", "slipway-backup list")
+    if not chosen.collection and not chosen.document:
+        raise Refused("say --collection or --document", "slipway-backup extract --help")
+    _require_no_terminal()
+    choice = restoring.choose(own, point=chosen.point, to=chosen.to)
+    wanted = Wanted(chosen.collection, chosen.document)
+    extract.run(own, choice, wanted, sys.stdout.buffer, told)
+    return None
+
+
+def _require_no_terminal() -> None:
+    if sys.stdout.isatty():
+        raise Refused("a tar is nothing for a terminal", "redirect it into a file")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -174,4 +195,9 @@ def parser() -> argparse.ArgumentParser:
     shelf = verbs.add_parser("export", help="one encrypted file of one point")
     shelf.add_argument("--point", required=True)
     shelf.add_argument("--to", required=True, help="- for standard output")
+    taken = verbs.add_parser("extract", help="one collection or document, as a tar on the output")
+    taken.add_argument("--point", default="", help="its id or name, or latest")
+    taken.add_argument("--to", default="", help="a time with its zone, or latest")
+    taken.add_argument("--collection", default="", help="by its name then")
+    taken.add_argument("--document", default="", help="by its id, or its name in --collection")
     return made

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slipway_backup import history, keys, lock, points, proofs, repositories, restoring, wal
-from slipway_backup.errors import OTHERS, BackupError, Failed, WrongKey
+from slipway_backup import history, keys, points, proofs, repositories, restoring, scratch, wal
+from slipway_backup.errors import OTHERS, BackupError, WrongKey
 from slipway_backup.points import Listed, Stored
 from slipway_backup.progress import Progress, part, silent
 from slipway_backup.recovery import Server
 from slipway_backup.restoring import Choice, Restored
 from slipway_backup.settings import Settings
-
-#: A drill takes what is left of the disk, and this much more it leaves alone.
-SPARE_BYTES = 256 * 1024 * 1024
 
 
 @dataclass
@@ -59,10 +54,9 @@ def run(settings: Settings, wanted: str = points.LATEST, progress: Progress = si
     began = time.monotonic()
     escrowed = bool(settings.backup_key_escrow)
     drill = Drill("escrow" if escrowed else "live")
-    with lock.held(settings.work_directory / "drill.lock", "holds a drill"):
+    with scratch.folder(settings, "holds a drill") as folder:
         own = settings.with_key(settings.backup_key_escrow) if escrowed else settings
-        with _scratch(settings) as folder:
-            _hold(drill, own, wanted, folder, progress)
+        _hold(drill, own, wanted, folder, progress)
     drill.seconds = round(time.monotonic() - began, 1)
     history.append(settings, "drill", **drill.told())
     progress(1.0, "done")
@@ -111,7 +105,7 @@ def _restored(
     began = time.monotonic()
     data = folder / "17"
     try:
-        _require_room(settings, stored)
+        scratch.require_room(settings, stored, "a drill")
         choice = restoring.choose(settings, point=stored.point.id)
         done = Restored(choice)
         restoring.fetch(settings, choice, data, None, done, part(progress, 0.0, 0.5))
@@ -161,25 +155,3 @@ def _prove(drill: Drill, name: str, proof: Callable[[], str]) -> None:
 
 def _note(drill: Drill, name: str, *, ok: bool, found: str, seconds: float) -> None:
     drill.proofs.append({"name": name, "ok": ok, "found": found, "seconds": seconds})
-
-
-def _require_room(settings: Settings, stored: Stored) -> None:
-    needed = int(stored.point.database["bytes"]) + SPARE_BYTES
-    free = shutil.disk_usage(settings.work_directory).free
-    if free < needed:
-        raise Failed(
-            f"a drill needs {needed >> 20} MB of room and there are {free >> 20} MB",
-            "give the volume of the repository more room",
-        )
-
-
-@contextlib.contextmanager
-def _scratch(settings: Settings) -> Iterator[Path]:
-    """An empty folder, whatever a drill that was killed left there; removed afterwards."""
-    folder = settings.scratch
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
