@@ -69,7 +69,7 @@ def ask(
     try:
         done = run(command, log=log, on_line=on_line)
     except CommandFailed as failed:
-        raise _complaint(environment, failed, layout.shown(log), following) from failed
+        raise complaint(environment, failed, layout.shown(log), following) from failed
     try:
         return facts.answer(done.output)
     except ValueError as error:
@@ -105,7 +105,7 @@ def before_migration(release: Release, _step: Step) -> None:
     release.point = str(answer["point"]["id"])
 
 
-def _complaint(environment: str, failed: CommandFailed, log: str, otherwise: str) -> SlipwayError:
+def complaint(environment: str, failed: CommandFailed, log: str, otherwise: str) -> SlipwayError:
     """The failure in the service's own words, where it found any."""
     try:
         said = facts.answer("\n".join(failed.last_lines))
@@ -173,7 +173,7 @@ def export(name: str, command: commands.Argv, path: Path, progress: Callable[[st
             said = unfinished.read_bytes()[-COMPLAINT_BYTES:].decode(errors="replace")
             last = [*done.errors.splitlines(), *said.splitlines()]
             failed = CommandFailed(command, done.exit_code, last)
-            raise _complaint(name, failed, "nothing else", f"invoke backup.list --env {name}")
+            raise complaint(name, failed, "nothing else", f"invoke backup.list --env {name}")
         unfinished.rename(path)
     finally:
         unfinished.unlink(missing_ok=True)

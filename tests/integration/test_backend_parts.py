@@ -14,7 +14,7 @@ import pytest
 from slipway_backend.errors import StartRefused
 from slipway_backend.parts import package, put
 from slipway_backend.parts.comparison import Comparison
-from slipway_backend.parts.put import Here
+from slipway_backend.parts.look import Here
 from slipway_backend.parts.tables import LEFT, PUT_BACK, REFERRED
 from slipway_backend.queue import make_queue, open_queue
 from slipway_backend.settings import Settings
@@ -100,7 +100,9 @@ class World:
         """A document's row and its passages, without what passes."""
         return [
             *self.rows(
-                "SELECT to_jsonb(documents) - %s::text[] FROM documents WHERE id = %s", PASSING, number
+                "SELECT to_jsonb(documents) - %s::text[] FROM documents WHERE id = %s",
+                PASSING,
+                number,
             ),
             *self.rows(
                 "SELECT to_jsonb(chunks) - 'id' FROM chunks WHERE document_id = %s"
@@ -255,6 +257,68 @@ async def test_vectors_of_another_model_are_made_anew(world: World) -> None:
     assert "07:15" in await world.cited()
 
 
+async def test_an_upload_that_was_not_read_yet_then_is_read_now(world: World) -> None:
+    number = await world.upload("ferry.md", FERRY)
+    await world.client.post(
+        "/v1/documents", files={"file": ("ferry.md", LATER)}, data={"source": "ferry.md"}
+    )
+    tar = world.take(document=number)
+    await world.instance.work()
+    assert (await world.compare(tar)).nothing
+    await world.client.delete(f"/v1/documents/{number}")
+    told = await world.put(tar)
+    assert (told.documents[0].again, told.documents[0].unserved) == (True, False)
+    # What was served then is served until the upload is read.
+    assert "07:15" in await world.cited()
+    await world.instance.work()
+    assert "09:40" in await world.cited()
+    assert (await world.instance.document(number))["version"] == 2
+
+
+async def test_with_another_model_what_was_served_comes_back_and_not_what_failed(
+    world: World,
+) -> None:
+    number = await world.upload("ferry.md", FERRY)
+    await world.client.post(
+        "/v1/documents", files={"file": ("ferry.md", LATER)}, data={"source": "ferry.md"}
+    )
+    with psycopg.connect(world.settings.require_database()) as session:
+        session.execute("UPDATE documents SET status = 'failed', error = 'It has no words.'")
+    tar = world.take(document=number)
+    await world.client.delete(f"/v1/documents/{number}")
+    other = rewritten(tar, "faces/embedding_sets.jsonl", {"model": "older", "fingerprint": "old"})
+    await world.put(other)
+    await world.instance.work()
+    assert "07:15" in await world.cited()
+    assert (await world.client.get(f"/v1/documents/{number}/file")).content == FERRY
+
+
+async def test_keys_of_uploads_come_back_with_their_document(world: World) -> None:
+    answer = await world.instance.upload("ferry.md", FERRY, **{"Idempotency-Key": "one"})
+    number = answer.json()["id"]
+    await world.instance.work()
+    tar = world.take(document=number)
+    await world.client.delete(f"/v1/documents/{number}")
+    await world.put(tar)
+    again = await world.instance.upload("ferry.md", FERRY, **{"Idempotency-Key": "one"})
+    assert again.json()["id"] == number
+    assert world.rows("SELECT count(*) FROM documents") == [1]
+
+
+async def test_an_owner_who_is_gone_owns_nothing(world: World) -> None:
+    made = await world.client.post(
+        "/v1/users", json={"username": "ada", "password": "a password of ada", "role": "editor"}
+    )
+    number = await world.upload("ferry.md", FERRY)
+    with psycopg.connect(world.settings.require_database()) as session:
+        session.execute("UPDATE documents SET owner_id = %s", [made.json()["id"]])
+    tar = world.take(document=number)
+    await world.client.delete(f"/v1/documents/{number}")
+    await world.client.delete(f"/v1/users/{made.json()['id']}")
+    assert (await world.put(tar)).ownerless == 1
+    assert world.rows("SELECT owner_id FROM documents") == [None]
+
+
 async def test_a_lost_file_alone_comes_back(world: World) -> None:
     number = await world.upload("ferry.md", FERRY)
     tar = world.take(document=number)
@@ -282,9 +346,11 @@ async def test_what_was_not_agreed_to_is_not_done(world: World) -> None:
     await world.client.delete(f"/v1/documents/{number}")
     told = await world.compare(tar)
     later = await world.upload("ferry.md", LATER)
-    with package.opened(world.instance.state.files, "one") as given:
-        with pytest.raises(StartRefused, match="changed by somebody else"):
-            await put.put(await world.here(), given, told.agreed)
+    with (
+        package.opened(world.instance.state.files, "one") as given,
+        pytest.raises(StartRefused, match="changed by somebody else"),
+    ):
+        await put.put(await world.here(), given, told.agreed)
     assert world.rows("SELECT id::text FROM documents") == [later]
 
 

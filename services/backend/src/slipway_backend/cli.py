@@ -8,12 +8,15 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from slipway_backend import __version__, probe
 from slipway_backend.access import Role
 from slipway_backend.bulk.options import add_options
 from slipway_backend.errors import StartRefused
+
+if TYPE_CHECKING:
+    from slipway_backend.settings import Settings
 
 REFUSED = 2
 
@@ -145,7 +148,6 @@ def _run(chosen: argparse.Namespace) -> int:
     settings = load_settings()
     service = "backend" if chosen.command == "serve" else str(chosen.command)
     configure_logging(service, settings.generation, settings.log_level)
-    code = 0
     if chosen.command == "serve":
         from slipway_backend.server import serve  # noqa: PLC0415
 
@@ -165,7 +167,13 @@ def _run(chosen: argparse.Namespace) -> int:
         from slipway_backend.migrate import migrate  # noqa: PLC0415
 
         migrate(settings)
-    elif chosen.command == "users":
+    else:
+        return _operate(settings, chosen)
+    return 0
+
+
+def _operate(settings: Settings, chosen: argparse.Namespace) -> int:
+    if chosen.command == "users":
         from slipway_backend.user_commands import run_users  # noqa: PLC0415
 
         code = run_users(settings, chosen)

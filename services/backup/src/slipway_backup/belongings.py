@@ -160,9 +160,7 @@ def belonging(known: Sequence[Key]) -> dict[str, sql.Composable]:
         parent = waiting.pop(0)
         for key in known:
             if key.parent == parent and key.child not in found:
-                found[key.child] = _in(
-                    key.child_columns, key.parent_columns, parent, found[parent]
-                )
+                found[key.child] = _in(key.child_columns, key.parent_columns, parent, found[parent])
                 waiting.append(key.child)
     return found
 
@@ -260,9 +258,7 @@ def _table(name: str) -> sql.Identifier:
     return sql.Identifier("public", name)
 
 
-def _write(
-    session: Connection, query: sql.Composable, values: Mapping[str, Any], path: Path
-) -> int:
+def _write(session: Connection, query: sql.Composed, values: Mapping[str, Any], path: Path) -> int:
     """Write a query's lines into a new file; how many there are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0

@@ -58,9 +58,10 @@ def run(
         done = Restored(choice)
         restoring.fetch(settings, choice, data, None, done, part(progress, 0.0, 0.5))
         progressed = part(progress, 0.5, 0.7)
-        with restoring.recovered(
-            settings, choice, data, lasting=False, progress=progressed
-        ) as (server, reached):
+        with restoring.recovered(settings, choice, data, lasting=False, progress=progressed) as (
+            server,
+            reached,
+        ):
             progress(0.7, "looking for what belongs to it")
             with server.connect() as session:
                 found = belongings.take(session, wanted, folder)

@@ -7,7 +7,7 @@ import shutil
 
 import uvicorn
 
-from slipway_backup import lock, logs, repositories, schedule, wal
+from slipway_backup import lock, logs, repositories, schedule, scratch, wal
 from slipway_backup.api import make_app
 from slipway_backup.errors import BackupError
 from slipway_backup.settings import Settings
@@ -20,8 +20,8 @@ def serve(settings: Settings) -> None:
     settings.require_key()
     settings.work_directory.mkdir(parents=True, exist_ok=True)
     with lock.held(settings.work_directory / "receiver.lock", "receives the log"):
-        # Left by a drill that was killed with the container.
-        if lock.is_free(settings.work_directory / "drill.lock"):
+        # Left by who was killed with the container.
+        if lock.is_free(settings.work_directory / scratch.LOCK):
             shutil.rmtree(settings.scratch, ignore_errors=True)
         receiver = wal.Receiver(settings, prepare=lambda: prepare(settings))
         receiver.start()

@@ -81,7 +81,8 @@ class Faults:
     answer once one of them was taken down, `restarting` are the services whose containers
     restart between two looks at them. `member` maps a member of the data tier to its state, and
     `switchover` is why none takes the writes over; without `fails_over` nobody does when who has
-    them is gone. `backup` maps a verb of the backup service to what it ends with instead.
+    them is gone. `backup` maps a verb of the backup service to what it ends with instead,
+    `parts` one of a worker's to its refusal.
     `die_after_step` kills the one who
     releases (nothing of theirs reaches the engine any more) when that many steps are done, before
     they can say so; `die_before` when the named toolbox verb is called. After as many steps as
@@ -107,6 +108,7 @@ class Faults:
     switchover: str = ""
     fails_over: bool = True
     backup: dict[str, standin_backup.Said] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
     door_refuses: str = ""
     no_nat: str = ""
     edge_knows_no_maintenance: bool = False
@@ -142,6 +144,8 @@ class Standin:
         self.toolboxes: dict[str, dict[str, str]] = {}
         self.template = (HERE / "resolved.template").read_text()
         self.schemas: dict[str, str] = {}
+        self.parts: dict[str, dict[str, Any]] = {}
+        self.compared: dict[str, Any] = {}
         self.database: dict[str, Any] = {}
         self.generations: dict[str, int] = {}
         self.resolved: dict[str, str] = {}
@@ -449,6 +453,14 @@ class Standin:
                 return self._member(self._environment(identity), rest)
             case ("exec", identity, "slipway-backup", *rest) if identity in self.containers:
                 return self._backup(self._environment(identity), rest)
+            case ("exec", "--interactive", identity, "slipway-backend", "parts", verb, name) if (
+                identity in self.containers
+            ):
+                return self._parts(verb, name, request["input"])
+            case ("exec", identity, "slipway-backend", "parts", verb, name, *_) if (
+                identity in self.containers
+            ):
+                return self._parts(verb, name)
             case ("exec", identity, "cat", *_) if identity in self.containers:
                 port = self._fault(identity, self.faults.ports, 8000)
                 return Answer(f"   0: 00000000:{port:04X} 00000000:0000 0A 00000000:00000000\n")
@@ -779,6 +791,22 @@ class Standin:
         if verb == "run":
             self.on_moment("during", self.step)
         return Answer(*said)
+
+    def _parts(self, verb: str, name: str, typed: str | bytes = "") -> Answer:
+        """As a worker compares what it was given, and puts it back."""
+        if self.faults.parts.get(verb):
+            return Answer(errors=f"slipway-backend: {self.faults.parts[verb]}\n", exit_code=2)
+        if verb == "receive":
+            given = typed.decode() if isinstance(typed, bytes) else typed
+            if given != "a part":
+                return Answer(errors="slipway-backend: cut short\n", exit_code=2)
+            self.parts[name] = self.compared
+            return Answer(json.dumps({"compared": self.compared}))
+        self.changes.append(f"parts {verb}")
+        known = self.parts.pop(name, None)
+        if verb == "put" and known is None:
+            return Answer(errors="slipway-backend: not here any more\n", exit_code=2)
+        return Answer(json.dumps({"done": verb}))
 
     def _door(self, identity: str, rest: Sequence[str]) -> Answer:
         environment = self._environment(identity)

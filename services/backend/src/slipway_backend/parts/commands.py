@@ -15,7 +15,8 @@ from slipway_backend.database import TRANSIENT, check_schema, make_pool
 from slipway_backend.errors import Problem, StartRefused
 from slipway_backend.files import FileStore
 from slipway_backend.parts import package
-from slipway_backend.parts.put import Here, compare, put
+from slipway_backend.parts.look import Here
+from slipway_backend.parts.put import compare, put
 from slipway_backend.queue import make_queue, open_queue
 from slipway_backend.settings import Settings
 
@@ -40,9 +41,7 @@ def run(settings: Settings, chosen: argparse.Namespace) -> int:
     return 0
 
 
-async def _run(
-    settings: Settings, files: FileStore, chosen: argparse.Namespace
-) -> dict[str, Any]:
+async def _run(settings: Settings, files: FileStore, chosen: argparse.Namespace) -> dict[str, Any]:
     if chosen.parts == "discard":
         package.discard(files, chosen.name)
         return {"discarded": chosen.name}

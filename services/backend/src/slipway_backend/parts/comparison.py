@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -13,9 +13,9 @@ Action = Literal["return", "replace", "file", "none", "lost"]
 Place = Literal["there", "renamed", "return"]
 
 #: What makes a document the same, whatever number its version has.
-SAME = ("source", "filename", "media_type", "sha256", "metadata", "dated_at")
+SAME = ("source", "filename", "sha256", "metadata", "dated_at")
 #: What is so as well once its newest upload has ended.
-ENDED_SAME = ("served_sha256", "status", "language")
+ENDED_SAME = ("served_sha256", "media_type", "status", "language")
 UNFINISHED = ("queued", "processing")
 
 
@@ -115,13 +115,13 @@ def place(wanted: Row, there: Iterable[Row]) -> Collection:
 def change(
     wanted: Row,
     own: There | None,
-    others: Sequence[There],
+    other: There | None,
     *,
     embedded: bool,
     filed: bool,
     file_given: bool,
 ) -> Change:
-    """What becomes of a document that has `own` under its number and `others` under its name.
+    """What becomes of a document that has `own` under its number and `other` under its name.
 
     `embedded`: its passages have vectors that can be served here; `filed`: all of its files are
     here; `file_given`: they came with it.
@@ -129,12 +129,12 @@ def change(
     name = str(wanted["source"] or wanted["filename"])
     number, version = str(wanted["id"]), int(wanted["version"])
     lost = not filed and not file_given
-    if own is not None and not others and is_same(wanted, own.row) and own.whole:
+    if own is not None and other is None and is_same(wanted, own.row) and own.whole:
         return Change(number, name, "none" if filed or lost else "file", version, lost=lost)
     again = wanted["status"] in UNFINISHED or not embedded
     if lost and again:
         return Change(number, name, "lost", version, lost=True)
-    replaced = tuple(_told(each) for each in ([own] if own else []) + list(others))
+    replaced = tuple(_told(each) for each in (own, other) if each is not None)
     action: Action = "replace" if replaced else "return"
     return Change(number, name, action, version, replaced, again, not embedded, lost)
 

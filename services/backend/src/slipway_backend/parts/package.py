@@ -122,6 +122,4 @@ def _opened(path: Path) -> Iterator[Package]:
         with tarfile.open(path, "r:") as tar:
             yield Package(tar)
     except tarfile.TarError:
-        raise StartRefused(
-            "What arrived was cut short: nothing was changed. Try again."
-        ) from None
+        raise StartRefused("What arrived was cut short: nothing was changed. Try again.") from None

@@ -1,33 +1,27 @@
-"""Putting a part of a point back: one transaction, after its files, and nothing that was not told."""
+"""Putting a part of a point back: its files, then one transaction with all of its rows."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
 import anyio.to_thread
-import procrastinate
 import psycopg
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from slipway_backend import audit, contents, documents, uploading
-from slipway_backend.database import Connection, Pool
+from slipway_backend.database import Connection
 from slipway_backend.errors import StartRefused
-from slipway_backend.files import FileStore
-from slipway_backend.parts import comparison
-from slipway_backend.parts.comparison import Change, Comparison, There
+from slipway_backend.parts import comparison, look
+from slipway_backend.parts.comparison import Change, Comparison
+from slipway_backend.parts.look import Here
 from slipway_backend.parts.package import Package
 from slipway_backend.queue import choose_lane, choose_priority, defer_ingestion
-from slipway_backend.schema import MIGRATIONS
-from slipway_backend.settings import Settings
 
 BY = "restore"
 #: Passages of one statement: some hundred KB of vectors.
@@ -42,38 +36,14 @@ WHERE attrelid = %s::regclass AND attnum > 0 AND attgenerated = '' AND NOT attis
 """
 # The restored rows' text was written in this zone too.
 SESSION = "SET LOCAL timezone = 'UTC'"
-THERE = """
-SELECT to_jsonb(documents) AS row, (
-    SELECT count(*) FROM chunks WHERE document_id = documents.id AND embedding_set_id = %(set)s
-        AND version = served_version
-) AS stored
-FROM documents WHERE id = ANY (%(ids)s::uuid[])
-    OR (collection_id = %(collection)s AND source = ANY (%(sources)s::text[]))
-ORDER BY id
-"""
-HOLD = """
-SELECT FROM documents WHERE id = ANY (%(ids)s::uuid[])
-    OR (collection_id = %(collection)s AND source = ANY (%(sources)s::text[]))
-ORDER BY id FOR UPDATE
-"""
-
-
-@dataclass(frozen=True)
-class Here:
-    """What is here: the pool, the queue, the file store, and the settings of this service."""
-
-    settings: Settings
-    pool: Pool
-    queue: procrastinate.App
-    files: FileStore
 
 
 async def compare(here: Here, package: Package) -> Comparison:
     """What putting the part back would change; nothing is touched. Raises StartRefused."""
-    _require_schema(str(package.head["schema"]))
+    look.require_schema(str(package.head["schema"]))
     async with here.pool.connection() as connection, connection.transaction():
         await connection.execute(SESSION)
-        return await _compare(connection, here, package)
+        return await look.compare(connection, here, package)
 
 
 async def put(here: Here, package: Package, agreed: str) -> Comparison:
@@ -81,14 +51,14 @@ async def put(here: Here, package: Package, agreed: str) -> Comparison:
 
     Killed at any moment, either all of it is done or nothing but files that the sweep removes.
     """
-    _require_schema(str(package.head["schema"]))
+    look.require_schema(str(package.head["schema"]))
     try:
         async with here.pool.connection() as connection, connection.transaction():
             await connection.execute(SESSION)
             # The vector index takes milliseconds for each passage.
             await connection.execute("SET LOCAL statement_timeout = 0")
-            await _hold(connection, package)
-            told = await _compare(connection, here, package)
+            await look.hold(connection, package)
+            told = await look.compare(connection, here, package)
             if told.agreed != agreed:
                 raise StartRefused(CHANGED)
             # Before the rows: a file without a row is rubbish that the sweep removes.
@@ -103,66 +73,14 @@ async def put(here: Here, package: Package, agreed: str) -> Comparison:
     return told
 
 
-async def _compare(connection: Connection, here: Here, package: Package) -> Comparison:
-    (wanted,) = package.rows("collections")
-    home = comparison.place(wanted, await _rows(connection, "SELECT to_jsonb(c) FROM collections c"))
-    chosen = [row for row in package.rows("documents")]
-    serving = await _serving(connection)
-    number = comparison.serving_of(serving, package.faces("embedding_sets"))
-    vectors = {
-        row["document_id"] for row in package.rows("chunks") if row["embedding_set_id"] == number
-    }
-    there = await _there(connection, chosen, home.id, int(serving["id"]))
-    changes = []
-    for row in chosen:
-        files = _contents(row)
-        own = there.get(row["id"])
-        changes.append(
-            comparison.change(
-                row,
-                own,
-                [
-                    each
-                    for each in there.values()
-                    if each.id != row["id"]
-                    and each.row["collection_id"] == home.id
-                    and each.row["source"] == row["source"] is not None
-                ],
-                embedded=not row["chunks"]
-                or row["served_version"] is None
-                or row["id"] in vectors,
-                filed=all(here.files.path(each).exists() for each in files),
-                file_given=files <= package.contents,
-            )
-        )
-    users, groups = await _people(connection, package)
-    gone = {row["id"] for row in package.faces("users")} - users
-    given, refused = _grants(package, users, groups) if home.place == "return" else ([], [])
-    later = 0
-    if package.head["document"] is None:
-        replaced = {each["id"] for every in changes for each in every.replaced}
-        kept = [row["id"] for row in chosen] + sorted(replaced)
-        later = await _count(connection, home.id, kept)
-    return Comparison(
-        home,
-        tuple(changes),
-        later,
-        tuple(said for _, said in given),
-        tuple(refused),
-        sum(row["owner_id"] in gone for row in chosen),
-        str(package.head["point"]),
-        str(package.head["reached"]),
-    )
-
-
 async def _put(
     connection: Connection, here: Here, package: Package, told: Comparison
 ) -> frozenset[str]:
     """Write the rows; the contents that nothing may need any more."""
-    users, groups = await _people(connection, package)
+    users, groups = await look.people(connection, package)
     home = await _put_collection(connection, package, told)
     if told.collection.place == "return":
-        given, _ = _grants(package, users, groups)
+        given, _ = look.grants(package, users, groups)
         rows = [{**row, "collection_id": home} for row, _ in given]
         await _insert(connection, "grants", rows, "ON CONFLICT DO NOTHING")
     changed = {each.id: each for each in told.documents if each.action in ("return", "replace")}
@@ -174,7 +92,7 @@ async def _put(
             made = _document(row, change, users) | {"collection_id": home}
             shifts[change.id] = made["version"] - row["version"]
             await _put_document(connection, here, made, change)
-    serving = await _serving(connection)
+    serving = await look.serving_set(connection)
     number = comparison.serving_of(serving, package.faces("embedding_sets"))
     passages = (
         row
@@ -308,7 +226,7 @@ async def _insert(
     cursor = await connection.execute(COLUMNS, [table])
     names = [row["name"] for row in await cursor.fetchall()]
     columns = [sql.Identifier(each) for each in names if each in given[0] and each not in without]
-    ending: sql.Composable = sql.SQL(after)  # type: ignore[arg-type]
+    ending: sql.Composable = sql.SQL(after)
     if update:
         settings = (sql.SQL("{0} = EXCLUDED.{0}").format(each) for each in columns)
         ending = sql.SQL("ON CONFLICT (id) DO UPDATE SET {}").format(sql.SQL(", ").join(settings))
@@ -325,95 +243,6 @@ async def _insert(
     return await cursor.fetchall() if cursor.description else []
 
 
-async def _hold(connection: Connection, package: Package) -> None:
-    """Keep what is about to be compared as it is until the transaction ends."""
-    (wanted,) = package.rows("collections")
-    cursor = await connection.execute(
-        "SELECT to_jsonb(c) AS row FROM collections c WHERE id = %s OR name = %s FOR KEY SHARE",
-        [wanted["id"], wanted["name"]],
-    )
-    there = [each["row"] for each in await cursor.fetchall()]
-    home = comparison.place(wanted, there).id
-    await connection.execute(HOLD, _places(list(package.rows("documents")), home))
-
-
-async def _there(
-    connection: Connection, wanted: Sequence[Mapping[str, Any]], home: int | None, serving: int
-) -> dict[str, There]:
-    cursor = await connection.execute(THERE, {**_places(wanted, home), "set": serving})
-    return {
-        each["row"]["id"]: There(
-            each["row"],
-            each["row"]["collection_id"] == home
-            and (each["row"]["served_version"] is None or each["stored"] == each["row"]["chunks"]),
-        )
-        for each in await cursor.fetchall()
-    }
-
-
-def _places(wanted: Sequence[Mapping[str, Any]], home: int | None) -> dict[str, Any]:
-    return {
-        "ids": [row["id"] for row in wanted],
-        "collection": home,
-        "sources": [row["source"] for row in wanted if row["source"] is not None],
-    }
-
-
-async def _serving(connection: Connection) -> dict[str, Any]:
-    """The embedding set that is served, which stays so until the transaction ends."""
-    cursor = await connection.execute(
-        "SELECT id, model, provider, dimension, fingerprint FROM embedding_sets"
-        " WHERE state = 'serving' FOR SHARE"
-    )
-    row = await cursor.fetchone()
-    if row is None:
-        raise StartRefused("This database serves no embedding set yet: start a backend first.")
-    return row
-
-
-async def _people(
-    connection: Connection, package: Package
-) -> tuple[frozenset[str], frozenset[str]]:
-    """The users and the groups that the part names and that are still there."""
-    found = []
-    for table in ("users", "groups"):
-        named = [row["id"] for row in package.faces(table)]
-        rows = await _rows(
-            connection,
-            f"SELECT to_jsonb(id) FROM {table} WHERE id = ANY (%s::uuid[])",  # nosec B608
-            [named],
-        )
-        found.append(frozenset(map(str, rows)))
-    return found[0], found[1]
-
-
-def _grants(
-    package: Package, users: frozenset[str], groups: frozenset[str]
-) -> tuple[list[tuple[dict[str, Any], str]], list[str]]:
-    """The grants that can be given again, each in words, and the words of the others."""
-    names = {row["id"]: row["username"] for row in package.faces("users")}
-    names |= {row["id"]: f"group {row['name']}" for row in package.faces("groups")}
-    given, refused = [], []
-    for row in package.rows("grants"):
-        whose = row["user_id"] or row["group_id"]
-        said = f"{names[whose]} may {row['access']}"
-        if whose in users | groups:
-            given.append((row, said))
-        else:
-            refused.append(said)
-    return given, refused
-
-
-async def _count(connection: Connection, home: int | None, without: Sequence[str]) -> int:
-    (found,) = await _rows(
-        connection,
-        "SELECT to_jsonb(count(*)) FROM documents WHERE collection_id = %s"
-        " AND id <> ALL (%s::uuid[])",
-        [home, list(without)],
-    )
-    return int(found)
-
-
 async def _keep(here: Here, package: Package, told: Comparison, *, everything: bool) -> None:
     """Put the files of what changes into the store: all, or those that are not there."""
     changed = {each.id for each in told.documents if each.action in ("return", "replace", "file")}
@@ -421,7 +250,7 @@ async def _keep(here: Here, package: Package, told: Comparison, *, everything: b
         sha256
         for row in package.rows("documents")
         if row["id"] in changed
-        for sha256 in _contents(row)
+        for sha256 in look.contents_of(row)
     }
     for sha256 in sorted(wanted & package.contents):
         # Also one that is there: written anew, the sweep leaves it alone for an hour.
@@ -431,32 +260,23 @@ async def _keep(here: Here, package: Package, told: Comparison, *, everything: b
 
 async def _tell(connection: Connection, told: Comparison, changes: Iterable[Change]) -> None:
     """Write what is done into the audit log."""
-    common = {"collections": [told.collection.name], "point": told.point, "by": BY}
+    names = [told.collection.name]
     if told.collection.place == "return":
-        await audit.write(connection, "collection.restore", object=told.collection.name, **common)
+        await audit.write(
+            connection,
+            "collection.restore",
+            collections=names,
+            object=told.collection.name,
+            point=told.point,
+            by=BY,
+        )
     for each in changes:
         await audit.write(
-            connection, "document.restore", object=each.id, replaced=len(each.replaced), **common
-        )
-
-
-def _contents(row: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(row[name] for name in ("sha256", "served_sha256") if row[name])
-
-
-async def _rows(connection: Connection, query: str, values: Sequence[Any] = ()) -> list[Any]:
-    """The first column of every row."""
-    cursor = await connection.execute(query.encode(), values)
-    return [next(iter(row.values())) for row in await cursor.fetchall()]
-
-
-def _require_schema(revision: str) -> None:
-    """Raise StartRefused for a point of a schema that this release does not know."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
-    if revision not in known:
-        raise StartRefused(
-            f"The point is of schema {revision}, which this release does not know: release the "
-            "version that it was taken with, or a later one, first."
+            connection,
+            "document.restore",
+            collections=names,
+            object=each.id,
+            replaced=len(each.replaced),
+            point=told.point,
+            by=BY,
         )
