@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +379,52 @@ async def test_what_fails_in_the_middle_leaves_nothing(
     assert "07:15" in await world.cited()
 
 
+async def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_half(
+    world: World, start_process: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    number = await world.upload("ferry.md", FERRY)
+    tar = world.take(document=number)
+    await world.client.delete(f"/v1/documents/{number}")
+    told = await world.compare(tar)
+    words = ("parts", "put", "one", "--agreed", told.agreed)
+    at_work = (
+        "SELECT state FROM pg_stat_activity WHERE datname = current_database()"
+        " AND starts_with(query, 'INSERT INTO audit') AND state <> 'idle'"
+    )
+    with psycopg.connect(world.settings.require_database()) as session:
+        # The last thing that is written before the end.
+        session.execute("LOCK TABLE audit IN SHARE MODE")
+        killed = start_process(*words)
+        await until(lambda: bool(world.rows(f"{at_work} AND wait_event_type = 'Lock'")))
+        killed.kill()
+        killed.wait()
+    await until(lambda: not world.rows(at_work))
+    assert world.rows("SELECT count(*) FROM documents") == [0]
+    assert world.rows("SELECT count(*) FROM chunks") == [0]
+    again = start_process(*words)
+    output, _ = again.communicate(timeout=60)
+    assert again.returncode == 0, output
+    assert json.loads(output.splitlines()[-1])["done"]["agreed"] == told.agreed
+    assert "07:15" in await world.cited()
+
+
+async def test_what_arrives_on_standard_input_is_compared(world: World, settings: Settings) -> None:
+    number = await world.upload("ferry.md", FERRY)
+    tar = world.take(document=number)
+    await world.client.delete(f"/v1/documents/{number}")
+    code, output = await parts(settings, "receive", "one", given=tar)
+    assert code == 0, output
+    compared = json.loads(output.splitlines()[-1])["compared"]
+    assert [each["action"] for each in compared["documents"]] == ["return"]
+    kept = settings.files_directory / "incoming" / "part-one"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    code, output = await parts(settings, "receive", "two", given=tar[:3000])
+    assert (code, b"cut short" in output) == (2, True)
+    code, _ = await parts(settings, "discard", "one")
+    assert code == 0
+    assert list(kept.parent.iterdir()) == []
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 async def test_what_was_cut_short_on_its_way_is_refused(world: World, share: float) -> None:
     number = await world.upload("ferry.md", FERRY)
@@ -414,6 +465,31 @@ async def test_what_was_not_there_is_named(world: World) -> None:
     assert len(world.take("default", "a/ferry.md")) > 0
     with pytest.raises(BackupError):
         world.take("default", "00000000-0000-0000-0000-000000000000")
+
+
+async def until(look: Callable[[], bool]) -> None:
+    """Wait until a look finds what it looks for."""
+    async with asyncio.timeout(60):
+        while True:
+            if await asyncio.to_thread(look):
+                return
+            await asyncio.sleep(0.05)
+
+
+async def parts(settings: Settings, *words: str, given: bytes = b"") -> tuple[int | None, bytes]:
+    """How `slipway-backend parts WORDS` ends, and what it prints."""
+    environment = os.environ | {
+        name.upper(): str(value) for name, value in settings.model_dump().items()
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "slipway_backend", "parts", *words),
+        env=environment,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate(given)
+    return process.returncode, output
 
 
 def rewritten(tar: bytes, name: str, changes: dict[str, Any]) -> bytes:

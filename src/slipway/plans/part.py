@@ -41,6 +41,12 @@ class Plan:
         return self.part.then
 
     @property
+    def changed(self) -> list[Document]:
+        """The documents that anything is done to, by name."""
+        changed = (each for each in self.part.documents if each.action not in ("none", "lost"))
+        return sorted(changed, key=lambda each: each.name)
+
+    @property
     def replaces(self) -> bool:
         """Whether anything that is there now goes."""
         return any(each.replaced for each in self.part.documents)
@@ -66,7 +72,7 @@ class Plan:
     def __str__(self) -> str:
         part = self.part
         head = f"restore {self.subject} of {self.environment} as of {self.target.said}:"
-        changed = [each for each in part.documents if each.action not in ("none", "lost")]
+        changed = self.changed
         steps = [f"return collection {part.then}: was deleted since"] if _returns(part) else []
         steps += [_step(each) for each in changed[:SHOWN]]
         numbered = [f"  {number:>2}. {step}" for number, step in enumerate(steps, 1)]
@@ -77,7 +83,7 @@ class Plan:
     @property
     def done(self) -> str:
         """What was done, in a sentence."""
-        changed = [each for each in self.part.documents if each.action not in ("none", "lost")]
+        changed = self.changed
         return f"{self.subject} of {self.environment} is as of {self.target.said}" + (
             f": {_counts(changed)}" if changed else ""
         )

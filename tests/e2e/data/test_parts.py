@@ -143,10 +143,9 @@ def test_a_deleted_collection_comes_back_also_when_that_was_killed(library: Libr
     before = [library.document(each) for each in numbers]
     library.delete("/v1/collections/trams?force=true")
     words = ("restore", "--env", NAME, "--to", point, "--collection", "trams")
-    restoring = library.site.start(*words)
-    time.sleep(6)
-    os.kill(restoring.pid, signal.SIGKILL)
-    restoring.wait()
+    with library.site.start(*words) as restoring:
+        time.sleep(6)
+        os.kill(restoring.pid, signal.SIGKILL)
 
     def done() -> bool:
         answer = library.site.invoke(*words)
