@@ -27,8 +27,10 @@ from slipway.run import Completed, run, run_through
 
 WORKER = "worker"
 REFUSED = 2
-#: What a worker of a release from before this one says to words that it does not know.
+#: What a service of a release from before this one says to words that it does not know.
 UNKNOWN = "invalid choice"
+#: What a worker says where whoever it listened to ended too early.
+CUT = "cut short"
 
 
 @dataclass
@@ -66,7 +68,11 @@ class Part:
         source = commands.extract(container, self.wanted.words, self.collection, self.document)
         sink = commands.receive(self._worker(), self.package)
         taken, compared = run_through(source, sink, on_line=on_line)
-        if taken.exit_code != 0 and (compared.exit_code == 0 or _explained(taken)):
+        if taken.exit_code != 0 and UNKNOWN in taken.errors:
+            raise self._unknown()
+        if taken.exit_code != 0 and (
+            compared.exit_code == 0 or CUT in compared.errors or _explained(taken)
+        ):
             failed = CommandFailed(source, taken.exit_code, taken.errors.splitlines())
             following = f"invoke backup.list --env {self.name}"
             raise backup.complaint(self.name, failed, "nothing else", following)
@@ -109,12 +115,15 @@ class Part:
         said = [line for line in done.errors.splitlines() if line.strip()] or ["it says nothing"]
         message = said[-1].removeprefix("slipway-backend: ")
         if UNKNOWN in message:
-            return Refused(
-                f"The release of {self.name} cannot restore a part yet",
-                next_command=f"invoke release --env {self.name}",
-            )
+            return self._unknown()
         kind = Refused if done.exit_code == REFUSED else SlipwayError
         return kind(f"A worker of {self.name}: {message}", next_command=self.command)
+
+    def _unknown(self) -> Refused:
+        return Refused(
+            f"The release of {self.name} cannot restore a part yet",
+            next_command=f"invoke release --env {self.name}",
+        )
 
 
 def prepare(

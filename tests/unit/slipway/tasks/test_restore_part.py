@@ -142,6 +142,22 @@ def test_the_services_own_words_are_told(kept: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "code", "told"),
+    [
+        ("slipway-backup: error: argument VERB: invalid choice: 'extract'", 2, "a part yet"),
+        # Ended by somebody else: nothing but its end is known of it.
+        ("", 137, "The backup service of dev: it ended with exit code 137"),
+    ],
+)
+def test_a_backup_service_that_ends_is_told(kept: World, said: str, code: int, told: str) -> None:
+    kept.standin.faults.backup["extract"] = ("", f"{said}\n", code)
+    ended = kept.invoke(*RESTORE)
+    assert ended.exit_code == (2 if code == 2 else 1)
+    assert told in ended.errors
+    assert "parts put" not in changes(kept)
+
+
+@pytest.mark.parametrize(
     ("verb", "said", "told"),
     [
         ("receive", "argument command: invalid choice: 'parts'", "cannot restore a part yet"),
