@@ -1,8 +1,12 @@
 -- What the backend's tables are like, as far as backups look at them.
 CREATE TABLE alembic_version (version_num text PRIMARY KEY);
 INSERT INTO alembic_version VALUES ('0003');
+CREATE TABLE collections (id integer PRIMARY KEY, name text NOT NULL UNIQUE);
+INSERT INTO collections VALUES (1, 'default'), (2, 'empty');
 CREATE TABLE documents (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    collection_id integer NOT NULL DEFAULT 1 REFERENCES collections (id),
+    source text,
     filename text NOT NULL,
     sha256 text NOT NULL,
     served_sha256 text,

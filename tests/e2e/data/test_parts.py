@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -67,9 +68,20 @@ class Library:
 
     def point(self) -> str:
         """A recovery point of now."""
-        answer = self.site.invoke("backup", "--env", NAME, "--json")
+        return str(self._read("backup")["id"])
+
+    def points(self) -> list[dict[str, Any]]:
+        """Every recovery point, the oldest first."""
+        found = self._read("backup.list")["points"]
+        assert isinstance(found, list)
+        return found
+
+    def _read(self, *words: str) -> dict[str, Any]:
+        answer = self.site.invoke(*words, "--env", NAME, "--json")
         assert answer.exit_code == 0, answer.text
-        return answer.text.split('"id": "')[1].partition('"')[0]
+        found = json.loads(answer.text[answer.text.index("{") : answer.text.rindex("}") + 1])
+        assert isinstance(found, dict)
+        return found
 
     def restore(self, *words: str) -> Answer:
         """Type `invoke restore --env NAME WORDS`."""
@@ -83,6 +95,9 @@ def library(released: Site) -> Iterator[Library]:
     answer = released.invoke("release", "--env", NAME)
     assert answer.exit_code == 0, answer.text
     made = Library(released)
+    # What is due at once: whoever comes in between is told that another one is at work.
+    eventually(made.points, "first point")
+    eventually(lambda: made.points()[0]["verified"], "first drill")
     yield made
     made.client.close()
 
