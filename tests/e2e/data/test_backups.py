@@ -73,7 +73,11 @@ def test_the_same_again_finishes_a_restore_that_was_killed(kept: Kept) -> None:
     engine = kept.site.engine
     name = f"slipway-{KEPT}-platform-backup-run-"
     eventually(
-        lambda: [each for each in engine.containers.list() if str(each.name).startswith(name)],
+        lambda: [
+            each
+            for each in engine.containers.list(ignore_removed=True)
+            if str(each.name).startswith(name)
+        ],
         "container that restores",
     )
     os.kill(restoring.pid, signal.SIGKILL)
