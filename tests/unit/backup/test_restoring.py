@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -168,3 +168,19 @@ def test_why_a_recovery_ended_is_told_with_the_file_that_is_missing() -> None:
     other = recovery._failure("FATAL:  could not access file\n")
     assert "could not access file" in str(other)
     assert not isinstance(other, recovery.EndedEarly)
+
+
+@pytest.mark.parametrize(
+    ("said", "last"),
+    [
+        ("2026-11-30 03:00:07.51804+00", "2026-11-30T03:00:07+00:00"),
+        ("2026-11-30 03:00:07+00", "2026-11-30T03:00:07+00:00"),
+        ("", ""),
+    ],
+)
+def test_the_last_write_that_was_replayed_is_told(said: str, last: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    line = f"LOG:  last completed transaction was at log time {said}\n" if said else ""
+    log.write_text(f"LOG:  redo done at 0/3000110\n{line}LOG:  selected new timeline ID: 2\n")
+    server = recovery.Server(tmp_path, tmp_path, cast("Any", None), log, "slipway")
+    assert server.last_write() == last

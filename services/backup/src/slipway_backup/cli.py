@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway_backup import (
+    disaster,
     drill,
     errors,
     export,
@@ -20,6 +21,7 @@ from slipway_backup import (
     points,
     privileges,
     progress,
+    repositories,
     restoring,
     serve,
     settings,
@@ -43,6 +45,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         chosen = parser().parse_args(given)
         privileges.settle(chosen.verb, given)
+        if getattr(chosen, "secrets", ""):
+            settings.take(sys.stdin)
         answer = answer_to(chosen, settings.load())
     except (BackupError, *errors.OTHERS) as error:
         failed = errors.own(error)
@@ -70,6 +74,9 @@ def answer_to(chosen: argparse.Namespace, own: Settings) -> dict[str, Any] | Non
         "drill": _drill,
         "export": _export,
         "extract": _extract,
+        "survey": _survey,
+        "adopt": _adopt,
+        "state": _state,
     }[chosen.verb]
     return work(own, chosen, progress.to_stderr())
 
@@ -169,6 +176,25 @@ def _require_no_terminal() -> None:
         raise Refused("a tar is nothing for a terminal", "redirect it into a file")
 
 
+def _survey(
+    own: Settings, chosen: argparse.Namespace, _told: progress.Progress
+) -> dict[str, Any] | None:
+    return disaster.survey(own, chosen.folder, chosen.repository)
+
+
+def _adopt(
+    own: Settings, chosen: argparse.Namespace, told: progress.Progress
+) -> dict[str, Any] | None:
+    return {"adopted": disaster.adopt(own, chosen.folder, told)}
+
+
+def _state(
+    own: Settings, chosen: argparse.Namespace, _told: progress.Progress
+) -> dict[str, Any] | None:
+    disaster.state(own, chosen.repository, chosen.point, chosen.to)
+    return {"state": chosen.point}
+
+
 def parser() -> argparse.ArgumentParser:
     """The words that are understood."""
     made = argparse.ArgumentParser(prog="slipway-backup", description=__doc__, allow_abbrev=False)
@@ -200,4 +226,14 @@ def parser() -> argparse.ArgumentParser:
     taken.add_argument("--to", default="", help="a time with its zone, or latest")
     taken.add_argument("--collection", default="", help="by its name then")
     taken.add_argument("--document", default="", help="by its id, or its name in --collection")
+    survey = verbs.add_parser("survey", help="what a copy of a repository holds; only reads it")
+    survey.add_argument("--folder", type=Path, help="where the copy is; else a repository of ours")
+    adopt = verbs.add_parser("adopt", help="make the copy of a repository this one's own")
+    adopt.add_argument("--folder", type=Path, required=True, help="where the copy is")
+    state = verbs.add_parser("state", help="restore a point's state: ledger, secrets, settings")
+    state.add_argument("--point", required=True)
+    state.add_argument("--to", type=Path, required=True, help="the folder of the state")
+    for each in (survey, state):
+        each.add_argument("--repository", type=int, default=repositories.FIRST)
+        each.add_argument("--secrets", choices=("-",), default="", help="as JSON on standard input")
     return made

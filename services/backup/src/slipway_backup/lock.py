@@ -59,7 +59,8 @@ def is_free(path: Path) -> bool:
     """Whether nobody holds the lock now."""
     if not path.exists():
         return True
-    with path.open("a+") as handle:
+    # For reading, because the copy of a repository is looked at where nothing can be written.
+    with path.open(encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:

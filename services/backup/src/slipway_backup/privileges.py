@@ -12,6 +12,7 @@ from slipway_backup.errors import Refused
 USER = 10006
 #: What restoring into the volumes of others takes; in a container of its own only.
 RESTORING = ("chown", "dac_override", "kill", "setuid", "setgid")
+ROOTS = ("adopt", "restore", "state")
 BITS: Mapping[str, int] = {
     "chown": 0,
     "dac_override": 1,
@@ -47,16 +48,16 @@ def become(argv: Sequence[str], user: int = USER) -> list[str]:
 def settle(verb: str, words: Sequence[str]) -> None:
     """Go on as who the verb is for. Raises Refused when the container may not do it.
 
-    Only a restore stays root, because the files that it writes belong to others.
+    Only what restores stays root, because the files that it writes belong to others.
     """
     if os.geteuid() != 0:
         return
     powers = effective(Path("/proc/self/status").read_text(encoding="utf-8"))
-    if verb == "restore":
+    if verb in ROOTS:
         missing = [name for name in RESTORING if name not in powers]
         if missing:
             raise Refused(
-                f"a restore needs the powers {', '.join(missing)} over the files of others",
+                f"{verb} needs the powers {', '.join(missing)} over the files of others",
                 "run it in a container of its own: docs/reference/backups.md",
             )
         return

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
@@ -27,6 +28,7 @@ SUPERUSER = "postgres"
 ENDED_EARLY = "recovery ended before configured recovery target was reached"
 FATAL = re.compile(r"(?:FATAL|PANIC): +(.*)$", re.MULTILINE)
 NOT_FOUND = re.compile(r"unable to find ([0-9A-F]{24}) in the archive")
+LAST_WRITE = re.compile(r"last completed transaction was at log time (\S+ \S+)")
 RESTORED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
 LAST_WRITE = re.compile(r"last completed transaction was at log time (.+)$", re.MULTILINE)
 STOP_SECONDS = 120
@@ -88,6 +90,11 @@ class Server:
     def said(self) -> str:
         """The server's log until now."""
         return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def last_write(self) -> str:
+        """When the last transaction was committed that recovery replayed; empty without any."""
+        found = LAST_WRITE.findall(self.said())
+        return datetime.fromisoformat(found[-1]).isoformat(timespec="seconds") if found else ""
 
 
 @contextlib.contextmanager

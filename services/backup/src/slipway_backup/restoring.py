@@ -47,6 +47,7 @@ class Restored:
     seconds: dict[str, float] = field(default_factory=dict)
     files: int = 0
     reached: str = ""
+    last_write: str = ""
 
 
 def choose(settings: Settings, *, point: str = "", to: str = "") -> Choice:
@@ -123,6 +124,7 @@ def restore(
             ) as (server, reached),
         ):
             done.reached = reached
+            done.last_write = server.last_write()
             done.seconds["recovery"] = round(server.seconds, 1)
         for name in LEFT_BEHIND:
             (data / name).unlink(missing_ok=True)
@@ -300,6 +302,7 @@ def told(done: Restored) -> dict[str, Any]:
         "label": done.choice.label,
         "repository": done.choice.repository.number,
         "reached": done.reached,
+        "last_write": done.last_write,
         "files": done.files,
         "seconds": done.seconds,
     }

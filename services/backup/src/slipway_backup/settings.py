@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tempfile
 from pathlib import Path
+from typing import IO
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -91,6 +94,26 @@ class Settings(BaseSettings):
     def with_key(self, key: str) -> Settings:
         """The same settings with another key."""
         return self.model_copy(update={"backup_key": key})
+
+
+def take(given: IO[str]) -> None:
+    """Put secrets that come as one JSON object where `load` finds them, for this process alone.
+
+    So a host that has no volume of secrets yet shows none of them to anybody. Raises Refused for
+    anything else than texts by their names.
+    """
+    try:
+        values = json.load(given)
+        texts = {str(name): str(value) for name, value in values.items()}
+    except (AttributeError, ValueError):
+        raise Refused("the secrets are no JSON object", "give texts by their names") from None
+    folder = Path(tempfile.mkdtemp(prefix="slipway-secrets-"))
+    for name, text in texts.items():
+        if Path(name).name != name:
+            raise Refused(f"{name!r} is no name of a secret", "give texts by their names")
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(text, encoding="utf-8")
+    os.environ["SECRETS_DIRECTORY"] = str(folder)
 
 
 def load() -> Settings:

@@ -153,10 +153,12 @@ def restore(
     target: Path,
     *,
     only: Sequence[str] = (),
+    but: Sequence[str] = (),
     progress: Progress = silent,
 ) -> None:
-    """Restore what was below `source` into `target`, or only the paths below it."""
+    """Restore what was below `source` into `target`, or only some paths below it, or all but."""
     chosen = [word for each in only for word in ("--include", f"/{each}")]
+    chosen += [word for each in but for word in ("--exclude", f"/{each}")]
     words = ["--json", "--no-lock", "restore", f"{snapshot}:{source}", "--target", str(target)]
 
     def on_line(line: str) -> None:
