@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import docker
 
@@ -45,7 +45,8 @@ class Restore:
     """One restore under way: what is restored where, the release that comes up on it, the handles.
 
     `generations` are those that the ledger had when it was planned; `note` is what journal and
-    ledger say of it.
+    ledger say of it. On a host that had nothing, `tool` is the image of the backup service that
+    restores, because the release's own may be gone, and `words` are what else was typed.
     """
 
     layout: Layout
@@ -59,6 +60,8 @@ class Restore:
     begun: plans.Unfinished | None
     generations: tuple[int, ...]
     toolbox: str
+    tool: str = ""
+    words: str = ""
     note: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -72,7 +75,7 @@ class Restore:
         """What goes on with it when it is killed."""
         to = self.plan.target.to
         if self.kind == "restore":
-            return f"invoke restore --env {self.name} --to {to}"
+            return f"invoke restore --env {self.name} --to {to}{self.words}"
         return f"invoke rollback --env {self.name} --to {self.way.version} --with-data {to}"
 
     def apply(self) -> Outcome:
@@ -87,6 +90,7 @@ class Restore:
             "safety": begun.safety if begun else "",
             "closed": self.plan.opens,
             "command": self.command,
+            **({"repository": begun.repository} if begun and begun.repository else {}),
         }
         purpose = f"restore to {self.plan.target.to}"
         self._ground()
@@ -145,13 +149,15 @@ class Restore:
         for container in engine_facts.one_offs(self.engine, self.name):
             held.check()
             container.remove(force=True)
-        stack, words = plans.restorer(self.platform, self.plan.target.words)
+        stack, words = plans.restorer(self.platform, self.plan.target.words, image=self.tool)
         with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
             path = Path(folder) / f"{stack.project}.json"
             path.write_text(stack.text())
             held.check()
             command = compose.run_once(stack.project, path, backup_settings.SERVICE, *words)
-            backup.ask(self.layout, self.name, command, progress, following=self.command)
+            answer = backup.ask(self.layout, self.name, command, progress, following=self.command)
+        if last := answer.get("restored", {}).get("last_write"):
+            self.note["last_write"] = last
 
     def aside(self, held: State, step: Step, _progress: console.Progress) -> None:
         """Remove the volume of a server that copies what was restored."""
@@ -161,6 +167,8 @@ class Restore:
 
     def _start(self, held: State, began: float) -> Outcome:
         """Bring the release up on what was restored, prove it, and let callers in."""
+        if self.way.gone:
+            self._end_without_release(held)
         wanted = self._wanted()
         compared = releasing.compare(wanted, self.engine)
         steps = release_plans.plan(*compared)
@@ -202,6 +210,18 @@ class Restore:
                 next_command=f"invoke release --env {self.name}",
             )
         return outcome
+
+    def _end_without_release(self, held: State) -> NoReturn:
+        """Leave the data whole for another release; always raises SlipwayError."""
+        note = {"kind": self.kind, "restore": dict(self.note)}
+        held.commit(**note, result="restored", holder=state.holder())
+        raise SlipwayError(
+            f"Database, files, ledger and secrets of {self.name} are as of {self.plan.target.said}, "
+            f"and nothing runs on them: neither engine nor registry has {', '.join(self.way.gone)} "
+            f"of release {self.way.version}. With the images of another release, or of this "
+            "checkout, they are served again",
+            next_command=f"invoke release --env {self.name}",
+        )
 
     def _wanted(self) -> Wanted:
         # The state is written by the newest toolbox, whatever comes up.
@@ -267,11 +287,14 @@ def prepare(
     reached: target.Target,
     to: str,
     way: Way | None = None,
+    *,
+    tool: str = "",
+    words: str = "",
 ) -> Restore:
     """Read what there is, and plan; nothing is touched. Raises Refused.
 
     `way` is an earlier release that comes up on what was restored, in place of the one that was
-    finished last.
+    finished last. For `tool` and `words` see Restore; with them images of the release may be gone.
     """
     engine = reached.engine
     running = engine_facts.read(engine, name)
@@ -280,8 +303,9 @@ def prepare(
         raise Refused(f"{name} was never released", next_command=f"invoke release --env {name}")
     toolbox = engine_facts.toolbox(engine, environment.registry)
     known = state_facts.read(toolbox, volume)
+    plans.refuse_without_state(name, known.journal)
     kind = "restore" if way is None else "rollback"
-    way = way or ways_back.current(name, engine, environment.registry, toolbox)
+    way = way or ways_back.current(name, engine, environment.registry, toolbox, whole=not tool)
     have = _have(name, environment, running, known)
     known_to = have.begun.to if have.begun else ""
     wanted = plans.target(name, to, have.points, have.now, begun=known_to)
@@ -289,7 +313,7 @@ def prepare(
     planned = plans.plan(name, wanted, platform, way.version, have)
     return Restore(
         *(layout, name, environment, reached, planned, way, kind, platform),
-        *(have.begun, known.generations, toolbox),
+        *(have.begun, known.generations, toolbox, tool, words),
     )
 
 

@@ -29,7 +29,7 @@ class Way:
     """An earlier release: its ledger line's number, its version, images and configuration.
 
     `resolved` is None for one that did not keep its configuration; `manifest` is the digest of its
-    manifest, empty where the line names none.
+    manifest, empty where the line names none. `gone` are the images that nobody has any more.
     """
 
     number: int
@@ -37,6 +37,7 @@ class Way:
     images: Mapping[str, str]
     resolved: Mapping[str, Any] | None
     manifest: str = ""
+    gone: tuple[str, ...] = ()
 
     @property
     def origin(self) -> dict[str, str]:
@@ -65,20 +66,26 @@ def find(
     known = state_facts.read(toolbox, volume, history=0)
     active = edge.active(name, running)
     line = plans.target(name, known.ledger, known.journal, active, version)
-    way = _way(name, engine, registry, toolbox, line)
+    way = _whole(name, _way(name, engine, registry, toolbox, line))
     if not data:
         _refuse_contracted(engine, running, registry, way.version, way.images)
     return way
 
 
-def current(name: str, engine: docker.DockerClient, registry: str, toolbox: str) -> Way:
-    """The release that was finished last. Raises Refused when there is none, or no image of it."""
+def current(
+    name: str, engine: docker.DockerClient, registry: str, toolbox: str, *, whole: bool = True
+) -> Way:
+    """The release that was finished last.
+
+    Raises Refused when there is none, and, where it has to be `whole`, when an image of it is gone.
+    """
     known = state_facts.read(toolbox, names.state_volume(name), history=0)
     if known.committed is None:
         raise Refused(
             f"{name} has no finished release", next_command=f"invoke release --env {name}"
         )
-    return _way(name, engine, registry, toolbox, known.committed)
+    way = _way(name, engine, registry, toolbox, known.committed)
+    return _whole(name, way) if whole else way
 
 
 def _way(
@@ -88,9 +95,9 @@ def _way(
     toolbox: str,
     line: Mapping[str, Any],
 ) -> Way:
-    """What a line of the ledger released, with its images on the engine."""
+    """What a line of the ledger released, with its images on the engine, as far as there are any."""
     images = dict(line["images"])
-    _bring(name, engine, registry, str(line["version"]), images)
+    gone = _bring(engine, registry, images)
     # Nothing goes back with the door: it stays as it is.
     images.pop(names.DOOR, None)
     path = state_facts.configuration(line.get("configuration", ""))
@@ -101,17 +108,25 @@ def _way(
             "with the Compose files of this checkout"
         )
     manifest = str(line.get("manifest", ""))
-    return Way(int(line["number"]), str(line["version"]), images, resolved, manifest)
+    number, version = int(line["number"]), str(line["version"])
+    return Way(number, version, images, resolved, manifest, gone)
+
+
+def _whole(name: str, way: Way) -> Way:
+    """The way, every image of which is there. Raises Refused where one is not."""
+    if way.gone:
+        raise Refused(
+            f"{way.version} cannot be put back: neither engine nor registry has "
+            f"{', '.join(way.gone)}",
+            next_command=f"invoke history --env {name}",
+        )
+    return way
 
 
 def _bring(
-    name: str,
-    engine: docker.DockerClient,
-    registry: str,
-    version: str,
-    images: Mapping[str, str],
-) -> None:
-    """Fetch what the engine has lost; refuse when the registry has lost it too."""
+    engine: docker.DockerClient, registry: str, images: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Fetch what the engine has lost; the names of what the registry has lost too."""
     gone = []
     for image, reference in sorted(images.items()):
         repository, _, digest = reference.removeprefix(f"{registry}/").partition("@")
@@ -121,11 +136,7 @@ def _bring(
             gone.append(image)
         else:
             run(commands.pull(reference), timeout=PULL_SECONDS)
-    if gone:
-        raise Refused(
-            f"{version} cannot be put back: neither engine nor registry has {', '.join(gone)}",
-            next_command=f"invoke history --env {name}",
-        )
+    return tuple(gone)
 
 
 def _refuse_contracted(

@@ -196,14 +196,20 @@ def toolbox(engine: docker.DockerClient, registry: str) -> str:
 
     Raises Refused when there is none.
     """
-    found = engine.api.images(name=f"{registry}/slipway/toolbox")
-    newest = max(found, key=lambda each: each["Created"], default=None)
-    if newest is None:
+    found = newest(engine, registry, "toolbox")
+    if found is None:
         raise Refused(
             "The engine has no toolbox image, through which the state is read",
             next_command="invoke build --service toolbox",
         )
-    return str(next(iter(newest.get("RepoDigests") or ()), newest["Id"]))
+    return found
+
+
+def newest(engine: docker.DockerClient, registry: str, image: str) -> str | None:
+    """The newest image of this name on the engine, whoever brought it; None without any."""
+    found = engine.api.images(name=f"{registry}/slipway/{image}")
+    last = max(found, key=lambda each: each["Created"], default=None)
+    return None if last is None else str(next(iter(last.get("RepoDigests") or ()), last["Id"]))
 
 
 def has_image(engine: docker.DockerClient, reference: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,8 @@ LATEST = "latest"
 RESTORED = (members.FIRST, "files")
 #: What the database and the uploads are called as one subject: they are restored together.
 DATA = "database and files"
+#: What the state volume holds as one subject.
+STATE = "ledger, secrets and configurations"
 _LIKE_A_TIME = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -45,7 +47,8 @@ class Unfinished:
     """A restore that was killed: what it was to, its safety point, and the steps that are done.
 
     `closed`: it was the restore that turned callers away; `command` is what was typed, without
-    what answers questions.
+    what answers questions. `repository` is where a host that had nothing restores from, and `ever`
+    all steps that are done, whatever they were to.
     """
 
     to: str
@@ -53,6 +56,8 @@ class Unfinished:
     closed: bool
     done: frozenset[str]
     command: str
+    repository: str = ""
+    ever: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,15 @@ def unfinished(journal: Sequence[Mapping[str, Any]]) -> Unfinished | None:
     if last is None or all(each.startswith(Kind.POINT) for each in steps):
         return None
     same = (each for each in journal if (each.get("restore") or {}).get("to") == last["to"])
-    done = frozenset(str(each["what"]) for each in same if each.get("done") and "what" in each)
-    return Unfinished(last["to"], last["safety"], bool(last["closed"]), done, last["command"])
+    return Unfinished(
+        *(last["to"], last["safety"], bool(last["closed"]), _done(same), last["command"]),
+        repository=last.get("repository", ""),
+        ever=_done(journal),
+    )
+
+
+def _done(journal: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(str(each["what"]) for each in journal if each.get("done") and "what" in each)
 
 
 def refuse_unfinished(name: str, journal: Sequence[Mapping[str, Any]]) -> None:
@@ -119,6 +131,18 @@ def refuse_unfinished(name: str, journal: Sequence[Mapping[str, Any]]) -> None:
     raise Refused(
         f"A restore of {name} to {begun.to} was begun and did not end: its database may be half "
         "restored. Nothing was touched",
+        next_command=begun.command,
+    )
+
+
+def refuse_without_state(name: str, journal: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse what needs the ledger while a host that had nothing does not have all of it yet."""
+    begun = unfinished(journal)
+    if begun is None or not begun.repository or what(Step(Kind.STATE, STATE, "")) in begun.ever:
+        return
+    raise Refused(
+        f"{name} is being rebuilt from {begun.repository}, and its ledger and secrets are not there "
+        "yet. Nothing was touched",
         next_command=begun.command,
     )
 
@@ -244,14 +268,20 @@ def _lines(wanted: Target, have: Have) -> list[str]:
 
 
 def restorer(
-    platform: Stack, words: Sequence[str], into: Mapping[str, str] | None = None
+    platform: Stack,
+    words: Sequence[str],
+    into: Mapping[str, str] | None = None,
+    *,
+    image: str = "",
 ) -> tuple[Stack, tuple[str, ...]]:
     """A container of the backup service with the volumes to restore into, and its command.
 
     It is root over the files of others, which it writes for whoever will read them. `into` are
     another environment's volumes in place of the platform's own; the repository is only read then.
+    `image` is another one than the service's own.
     """
     service = dict(platform.document["services"][SERVICE])
+    service |= {"image": image} if image else {}
     sources = {each: each if into is None else f"into-{each}" for each in RESTORED}
     kept = [
         each | ({} if into is None else {"read_only": True})

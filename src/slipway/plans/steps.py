@@ -30,6 +30,8 @@ class Kind(StrEnum):
     RETIRE = "retire"
     CLOSE = "close"
     STOP = "stop"
+    ADOPT = "adopt"
+    STATE = "state"
     RESTORE = "restore"
     ASIDE = "aside"
     OPEN = "open"
@@ -57,6 +59,8 @@ PHASES = {
     Kind.RETIRE: "retire {subject}",
     Kind.CLOSE: "turn callers away",
     Kind.STOP: "stop {subject}",
+    Kind.ADOPT: "copy the {subject}",
+    Kind.STATE: "restore {subject}",
     Kind.RESTORE: "restore {subject}",
     Kind.ASIDE: "remove {subject}",
     Kind.OPEN: "let callers in",

@@ -6,12 +6,15 @@ import time
 
 import invoke
 
+from slipway import access as access_files
 from slipway import console, target
+from slipway import disaster as disasters
 from slipway import into as intos
 from slipway import part as parts
 from slipway import restore as restoring
 from slipway.config import environment as environments
 from slipway.config.layout import checkout
+from slipway.disaster import Disaster
 from slipway.errors import Refused
 from slipway.into import Into
 from slipway.part import Part
@@ -25,6 +28,9 @@ from slipway.tasks.door import task
         "env": "the environment whose data to overwrite",
         "to": "a point, a time with its zone, or latest: everything that was archived (the "
         "default; for a collection or a document that is the newest point)",
+        "from_": "on a host that has nothing of it: the folder with a copy of the repository, or second",
+        "key": "with --from: the file that backup.key wrote",
+        "access": "with --from second: the folder with the secrets that it is reached with",
         "into": "another environment, which is stopped: its data is overwritten, this one's is not",
         "collection": "only this collection, by its name then, beside what is there now",
         "document": "only this document: its id, or its name within --collection",
@@ -40,6 +46,9 @@ def restore(
     into: str = "",
     collection: str = "",
     document: str = "",
+    from_: str = "",
+    key: str = "",
+    access: str = "",
     plan: bool = False,
     yes_overwrite: str = "",
 ) -> None:
@@ -48,19 +57,28 @@ def restore(
     What is there now is kept as a point first. Killed at any moment, the same again goes on.
     With --collection or --document the environment goes on serving: what was deleted since comes
     back, what is another one now is replaced after its name was typed back, and what was added
-    since stays.
+    since stays. With --from and --key the whole environment is rebuilt where there is nothing of
+    it.
     """
+    _refuse_mixed(from_, key, access, into, collection or document)
     layout = checkout()
     environment = environments.load(env, layout)
     began = time.monotonic()
-    if into and (collection or document):
-        raise Refused("--into is for all data: leave out --collection and --document")
     with target.reached(environment) as reached:
         if collection or document:
             given, container = parts.prepare(
                 *(env, environment, reached), to=to, collection=collection, document=document
             )
             _restore_part(given, container, plan=plan, yes_overwrite=yes_overwrite)
+            return
+        if from_:
+            rebuilt = disasters.prepare(
+                *(layout, env, environment, reached, to or LATEST),
+                source=from_,
+                key=key,
+                access=access,
+            )
+            _rebuild(rebuilt, began, plan=plan)
             return
         if into:
             other = (into, environments.load(into, layout))
@@ -81,6 +99,46 @@ def restore(
         console.say(
             f"What was there before: invoke restore --env {env} --to {line['restore']['safety']}"
         )
+
+
+def _refuse_mixed(from_: str, key: str, access: str, into: str, part: str) -> None:
+    if part and (into or from_):
+        flag = "--into" if into else "--from"
+        raise Refused(f"{flag} is for all data: leave out --collection and --document")
+    if from_ and not key:
+        raise Refused(
+            "Nothing can be read without its key: give --key with the file that backup.key wrote"
+        )
+    if (key or access) and not from_:
+        raise Refused("--key and --access say how a repository is read: give it with --from")
+    if from_ and into:
+        raise Refused("--from rebuilds the environment of --env itself: leave --into out")
+
+
+def _rebuild(planned: Disaster, began: float, *, plan: bool) -> None:
+    """Rebuild an environment where there is nothing of it, and say what is not there again."""
+    console.say(str(planned.plan))
+    if plan:
+        return
+    line = planned.apply().line
+    took = duration(time.monotonic() - began)
+    name, environment = planned.name, planned.environment
+    console.say(
+        f"{name} is rebuilt as of {planned.plan.target.said} from {planned.plan.origin.name}, after "
+        f"{took}, at {environment.url}."
+    )
+    last = line["restore"].get("last_write")
+    console.say(
+        f"The last write that is there is of {last}: what came later was not in the archive."
+        if last
+        else "What was written after the end of the archive is not there."
+    )
+    for each in planned.unread:
+        console.warn(f"could not be restored: {each}")
+    if environment.secrets == "generated":
+        folder = planned.layout.shown(access_files.folder(planned.layout, name))
+        console.say(f"CA file and first administrator's password are in {folder}.")
+    console.say(f"Next: invoke backup --env {name}")
 
 
 def _restore_into(planned: Into, *, plan: bool, yes_overwrite: str) -> None:

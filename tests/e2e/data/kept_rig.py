@@ -25,9 +25,10 @@ SCHEDULED = {
 class Kept:
     """One backend and one worker over a primary with a replica; all of it is backed up."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, replicas: int = 1) -> None:
         self.site = site
-        self._write(KEPT, 6, backup=SCHEDULED, database={"replicas": 1, "synchronous": True})
+        tier = {"replicas": replicas, "synchronous": True}
+        self._write(KEPT, 6, backup=SCHEDULED, database=tier)
 
     def _write(self, name: str, place: int, **settings: Any) -> None:
         folder = self.site.root / "infra/compose/environments"

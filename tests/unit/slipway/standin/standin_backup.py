@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 #: What an environment's file says that is backed up.
@@ -19,6 +22,44 @@ SCHEDULED = {
 }
 
 Said = tuple[str, str, int]
+#: What is done with a repository that no environment runs on, and what it is called elsewhere.
+APART = ("survey", "adopt", "state")
+SECOND = "second"
+OVER = ("lease.json", "journal.jsonl", "handed.json", "handed-before.json")
+
+
+@dataclass
+class Copy:
+    """The copy of a repository: its points, their state in a folder, and what opens it."""
+
+    points: list[dict[str, Any]]
+    held: Path
+    secrets: Mapping[str, str]
+    damaged: list[str] = field(default_factory=list)
+    refused: str = ""
+
+    def survey(self) -> Said:
+        """What it holds; nothing tells where the archive ends."""
+        if self.refused:
+            return failed(2, self.refused, "give another folder")
+        return _done({"points": self.points, "archive": {}, "damaged": self.damaged})
+
+    def restore(self, state: Path) -> None:
+        """Its state, as the service restores it."""
+        shutil.copytree(
+            self.held, state, ignore=shutil.ignore_patterns(*OVER), dirs_exist_ok=True
+        )
+
+
+def verb(words: Sequence[str]) -> str:
+    """The verb of a container that works on such a repository; empty for any other."""
+    return next((each for each in words if each in APART), "")
+
+
+def folder(words: Sequence[str]) -> str:
+    """The folder of the host that is mounted in it."""
+    mounts = [each for each in words if each.startswith("type=bind,")]
+    return mounts[0].split('"')[1].removeprefix("source=") if mounts else ""
 
 
 def made(points: list[dict[str, Any]], words: Sequence[str], age: float = 0.0) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import string
 import struct
 import subprocess
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler
+from itertools import pairwise
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import Any, NoReturn
@@ -156,6 +158,7 @@ class Standin:
         self.points: dict[str, list[dict[str, Any]]] = {}
         self.restored: dict[str, str] = {}
         self.read_only: set[str] = set()
+        self.copies: dict[str, standin_backup.Copy] = {}
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -328,6 +331,8 @@ class Standin:
                 found = self._make(kind, content["Name"], content)
             case ("DELETE", "networks" | "volumes" as kind, name):
                 getattr(self, kind).pop(name)
+                if kind == "volumes":
+                    shutil.rmtree(self.volume(name), ignore_errors=True)
                 return 204, b""
             case ("GET", "images", "json"):
                 asked = json.loads(query.get("filters", ["{}"])[0]).get("reference")
@@ -437,6 +442,12 @@ class Standin:
                 return self._describe(Path(file), targets)
             case ("buildx", "bake", "--file", _, *rest) if tuple(rest[: len(PUSHED)]) == PUSHED:
                 return self._build(rest[len(PUSHED) :], request["env"])
+            case ("run", "--rm", "--interactive", *rest) if standin_backup.verb(rest):
+                return self._recover(rest, request["input"])
+            case ("run", "--rm", "--network", "none", *rest) if "install" in rest:
+                mount = rest[rest.index("--volume") + 1]
+                assert mount.partition(":")[0] in self.volumes
+                return Answer()
             case ("run", "--rm", "--interactive", *rest):
                 return self._read(tuple(rest), argv, request["input"])
             case ("run", "--rm", "--detach", "--init", "--name", name, *rest):
@@ -588,6 +599,41 @@ class Standin:
             return Answer(*self.faults.backup[verb])
         self.restored[name] = rest[1]
         return Answer(*standin_backup.restored(rest[1]))
+
+    def _recover(self, rest: Sequence[str], typed: str) -> Answer:
+        """As the backup service works on a repository that no environment runs on."""
+        volumes = {
+            at: name
+            for name, at, *_ in (
+                value.split(":") for key, value in pairwise(rest) if key == "--volume"
+            )
+        }
+        assert set(volumes.values()) <= set(self.volumes)
+        verb = standin_backup.verb(rest)
+        home = volumes.get("/var/lib/slipway-backup")
+        folder = standin_backup.folder(rest) or standin_backup.SECOND
+        if verb == "state" and home:
+            folder = (self.volume(home) / "adopted").read_text()
+        if verb != "survey":
+            self.changes.append(f"{verb} {'' if verb == 'adopt' else rest[rest.index('--point') + 1]}")
+            self.on_moment("during", self.step)
+        if verb in self.faults.backup:
+            return Answer(*self.faults.backup[verb])
+        copied = self.copies.get(folder)
+        if copied is None:
+            said = f"invalid mount config: bind source path does not exist: {folder}"
+            return Answer(errors=f"docker: Error response from daemon: {said}\n", exit_code=125)
+        if verb == "adopt":
+            assert home
+            (self.volume(home) / "adopted").write_text(folder)
+            self.points[home.split("-")[1]] = copy.deepcopy(copied.points)
+            return Answer(json.dumps({"adopted": 7}) + "\n")
+        if json.loads(typed) != copied.secrets:
+            return Answer(*standin_backup.failed(1, "the key does not open repository 1", "none"))
+        if verb == "state":
+            copied.restore(self.volume(volumes["/restore/state"]))
+            return Answer(json.dumps({"state": "there"}) + "\n")
+        return Answer(*copied.survey())
 
     def _run_on(self, project: str, document: Mapping[str, Any]) -> NoReturn:
         """Let the migration go on, while the program that waits for it is out of time."""
