@@ -216,10 +216,9 @@ class Restore:
         note = {"kind": self.kind, "restore": dict(self.note)}
         held.commit(**note, result="restored", holder=state.holder())
         raise SlipwayError(
-            f"Database, files, ledger and secrets of {self.name} are as of {self.plan.target.said}, "
-            f"and nothing runs on them: neither engine nor registry has {', '.join(self.way.gone)} "
-            f"of release {self.way.version}. With the images of another release, or of this "
-            "checkout, they are served again",
+            f"Database, files, ledger and secrets of {self.name} are as of "
+            f"{self.plan.target.said}, but nothing serves: neither engine nor registry has "
+            f"{', '.join(self.way.gone)} of release {self.way.version}, and another release can",
             next_command=f"invoke release --env {self.name}",
         )
 

@@ -95,7 +95,7 @@ def _way(
     toolbox: str,
     line: Mapping[str, Any],
 ) -> Way:
-    """What a line of the ledger released, with its images on the engine, as far as there are any."""
+    """What a line of the ledger released; its images are on the engine, or nobody has them."""
     images = dict(line["images"])
     gone = _bring(engine, registry, images)
     # Nothing goes back with the door: it stays as it is.

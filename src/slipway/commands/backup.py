@@ -9,17 +9,13 @@ Argv = tuple[str, ...]
 #: Where a copy of a repository is looked at, and where the service's own is.
 COPY = "/from"
 HOME = "/var/lib/slipway-backup"
+_ALONE = ("--network", "none")
 #: Of root's powers: to read what others own, and to write it for them.
 READS = ("DAC_READ_SEARCH", "SETGID", "SETPCAP", "SETUID")
 WRITES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
 _CONFINED = (
-    *(
-        "--user",
-        "0:0",
-        "--read-only",
-        "--tmpfs",
-        "/tmp:size=256m,mode=1777",
-    ),  # noqa: S108  # nosec B108
+    *("--user", "0:0", "--read-only"),
+    *("--tmpfs", "/tmp:size=256m,mode=1777"),  # noqa: S108  # nosec B108
     *("--security-opt", "no-new-privileges:true", "--pids-limit", "256", "--memory", "1g"),
     *("--log-opt", "max-size=1m", "--cap-drop", "ALL"),
 )
@@ -92,10 +88,9 @@ def state(
     Without the volume of that one it is the second one of a `policy`. The secrets come on standard
     input.
     """
-    if repository:
-        place, number = (*_ALONE, "--volume", f"{repository}:{HOME}:ro"), "1"
-    else:
-        place, number = ("--env", f"BACKUP_POLICY={policy}"), "2"
+    own = (*_ALONE, "--volume", f"{repository}:{HOME}:ro")
+    place: Argv = own if repository else ("--env", f"BACKUP_POLICY={policy}")
+    number = "1" if repository else "2"
     return (
         *(*_once(labels, WRITES), *place, "--volume", f"{volume}:/restore/state", image),
         *("state", "--point", point, "--to", "/restore/state"),
@@ -120,9 +115,6 @@ def own(image: str, volume: str, user: int, mode: str) -> Argv:
         *("--volume", f"{volume}:/volume", "--entrypoint", "install", image),
         *("--directory", f"--owner={user}", f"--group={user}", f"--mode={mode}", "/volume"),
     )
-
-
-_ALONE = ("--network", "none")
 
 
 def _once(labels: Mapping[str, str], powers: tuple[str, ...]) -> Argv:

@@ -20,6 +20,8 @@ from slipway.plans.steps import Kind, Step
 #: What the second repository of an environment's file is called where a folder could be named.
 SECOND = "second"
 REPOSITORY = "repository"
+#: Of what is in the way, so many are named.
+SHOWN = 3
 #: Who owns the folders that are restored into: of the database's server, and of the backend.
 OWNERS = {"postgres": (10003, "0700"), "files": (10001, "0750")}
 
@@ -86,9 +88,10 @@ def begun(name: str, running: EngineFacts, known: StateFacts | None) -> Unfinish
         there = there or [names.state_volume(name)]
     if there:
         raise Refused(
-            f"{name} lives on this engine: {', '.join(there[:3])}"
-            f"{' and more' if len(there) > 3 else ''}. Nothing was touched. What runs here is taken "
-            f"back without --from, and is only replaced after invoke down --env {name} --volumes",
+            f"{name} lives on this engine: {', '.join(there[:SHOWN])}"
+            f"{' and more' if len(there) > SHOWN else ''}. Nothing was touched. What lives here is "
+            "taken back without --from, and is replaced only after "
+            f"invoke down --env {name} --volumes",
             next_command=f"invoke restore --env {name} --plan",
         )
     return None

@@ -141,8 +141,8 @@ def refuse_without_state(name: str, journal: Sequence[Mapping[str, Any]]) -> Non
     if begun is None or not begun.repository or what(Step(Kind.STATE, STATE, "")) in begun.ever:
         return
     raise Refused(
-        f"{name} is being rebuilt from {begun.repository}, and its ledger and secrets are not there "
-        "yet. Nothing was touched",
+        f"{name} is being rebuilt from {begun.repository}, and its ledger and secrets are not "
+        "there yet. Nothing was touched",
         next_command=begun.command,
     )
 

@@ -28,7 +28,7 @@ from slipway.tasks.door import task
         "env": "the environment whose data to overwrite",
         "to": "a point, a time with its zone, or latest: everything that was archived (the "
         "default; for a collection or a document that is the newest point)",
-        "from_": "on a host that has nothing of it: the folder with a copy of the repository, or second",
+        "from_": "where nothing is left of it: a folder with a copy of its repository, or second",
         "key": "with --from: the file that backup.key wrote",
         "access": "with --from second: the folder with the secrets that it is reached with",
         "into": "another environment, which is stopped: its data is overwritten, this one's is not",
@@ -123,9 +123,10 @@ def _rebuild(planned: Disaster, began: float, *, plan: bool) -> None:
     line = planned.apply().line
     took = duration(time.monotonic() - began)
     name, environment = planned.name, planned.environment
+    whence = planned.plan.origin.name
     console.say(
-        f"{name} is rebuilt as of {planned.plan.target.said} from {planned.plan.origin.name}, after "
-        f"{took}, at {environment.url}."
+        f"{name} is rebuilt as of {planned.plan.target.said} from {whence}, after {took}, at "
+        f"{environment.url}."
     )
     last = line["restore"].get("last_write")
     console.say(

@@ -1,9 +1,8 @@
-"""A copy of a repository becomes a host's own: all of it, also when that was killed in the middle."""
+"""A copy of a repository becomes a host's own: all of it, also when that was killed midway."""
 
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import pytest
@@ -43,7 +42,7 @@ def test_everything_but_what_belongs_to_another_host_is_copied(own: Settings, co
     }
     # restic and the service look into it.
     assert (target / "restic/locks").is_dir()
-    assert os.readlink(target / "pgbackrest/backup/slipway/latest") == "20261129-120000F"
+    assert (target / "pgbackrest/backup/slipway/latest").readlink() == Path("20261129-120000F")
     assert (target / "restic/config").stat().st_mode & 0o777 == 0o640
 
 

@@ -57,8 +57,8 @@ def state(settings: Settings, number: int, point: str, target: Path) -> None:
 def adopt(settings: Settings, folder: Path, progress: Progress = silent) -> int:
     """Copy a repository into our own place for it; how many files it has.
 
-    What is there and equal stays, so that the same call goes on after a kill; what the copy does not
-    have goes. The service's user owns all of it afterwards, whoever owned the copy.
+    What is there and equal stays, so that the same call goes on after a kill; what the copy does
+    not have goes. The service's user owns all of it afterwards, whoever owned the copy.
     """
     source, target = root_of(folder), settings.repository_directory
     wanted = {path.relative_to(source): path for path in _tree(source)}

@@ -46,9 +46,7 @@ class Copy:
 
     def restore(self, state: Path) -> None:
         """Its state, as the service restores it."""
-        shutil.copytree(
-            self.held, state, ignore=shutil.ignore_patterns(*OVER), dirs_exist_ok=True
-        )
+        shutil.copytree(self.held, state, ignore=shutil.ignore_patterns(*OVER), dirs_exist_ok=True)
 
 
 def verb(words: Sequence[str]) -> str:

@@ -615,7 +615,9 @@ class Standin:
         if verb == "state" and home:
             folder = (self.volume(home) / "adopted").read_text()
         if verb != "survey":
-            self.changes.append(f"{verb} {'' if verb == 'adopt' else rest[rest.index('--point') + 1]}")
+            self.changes.append(
+                f"{verb} {'' if verb == 'adopt' else rest[rest.index('--point') + 1]}"
+            )
             self.on_moment("during", self.step)
         if verb in self.faults.backup:
             return Answer(*self.faults.backup[verb])
