@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker
 
-from slipway import backup, checks, console, restore, sources, state, target
+from slipway import backup, checks, console, restore, sources, state, target, ways_back
 from slipway import build as builder
 from slipway.apply import ground
 from slipway.commands import backup as commands
@@ -25,7 +26,6 @@ from slipway.facts import engine as engine_facts
 from slipway.facts import host
 from slipway.facts import state as state_facts
 from slipway.facts import target as target_facts
-from slipway.facts.backup import Points
 from slipway.facts.engine import EngineFacts
 from slipway.plans import disaster as plans
 from slipway.plans import release as release_plans
@@ -191,9 +191,12 @@ def prepare(
     left = plans.begun(name, running, known)
     plans.refuse_other(name, left, origin)
     _check_room(facts_of_host, name, environment, reached, running, tools)
-    points, now = _survey(name, origin, tools["backup"], given), time.time()
+    said = _survey(name, origin, tools["backup"], given)
+    points, owner, now = facts.parse(said), facts.owner(said), time.time()
+    plans.refuse_foreign(name, origin, owner)
+    gone = ways_back.gone(reached.engine, environment.registry, owner.images)
     wanted = restore_plans.target(name, to, points, now)
-    planned = plans.plan(name, origin, wanted, points, left, now)
+    planned = plans.plan(name, origin, wanted, points, left, now, gone)
     words = f" --from {source} --key {key}" + (f" --access {access}" if access else "")
     return Disaster(
         *(layout, name, environment, reached, planned, tools, given, words),
@@ -278,10 +281,10 @@ def _given(key: str, access: str) -> dict[str, str]:
     return values
 
 
-def _survey(name: str, origin: Origin, image: str, given: Mapping[str, str]) -> Points:
+def _survey(name: str, origin: Origin, image: str, given: Mapping[str, str]) -> dict[str, Any]:
     """What the repository holds. Raises Refused where it cannot be read."""
     command = commands.survey(image, _labels(name), origin.folder, origin.policy)
-    return facts.parse(_asked(origin, command, given, kind=Refused))
+    return _asked(origin, command, given, kind=Refused)
 
 
 def _asked(
@@ -290,7 +293,7 @@ def _asked(
     given: Mapping[str, str],
     *,
     kind: type[SlipwayError] = SlipwayError,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What the service answers that is told the secrets on its standard input."""
     done = run(command, input=json.dumps(dict(given)), check=False)
     if done.exit_code == 0:

@@ -343,4 +343,11 @@ def _platform(name: str, known: StateFacts) -> Stack:
             f"{name} was released without backups: there is nothing to restore it from",
             next_command=f"invoke release --env {name}",
         )
-    return Stack(names.platform_project(name), document, dict.fromkeys(document["services"], ""))
+    project = names.platform_project(name)
+    if document["name"] != project:
+        raise Refused(
+            f"The ledger of {name} is that of another environment ({document['name']}), whose "
+            "volumes it names",
+            next_command=f"invoke down --env {name} --volumes",
+        )
+    return Stack(project, document, dict.fromkeys(document["services"], ""))

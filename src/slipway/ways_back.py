@@ -127,16 +127,24 @@ def _bring(
     engine: docker.DockerClient, registry: str, images: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Fetch what the engine has lost; the names of what the registry has lost too."""
-    gone = []
+    lost = gone(engine, registry, images)
     for image, reference in sorted(images.items()):
-        repository, _, digest = reference.removeprefix(f"{registry}/").partition("@")
-        if engine_facts.has_image(engine, reference):
-            continue
-        if registry_facts.digest(registry, repository, digest) is None:
-            gone.append(image)
-        else:
+        if image not in lost and not engine_facts.has_image(engine, reference):
             run(commands.pull(reference), timeout=PULL_SECONDS)
-    return tuple(gone)
+    return lost
+
+
+def gone(engine: docker.DockerClient, registry: str, images: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of those images that neither engine nor registry has."""
+
+    def there(reference: str) -> bool:
+        repository, _, digest = reference.removeprefix(f"{registry}/").partition("@")
+        return (
+            engine_facts.has_image(engine, reference)
+            or registry_facts.digest(registry, repository, digest) is not None
+        )
+
+    return tuple(image for image, reference in sorted(images.items()) if not there(reference))
 
 
 def _refuse_contracted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,6 +40,17 @@ class Point:
     lsn: str = ""
     release: Mapping[str, Any] | None = None
     name: str = ""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose a repository is, by its newest point: the platform's project, and the images by name.
+
+    Empty where that cannot be read.
+    """
+
+    platform: str = ""
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,12 @@ def parse(said: Mapping[str, Any]) -> Points:
         free=int(repository.get("free_bytes") or 0),
         damaged=tuple(str(each) for each in said.get("damaged") or ()),
     )
+
+
+def owner(said: Mapping[str, Any]) -> Owner:
+    """Whose the repository is that was looked at."""
+    told = said.get("of") or {}
+    return Owner(str(told.get("platform", "")), dict(told.get("images") or {}))
 
 
 def seconds(moment: str | float) -> float:

@@ -10,7 +10,7 @@ from slipway.config import names
 from slipway.config.backup import SERVICE
 from slipway.config.environment import Environment
 from slipway.errors import Refused
-from slipway.facts.backup import Point, Points
+from slipway.facts.backup import Owner, Point, Points
 from slipway.facts.engine import EngineFacts
 from slipway.facts.state import StateFacts
 from slipway.plans.points import described, moment
@@ -107,6 +107,17 @@ def refuse_other(name: str, left: Unfinished | None, origin: Origin) -> None:
         )
 
 
+def refuse_foreign(name: str, origin: Origin, owner: Owner) -> None:
+    """Refuse the repository of another environment: its ledger names that one's volumes."""
+    if owner.platform in {"", names.platform_project(name)}:
+        return
+    other = owner.platform.removeprefix("slipway-").removesuffix("-platform")
+    raise Refused(
+        f"{origin.name} is the repository of {other}, not of {name}. Nothing was touched",
+        next_command=f"invoke restore --env {other} --from {origin.name} --key FILE",
+    )
+
+
 def holder(name: str, points: Points, wanted: Target) -> Point:
     """The point whose ledger and secrets are taken: the one itself, or the first after a time.
 
@@ -127,8 +138,12 @@ def plan(
     points: Points,
     left: Unfinished | None,
     now: float,
+    gone: Sequence[str] = (),
 ) -> Plan:
-    """The steps that are left until the environment has its ledger and its secrets again."""
+    """The steps that are left until the environment has its ledger and its secrets again.
+
+    `gone` are images of the newest point's release that nobody has.
+    """
     point = holder(name, points, wanted)
     every = [
         *([Step(Kind.ADOPT, REPOSITORY, f"from {origin.name}")] if origin.folder else []),
@@ -137,7 +152,12 @@ def plan(
     ]
     done = frozenset[str]() if left is None else left.ever
     steps = tuple(each for each in every if what(each) not in done)
-    return Plan(name, origin, wanted, point, steps, tuple(_lines(wanted, points, left)))
+    lines = _lines(wanted, points, left)
+    if gone and point == points.newest:
+        lines.append(
+            f"neither engine nor registry has {', '.join(gone)}: all but the release will be there"
+        )
+    return Plan(name, origin, wanted, point, steps, tuple(lines))
 
 
 def note(plan: Plan, command: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from slipway_backup import points, repositories, status
-from slipway_backup.errors import Refused
+from slipway_backup import state as ledger
+from slipway_backup.errors import Failed, Refused
+from slipway_backup.points import Stored
 from slipway_backup.privileges import USER
 from slipway_backup.progress import Progress, silent
 from slipway_backup.repositories import Repository
@@ -28,6 +31,7 @@ OVER = ("lease.json", "journal.jsonl", "handed.json", "handed-before.json")
 def survey(settings: Settings, folder: Path | None, number: int) -> dict[str, Any]:
     """The points of a repository that is only read: the copy in a folder, or one of our own.
 
+    `of` tells whose it is, by the state of the newest point, and with which images it was released.
     Raises Refused where there is none, WrongKey where it is another key's.
     """
     if folder is not None:
@@ -40,7 +44,23 @@ def survey(settings: Settings, folder: Path | None, number: int) -> dict[str, An
             f"{repository.name} is none: restic finds nothing there",
             "give the folder that holds restic and pgbackrest",
         )
-    return status.points_of(settings, [repository])
+    told = status.points_of(settings, [repository])
+    listed = points.read(settings, repository).points
+    return told | {"of": of(settings, repository, listed[-1]) if listed else {}}
+
+
+def of(settings: Settings, repository: Repository, stored: Stored) -> dict[str, Any]:
+    """The project of the platform in a point's state, and its images; empty where it tells none."""
+
+    def read(name: str) -> str:
+        path = str(settings.state_directory / name)
+        return files.read(settings, repository, stored.snapshot.id, path)
+
+    try:
+        platform = str(json.loads(read(ledger.PLATFORM))["name"])
+        return {"platform": platform, "images": ledger.last(read(ledger.LEDGER)).get("images", {})}
+    except (Failed, KeyError, ValueError):
+        return {}
 
 
 def state(settings: Settings, number: int, point: str, target: Path) -> None:

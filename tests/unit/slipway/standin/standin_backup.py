@@ -42,7 +42,10 @@ class Copy:
         """What it holds; nothing tells where the archive ends."""
         if self.refused:
             return failed(2, self.refused, "give another folder")
-        return _done({"points": self.points, "archive": {}, "damaged": self.damaged})
+        platform = json.loads((self.held / "rendered/platform.json").read_text())["name"]
+        last = json.loads((self.held / "ledger.jsonl").read_text().splitlines()[-1])
+        of = {"platform": platform, "images": last["images"]}
+        return _done({"points": self.points, "archive": {}, "damaged": self.damaged, "of": of})
 
     def restore(self, state: Path) -> None:
         """Its state, as the service restores it."""

@@ -211,6 +211,11 @@ class TestRefused:
         copied.points = points
         assert "no point of dev that can be read: snapshot 1234abcd" in said
 
+    def test_the_repository_of_another_environment(self, lost: World) -> None:
+        lost.environment("other", backup=standin_backup.SCHEDULED)
+        said = self.refused(lost, "restore", "--env", "other", *words(lost)[3:])
+        assert "is the repository of dev, not of other. Nothing was touched" in said
+
     def test_a_second_repository_that_is_not_configured(self, lost: World) -> None:
         typed = ("restore", "--env", "dev", "--from", "second", "--key", str(lost.folder / "key"))
         assert "dev has no second repository" in self.refused(lost, *typed)
@@ -236,6 +241,8 @@ def test_images_that_nobody_has_leave_the_data_whole_for_another_release(lost: W
     gone = store.tags.pop(tag)
     store.manifests.pop(gone)
     lost.standin.absent.add(gone)
+    shown = lost.invoke(*words(lost, "--plan"))
+    assert "neither engine nor registry has backend: all but the release" in shown.output
     ended = lost.invoke(*words(lost))
     assert ended.exit_code == 1, ended
     assert "neither engine nor registry has backend of release" in ended.errors
