@@ -92,7 +92,7 @@ class Disaster:
         with state.opened(self.name, self.tools["toolbox"], purpose=purpose) as held:
             for step in self.plan.steps:
                 held.journal(**note, step=str(step), what=restore_plans.what(step), done=False)
-                self._make_others(held)
+                self._make([*names.volumes(self.name), names.prefix(self.name) + SERVICE])
                 try:
                     with console.phase(step.phase) as progress:
                         _ACTIONS[step.kind](self, held, progress)
@@ -106,22 +106,11 @@ class Disaster:
                     ) from error
                 held.journal(**note, step=str(step), what=restore_plans.what(step), done=True)
 
-    def _make_others(self, held: State) -> None:
-        """Make the volumes that are restored into, for those who will read them."""
-        wanted = [*names.volumes(self.name), names.prefix(self.name) + SERVICE]
-        if not self._make(wanted):
-            return
-        for volume, (user, mode) in plans.OWNERS.items():
-            held.check()
-            named = names.prefix(self.name) + volume
-            run(commands.own(self.tools["backup"], named, user, mode), timeout=120)
-
-    def _make(self, wanted: list[str]) -> bool:
-        """Make those of these volumes that are not there; whether there were any."""
+    def _make(self, wanted: list[str]) -> None:
+        """Make those of these volumes that are not there."""
         there = engine_facts.read(self.engine, self.name).volumes
         steps = tuple(Step(Kind.VOLUME, each, "") for each in wanted if each not in there)
         ground(release_plans.Plan(self.name, 0, None, steps), self.engine)
-        return bool(steps)
 
     def adopt(self, held: State, progress: console.Progress) -> None:
         """Make the copy of the repository the environment's own."""
@@ -142,12 +131,16 @@ class Disaster:
         _asked(self.plan.origin, command, self.given)
 
     def hand_out(self, held: State, _progress: console.Progress) -> None:
-        """Give the service that restores what it reads the repository with."""
+        """Give the service that restores its key, and what it restores into to its readers."""
         held.put_secrets(self.given, replace=True)
         consumer = CONSUMERS[SERVICE]
         values = held.secrets(consumer.optional)
         own = secrets.files(SERVICE, values, Parts(backups=True))
         held.hand_out({SERVICE: {"user": consumer.user, "files": own}})
+        for volume, (user, mode) in plans.OWNERS.items():
+            held.check()
+            named = names.prefix(self.name) + volume
+            run(commands.own(self.tools["backup"], named, user, mode), timeout=120)
 
     def _end_one_offs(self, held: State) -> None:
         """End what a recovery that was killed left at work."""
@@ -301,11 +294,13 @@ def _asked(
     if MISSING_FOLDER in done.errors:
         raise Refused(f"{origin.folder} is no folder of the host. Nothing was touched")
     try:
-        said = str(facts.answer(done.output)["error"])
+        answer = facts.answer(done.output)
+        said, following = str(answer["error"]), answer.get("next")
     except (KeyError, ValueError):
         said = done.errors.strip() or f"it ended with exit code {done.exit_code}"
+        following = None
     untouched = ". Nothing was touched" if kind is Refused else ""
-    raise kind(f"{origin.name}: {said}{untouched}")
+    raise kind(f"{origin.name}: {said}{untouched}", next_command=following)
 
 
 def _labels(name: str) -> dict[str, str]:

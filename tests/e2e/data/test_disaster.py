@@ -143,6 +143,9 @@ def test_an_environment_comes_back_from_a_copy_of_its_repository(
         refused = kept.invoke(*wrong)
         assert refused.exit_code == 2, refused.text
         assert "Nothing was touched" in refused.text
+    other = kept.invoke(*words, env=kept.copy())
+    assert other.exit_code == 2
+    assert f"is the repository of {KEPT}, not of" in other.text
     shown = kept.invoke(*words, "--plan")
     assert shown.exit_code == 0, shown.text
     assert of_environment(kept) == []

@@ -631,7 +631,9 @@ class Standin:
             self.points[home.split("-")[1]] = copy.deepcopy(copied.points)
             return Answer(json.dumps({"adopted": 7}) + "\n")
         if json.loads(typed) != copied.secrets:
-            return Answer(*standin_backup.failed(1, "the key does not open repository 1", "none"))
+            return Answer(
+                *standin_backup.failed(1, "the key does not open repository 1", "give the key")
+            )
         if verb == "state":
             copied.restore(self.volume(volumes["/restore/state"]))
             return Answer(json.dumps({"state": "there"}) + "\n")

@@ -187,6 +187,7 @@ class TestRefused:
         typed = ("restore", "--env", "dev", "--from", str(lost.folder / "copy"))
         said = self.refused(lost, *typed, "--key", str(lost.folder / "other"))
         assert "the key does not open repository 1. Nothing was touched" in said
+        assert "next: give the key" in said
         assert lost.standin.volumes == {}
 
     def test_no_key(self, lost: World) -> None:
