@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,29 +33,27 @@ def survey(settings: Settings, folder: Path | None, number: int) -> dict[str, An
     """The points of a repository that is only read: the copy in a folder, or one of our own.
 
     `of` tells whose it is, by the state of the newest point, and with which images it was released.
-    Raises Refused where there is none, WrongKey where it is another key's.
+    Raises Refused or Failed where there is none, WrongKey where it is another key's.
     """
-    if folder is not None:
-        root = root_of(folder)
-        changed = {"repository_directory": root, "work_directory": root / "work"}
-        settings = settings.model_copy(update=changed)
+    root = settings.repository_directory if folder is None else root_of(folder)
+    work = root / "work"
+    if not work.is_dir():
+        # For this process alone, so that it reads what a point says once.
+        work = Path(tempfile.mkdtemp(prefix="slipway-work-"))
+    changed = {"repository_directory": root, "work_directory": work}
+    settings = settings.model_copy(update=changed)
     repository = numbered(settings, number)
-    if not files.exists(settings, repository):
-        raise Refused(
-            f"{repository.name} is none: restic finds nothing there",
-            "give the folder that holds restic and pgbackrest",
-        )
-    told = status.points_of(settings, [repository])
-    listed = points.read(settings, repository).points
-    return told | {"of": of(settings, repository, listed[-1]) if listed else {}}
+    listed = points.read(settings, repository)
+    told = status.described(settings, [(repository, listed, listed.damaged)])
+    return told | {"of": of(settings, listed.points[-1]) if listed.points else {}}
 
 
-def of(settings: Settings, repository: Repository, stored: Stored) -> dict[str, Any]:
+def of(settings: Settings, stored: Stored) -> dict[str, Any]:
     """The project of the platform in a point's state, and its images; empty where it tells none."""
 
     def read(name: str) -> str:
         path = str(settings.state_directory / name)
-        return files.read(settings, repository, stored.snapshot.id, path)
+        return files.read(settings, stored.repository, stored.snapshot.id, path)
 
     try:
         platform = str(json.loads(read(ledger.PLATFORM))["name"])
@@ -66,12 +65,10 @@ def of(settings: Settings, repository: Repository, stored: Stored) -> dict[str, 
 def state(settings: Settings, number: int, point: str, target: Path) -> None:
     """Restore the state of a point into a folder, without what belongs to a run that is over."""
     repository = numbered(settings, number)
-    stored = points.choose(points.read(settings, repository).points, point)
-    if stored is None:
+    found = files.snapshots(settings, repository, f"id={point}").snapshots
+    if not found:
         raise Refused(f"{repository.name} has no point {point!r}", "slipway-backup survey")
-    files.restore(
-        settings, repository, stored.snapshot.id, settings.state_directory, target, but=OVER
-    )
+    files.restore(settings, repository, found[-1].id, settings.state_directory, target, but=OVER)
 
 
 def adopt(settings: Settings, folder: Path, progress: Progress = silent) -> int:

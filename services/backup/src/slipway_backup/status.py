@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,19 @@ from slipway_backup.sources import database
 BESIDE = "work"
 
 
-def points_of(settings: Settings, chosen: Sequence[repositories.Repository] = ()) -> dict[str, Any]:
-    """Every point with what is known of it, the oldest first, and how the archive is.
+def points_of(settings: Settings) -> dict[str, Any]:
+    """Every point with what is known of it, the oldest first, and how the archive is."""
+    places = repositories.all_of(settings)
+    return described(settings, [(each, *_listed(settings, each)) for each in places])
 
-    The first of the repositories has to answer; they are all there are unless some are chosen.
-    """
+
+def described(
+    settings: Settings, found: Iterable[tuple[repositories.Repository, Listed, Iterable[str]]]
+) -> dict[str, Any]:
+    """What `points_of` tells, of what was found in repositories, and what could not be read there."""
     by_id: dict[str, dict[str, Any]] = {}
     damaged: list[str] = []
-    places = chosen or repositories.all_of(settings)
-    for repository in places:
-        listed, said = _listed(settings, repository, required=repository is places[0])
+    for repository, listed, said in found:
         damaged += said
         # One that is away would be waited for again.
         labels = _labels(settings, repository) if listed.points else set()
@@ -51,14 +54,12 @@ def points_of(settings: Settings, chosen: Sequence[repositories.Repository] = ()
     }
 
 
-def _listed(
-    settings: Settings, repository: repositories.Repository, *, required: bool
-) -> tuple[Listed, list[str]]:
+def _listed(settings: Settings, repository: repositories.Repository) -> tuple[Listed, list[str]]:
     """What is in a repository; one that is away hides nothing of the first."""
     try:
         listed = points.read(settings, repository)
     except BackupError as error:
-        if required:
+        if repository.number == repositories.FIRST:
             raise
         return Listed(()), [f"{repository.name}: {error}"]
     return listed, list(listed.damaged)
