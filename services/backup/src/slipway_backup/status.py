@@ -28,7 +28,7 @@ def points_of(settings: Settings) -> dict[str, Any]:
 def described(
     settings: Settings, found: Iterable[tuple[repositories.Repository, Listed, Iterable[str]]]
 ) -> dict[str, Any]:
-    """What `points_of` tells, of what was found in repositories and of what cannot be read there."""
+    """What `points_of` tells, of what was found in repositories and what cannot be read there."""
     by_id: dict[str, dict[str, Any]] = {}
     damaged: list[str] = []
     for repository, listed, said in found:
