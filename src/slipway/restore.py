@@ -167,7 +167,7 @@ class Restore:
 
     def _start(self, held: State, began: float) -> Outcome:
         """Bring the release up on what was restored, prove it, and let callers in."""
-        if self.way.gone:
+        if not self.way.there:
             self._end_without_release(held)
         wanted = self._wanted()
         compared = releasing.compare(wanted, self.engine)
@@ -215,10 +215,13 @@ class Restore:
         """Leave the data whole for another release; always raises SlipwayError."""
         note = {"kind": self.kind, "restore": dict(self.note)}
         held.commit(**note, result="restored", holder=state.holder())
+        why = "its ledger knows no release that ended"
+        if self.way.gone:
+            gone = ", ".join(self.way.gone)
+            why = f"neither engine nor registry has {gone} of release {self.way.version}"
         raise SlipwayError(
             f"Database, files, ledger and secrets of {self.name} are as of "
-            f"{self.plan.target.said}, but nothing serves: neither engine nor registry has "
-            f"{', '.join(self.way.gone)} of release {self.way.version}, and another release can",
+            f"{self.plan.target.said}, but nothing serves them yet: {why}. Another release will",
             next_command=f"invoke release --env {self.name}",
         )
 

@@ -40,6 +40,11 @@ class Way:
     gone: tuple[str, ...] = ()
 
     @property
+    def there(self) -> bool:
+        """Whether there is such a release, and every image of it."""
+        return bool(self.images) and not self.gone
+
+    @property
     def origin(self) -> dict[str, str]:
         """The members of the ledger's line that tell where the release comes from."""
         return {"manifest": self.manifest} if self.manifest else {}
@@ -77,9 +82,11 @@ def current(
 ) -> Way:
     """The release that was finished last.
 
-    Raises Refused when there is none, and, where it has to be `whole`, when an image of it is gone.
+    Where it has to be `whole`, raises Refused when there is none, or an image of it is gone.
     """
     known = state_facts.read(toolbox, names.state_volume(name), history=0)
+    if known.committed is None and not whole:
+        return Way(0, "", {}, None)
     if known.committed is None:
         raise Refused(
             f"{name} has no finished release", next_command=f"invoke release --env {name}"

@@ -50,11 +50,12 @@ class Plan:
     lines: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        release = (self.point.release or {}).get("version", "of its ledger")
+        released = (self.point.release or {}).get("version")
+        start = Step(Kind.START, f"release {released}", "on what was restored, and proved")
         every = [
             *self.steps,
             Step(Kind.RESTORE, DATA, f"to {self.target.said}"),
-            Step(Kind.START, f"release {release}", "on what was restored, and proved"),
+            *([start] if released else []),
         ]
         numbered = [f"  {number:>2}. {step}" for number, step in enumerate(every, 1)]
         head = f"rebuild {self.environment} as of {self.target.said} from {self.origin.name}:"
@@ -153,6 +154,8 @@ def plan(
     done = frozenset[str]() if left is None else left.ever
     steps = tuple(each for each in every if what(each) not in done)
     lines = _lines(wanted, points, left)
+    if not point.release:
+        lines.append(f"{point.id} knows no release that ended: all but a release will be there")
     if gone and point == points.newest:
         lines.append(
             f"neither engine nor registry has {', '.join(gone)}: all but the release will be there"

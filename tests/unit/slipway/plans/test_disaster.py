@@ -66,6 +66,14 @@ def test_everything_is_planned_and_what_is_lost_is_told() -> None:
     assert lines[6] == "  lost: what was written after 2027-01-15 07:59:00 UTC"
 
 
+def test_a_point_without_a_release_starts_none() -> None:
+    points = Points((Point("p0", NOW, "full", 1, (1,), release={}),))
+    wanted = restore.target("dev", "latest", points, NOW)
+    said = str(disaster.plan("dev", FOLDER, wanted, points, None, NOW))
+    assert " start " not in said
+    assert "p0 knows no release that ended: all but a release will be there" in said
+
+
 def test_what_is_done_is_not_done_again_whatever_it_was_to() -> None:
     left = disaster.begun("dev", engine("state"), journal(("adopt repository", True)))
     wanted = restore.target("dev", "p1", POINTS, NOW)

@@ -43,8 +43,8 @@ class Copy:
         if self.refused:
             return failed(2, self.refused, "give another folder")
         platform = json.loads((self.held / "rendered/platform.json").read_text())["name"]
-        last = json.loads((self.held / "ledger.jsonl").read_text().splitlines()[-1])
-        of = {"platform": platform, "images": last["images"]}
+        lines = (self.held / "ledger.jsonl").read_text().splitlines()
+        of = {"platform": platform, "images": json.loads(lines[-1])["images"] if lines else {}}
         return _done({"points": self.points, "archive": {}, "damaged": self.damaged, "of": of})
 
     def restore(self, state: Path) -> None:

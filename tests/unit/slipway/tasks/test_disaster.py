@@ -255,6 +255,27 @@ def test_images_that_nobody_has_leave_the_data_whole_for_another_release(lost: W
     assert lost.standin.restored == {"slipway-dev-postgres": "latest"}
 
 
+def test_a_point_from_before_the_first_release_had_ended_leaves_its_data_to_one(
+    lost: World, tmp_path: Path
+) -> None:
+    standin = lost.standin
+    place = str(lost.folder / "copy")
+    copied = standin.copies[place]
+    held = shutil.copytree(copied.held, tmp_path / "held")
+    (held / "ledger.jsonl").write_text("")
+    (held / "head.json").unlink()
+    early = [each | {"release": {}} for each in copied.points]
+    standin.copies[place] = replace(copied, held=held, points=early)
+    ended = lost.invoke(*words(lost))
+    standin.copies[place] = copied
+    assert ended.exit_code == 1, ended
+    assert "p2 knows no release that ended" in ended.output
+    assert "its ledger knows no release that ended. Another release will" in ended.errors
+    assert standin.restored == {"slipway-dev-postgres": "latest"}
+    released = lost.release()
+    assert released.exit_code == 0, released
+
+
 def test_until_the_ledger_is_there_nothing_else_is_begun(lost: World) -> None:
     lost.standin.faults.backup = {"state": standin_backup.failed(1, "a block is damaged", "")}
     failed = lost.invoke(*words(lost))
