@@ -47,6 +47,7 @@ class Restore:
     `generations` are those that the ledger had when it was planned; `note` is what journal and
     ledger say of it. On a host that had nothing, `tool` is the image of the backup service that
     restores, because the release's own may be gone, and `words` are what else was typed.
+    `without_point` is why nothing is kept of what is there now.
     """
 
     layout: Layout
@@ -62,6 +63,7 @@ class Restore:
     toolbox: str
     tool: str = ""
     words: str = ""
+    without_point: str = ""
     note: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -91,6 +93,7 @@ class Restore:
             "closed": self.plan.opens,
             "command": self.command,
             **({"repository": begun.repository} if begun and begun.repository else {}),
+            **({"without_point": self.without_point} if self.without_point else {}),
         }
         purpose = f"restore to {self.plan.target.to}"
         self._ground()
@@ -266,7 +269,7 @@ class Restore:
             "begins anew"
         )
         if step.kind is Kind.POINT:
-            where = ""
+            where = ". Nothing was touched; --without-point REASON goes on without one"
         return SlipwayError(f"{step.phase}: {said}{where}", next_command=following or again)
 
     def _running(self) -> EngineFacts:
@@ -292,11 +295,12 @@ def prepare(
     *,
     tool: str = "",
     words: str = "",
+    without_point: str = "",
 ) -> Restore:
     """Read what there is, and plan; nothing is touched. Raises Refused.
 
     `way` is an earlier release that comes up on what was restored, in place of the one that was
-    finished last. For `tool` and `words` see Restore; with them images of the release may be gone.
+    finished last. For what else is said see Restore; with `tool` images of the release may be gone.
     """
     engine = reached.engine
     running = engine_facts.read(engine, name)
@@ -308,14 +312,14 @@ def prepare(
     plans.refuse_without_state(name, known.journal)
     kind = "restore" if way is None else "rollback"
     way = way or ways_back.current(name, engine, environment.registry, toolbox, whole=not tool)
-    have = _have(name, environment, running, known)
+    have = replace(_have(name, environment, running, known), without_point=without_point)
     known_to = have.begun.to if have.begun else ""
     wanted = plans.target(name, to, have.points, have.now, begun=known_to)
     platform = _platform(name, known)
     planned = plans.plan(name, wanted, platform, way.version, have)
     return Restore(
         *(layout, name, environment, reached, planned, way, kind, platform),
-        *(have.begun, known.generations, toolbox, tool, words),
+        *(have.begun, known.generations, toolbox, tool, words, without_point),
     )
 
 

@@ -65,7 +65,8 @@ class Have:
     """What runs, what is kept, and what an earlier restore left undone.
 
     `serving`: a server of the database answers; `primary` is the one that takes writes, where that
-    is known; `closed`: callers are turned away already.
+    is known; `closed`: callers are turned away already; `without_point` is somebody's reason to
+    overwrite what is there without a point of it.
     """
 
     engine: EngineFacts
@@ -76,6 +77,7 @@ class Have:
     edge: bool
     now: float
     primary: str | None = None
+    without_point: str = ""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def what(step: Step) -> str:
 
 
 def _safety(have: Have) -> list[Step]:
-    if have.begun is not None or not have.serving:
+    if have.begun is not None or not have.serving or have.without_point:
         return []
     return [Step(Kind.POINT, "recovery point", "of what is there now, to come back to")]
 
@@ -264,6 +266,8 @@ def _lines(wanted: Target, have: Have) -> list[str]:
         lines.append(f"lost: at most the last {duration(have.points.behind)}")
     if not have.serving and begun is None:
         lines.append("no point of what is there now: the database does not answer")
+    elif have.without_point and begun is None:
+        lines.append(f"no point of what is there now: {have.without_point}")
     return lines
 
 

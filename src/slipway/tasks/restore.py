@@ -35,6 +35,7 @@ from slipway.tasks.door import task
         "collection": "only this collection, by its name then, beside what is there now",
         "document": "only this document: its id, or its name within --collection",
         "plan": "print what would be done, touch nothing, and stop",
+        "without-point": "why nothing is kept of what is there now; goes into the ledger",
         "yes-overwrite": "the name of what is overwritten, in place of typing it back: the "
         "environment's, the collection's or the document's",
     }
@@ -49,6 +50,7 @@ def restore(
     from_: str = "",
     key: str = "",
     access: str = "",
+    without_point: str = "",
     plan: bool = False,
     yes_overwrite: str = "",
 ) -> None:
@@ -85,7 +87,9 @@ def restore(
             aside = intos.prepare(layout, (env, environment), other, reached, to or LATEST)
             _restore_into(aside, plan=plan, yes_overwrite=yes_overwrite)
             return
-        prepared = restoring.prepare(layout, env, environment, reached, to or LATEST)
+        prepared = restoring.prepare(
+            *(layout, env, environment, reached, to or LATEST), without_point=without_point
+        )
         console.say(str(prepared.plan))
         if plan:
             return

@@ -176,6 +176,12 @@ def test_a_safety_point_that_fails_leaves_everything_as_it_was(kept: World) -> N
     assert kept.standin.maintenance == {"on": False}
     # Nothing was begun that a release would have to wait for.
     assert kept.release().exit_code == 0
+    assert "--without-point REASON" in ended.errors
+    without = kept.invoke(*RESTORE, "--to", "p2", "--without-point", "a page is damaged")
+    assert without.exit_code == 0, without
+    assert "no point of what is there now: a page is damaged" in without.output
+    told = kept.ledger()[-1]["restore"]
+    assert (told["safety"], told["without_point"]) == ("", "a page is damaged")
 
 
 def test_while_a_restore_is_not_finished_nothing_is_started_on_its_data(kept: World) -> None:
