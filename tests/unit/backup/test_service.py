@@ -191,7 +191,7 @@ def test_powers_are_read_from_the_kernels_words() -> None:
         "chown",
         "dac_read_search",
     }
-    command = privileges.become(["python3"])
+    command = privileges.become(["python3"], Path("/filter"))
     assert command[-2:] == ["--", "python3"]
     assert "--reuid=10006" in command
 
@@ -225,6 +225,12 @@ def test_what_is_refused_ends_with_2_and_a_sentence(
     assert cli.main(words) == 2
     printed = capsys.readouterr()
     assert said in printed.out + printed.err
+
+
+def test_no_filter_of_calls_is_made_up_for_a_machine_that_is_not_known() -> None:
+    assert len(privileges.no_handles("x86_64")) == len(privileges.no_handles("aarch64")) == 7 * 8
+    with pytest.raises(Refused, match="riscv64"):
+        privileges.no_handles("riscv64")
 
 
 def test_what_the_system_refuses_is_a_sentence_too(
