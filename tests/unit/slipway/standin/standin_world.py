@@ -193,6 +193,8 @@ class World:
 
     def remember(self, moment: str) -> None:
         """Remember everything as it is at a moment, beside other moments."""
+        # Tests of a file may be taken up again after those of another: so are its fixtures.
+        shutil.rmtree(self.folder / moment, ignore_errors=True)
         for name in ("checkout", "engine/volumes"):
             shutil.copytree(self.folder / name, self.folder / moment / name)
         self.saved[moment] = (self.standin.held(), copy.deepcopy(self.product.documents))
