@@ -64,7 +64,7 @@ def _ods_row(row: Sequence[str | float]) -> str:
         + "</table:table-cell>"
         for value in row
     )
-    return f"<table:table-row>{''.join(cells)}</table:table-row>"
+    return f'<table:table-row>{"".join(cells)}</table:table-row>'
 
 
 def xls(sheets: Sheets) -> bytes:

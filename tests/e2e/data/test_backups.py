@@ -69,19 +69,16 @@ def test_the_same_again_finishes_a_restore_that_was_killed(kept: Kept) -> None:
     point = kept.point()
     kept.mark(21)
     words = ("restore", "--to", point, "--yes-overwrite", KEPT, "--env", KEPT)
-    restoring = kept.site.start(*words)
     engine = kept.site.engine
     name = f"slipway-{KEPT}-platform-backup-run-"
-    eventually(
-        lambda: [
-            each
-            for each in engine.containers.list(ignore_removed=True)
-            if str(each.name).startswith(name)
-        ],
-        "container that restores",
-    )
-    os.kill(restoring.pid, signal.SIGKILL)
-    restoring.wait()
+
+    def restores() -> bool:
+        there = engine.containers.list(ignore_removed=True)
+        return any(str(each.name).startswith(name) for each in there)
+
+    with kept.site.start(*words) as restoring:
+        eventually(restores, "container that restores")
+        os.kill(restoring.pid, signal.SIGKILL)
     refused = kept.invoke("release")
     assert refused.exit_code == 2
     assert f"invoke restore --env {KEPT} --to {point}" in refused.text

@@ -58,8 +58,7 @@ class PatientPool(AsyncConnectionPool[Connection]):
 
     @contextlib.asynccontextmanager
     async def connection(
-        self,
-        timeout: float | None = None,  # noqa: ASYNC109
+        self, timeout: float | None = None  # noqa: ASYNC109
     ) -> AsyncIterator[Connection]:
         """Give a connection; one whose server has moved on is not given to anybody again."""
         async with super().connection(timeout) as connection:

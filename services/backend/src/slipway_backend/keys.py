@@ -225,8 +225,7 @@ async def listed(
     )
     found = [Key(**row) for row in await cursor.fetchall()]
     cursor = await connection.execute(
-        f"SELECT count(*) AS total FROM api_keys {where}",
-        parameters,  # nosec B608
+        f"SELECT count(*) AS total FROM api_keys {where}", parameters  # nosec B608
     )
     row = await cursor.fetchone()
     return found, int(row["total"]) if row else 0

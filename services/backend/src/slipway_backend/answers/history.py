@@ -50,4 +50,4 @@ def joined(question: str, history: Sequence[Turn]) -> str:
     # The question itself is what must not be cut.
     room = max(0, MAX_QUERY_CHARACTERS - len(question) - 1)
     earlier = "\n".join(asked)
-    return f"{earlier[max(0, len(earlier) - room) :]}\n{question}".strip()
+    return f"{earlier[max(0, len(earlier) - room):]}\n{question}".strip()
