@@ -19,6 +19,7 @@ branch = true
 core = pytrace
 parallel = true
 sigterm = true
+patch = _exit
 data_file = {DATA}/data
 source_pkgs = slipway_backup
 disable_warnings = no-ctracer,no-sysmon,no-data-collected,module-not-imported
