@@ -7,13 +7,21 @@ from typing import Any
 import pytest
 
 from slipway.config import environment as environments
+from slipway.config import monitoring
 from slipway.config.layout import checkout
 from slipway.facts.stacks import resolve
 
 LAYOUT = checkout()
 IMAGES = {
     name: f"localhost:5000/slipway/{name}:test"
-    for name in ("backend", "door", "edge", "etcd", "postgres")
+    for name in ("backend", "backup", "door", "edge", "etcd", "monitoring", "postgres")
+}
+# Who is root, and with which of root's powers: rules are for root alone, files and state belong to
+# others, and the engine's socket is root's.
+ROOT = {
+    "door": ["NET_ADMIN"],
+    "backup": ["DAC_READ_SEARCH", "SETGID", "SETPCAP", "SETUID"],
+    "figures-engine": [],
 }
 
 
@@ -27,8 +35,8 @@ class TestEnvironment:
         return services
 
     def test_it_resolves_to_the_same_services(self, name: str) -> None:
-        services = {"backend", "worker", "migrate", "door", "edge", "etcd", "postgres"}
-        assert set(self.services(name)) == services
+        services = {"backend", "worker", "migrate", "door", "edge", "etcd", "postgres", "backup"}
+        assert set(self.services(name)) == services | set(monitoring.SERVICES)
 
     def test_only_the_door_publishes_ports(self, name: str) -> None:
         publishing = [each for each, service in self.services(name).items() if "ports" in service]
@@ -40,9 +48,8 @@ class TestEnvironment:
             assert service["cap_drop"] == ["ALL"]
             assert service["security_opt"] == ["no-new-privileges:true"]
             assert service["user"].split(":")[0].isdigit()
-            # The door is root with one capability: rules are for root alone.
-            assert (int(service["user"].split(":")[0]) > 0) is (each != "door")
-            assert service.get("cap_add", []) == (["NET_ADMIN"] if each == "door" else [])
+            assert (int(service["user"].split(":")[0]) > 0) is (each not in ROOT)
+            assert (service.get("cap_add") or []) == ROOT.get(each, [])
             assert int(service["mem_limit"]) > 0
             assert float(service["cpus"]) > 0
             assert service["pids_limit"] > 0
@@ -55,5 +62,7 @@ class TestEnvironment:
         assert set(services["postgres"]["networks"]) == {"app-data", "data"}
         assert set(services["etcd"]["networks"]) == {"data"}
         assert "data" not in {*services["backend"]["networks"], *services["edge"]["networks"]}
+        assert "edge-app" not in services["figures-database"]["networks"]
+        assert set(services["prometheus"]["networks"]) == {"watch", "edge-app", "app-data", "data"}
         assert "app-data" not in services["edge"]["networks"]
         assert "public" not in services["backend"]["networks"]
