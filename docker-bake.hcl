@@ -32,6 +32,10 @@ variable "TAG_BACKEND" {
   default = "local"
 }
 
+variable "TAG_BACKUP" {
+  default = "local"
+}
+
 variable "TAG_EDGE" {
   default = "local"
 }
@@ -86,7 +90,7 @@ variable "CA_BUNDLE" {
 }
 
 group "default" {
-  targets = ["backend", "edge", "etcd", "postgres", "toolbox"]
+  targets = ["backend", "backup", "edge", "etcd", "postgres", "toolbox"]
 }
 
 # Built once per host by host.prepare, never pushed.
@@ -129,6 +133,16 @@ target "backend" {
     MODEL_PRECISION = MODEL_PRECISION
   }
   tags = ["${REGISTRY}/slipway/backend:${TAG_BACKEND}"]
+}
+
+target "backup" {
+  inherits = ["python"]
+  context  = "services/backup"
+  target   = "backup"
+  args = {
+    SERVICE = "backup"
+  }
+  tags = ["${REGISTRY}/slipway/backup:${TAG_BACKUP}"]
 }
 
 target "edge" {

@@ -6,6 +6,7 @@ from invoke import Collection
 
 from slipway.tasks import (
     approve,
+    backup,
     build,
     db,
     diagnose,
@@ -18,6 +19,7 @@ from slipway.tasks import (
     maintenance,
     prune,
     release,
+    restore,
     rollback,
     secrets,
     status,
@@ -27,6 +29,7 @@ namespace = Collection(
     build.build,
     release.release,
     rollback.rollback,
+    restore.restore,
     prune.prune,
     approve.approve,
     status.status,
@@ -36,6 +39,7 @@ namespace = Collection(
     down.down,
     lock.lock,
 )
+namespace.add_collection(Collection.from_module(backup), name="backup")
 namespace.add_collection(Collection.from_module(db), name="db")
 namespace.add_collection(Collection.from_module(host), name="host")
 namespace.add_collection(Collection.from_module(history), name="history")

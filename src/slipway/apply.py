@@ -13,11 +13,22 @@ from typing import Any
 
 import docker
 
-from slipway import acceptance, access, console, data_tier, diagnosis, edge, hand_over, proof
+from slipway import (
+    acceptance,
+    access,
+    backup,
+    console,
+    data_tier,
+    diagnosis,
+    edge,
+    hand_over,
+    proof,
+)
 from slipway.commands import compose
 from slipway.config import certificates, members, names, secrets
 from slipway.config.environment import TREE, Environment
 from slipway.config.layout import Layout
+from slipway.config.secrets import Parts
 from slipway.errors import CommandFailed, SlipwayError
 from slipway.facts import engine as engine_facts
 from slipway.facts import state as state_facts
@@ -79,8 +90,9 @@ class Release:
     #: What ran before, as its release resolved it; None where that is not known.
     before: Mapping[str, Any] | None = None
     #: Whether others take what is accepted here, what each edge had counted beforehand, by its
-    #: container, and what when it was asked last.
+    #: container, and what when it was asked last. `point` is the recovery point behind it.
     attests: bool = False
+    point: str = ""
     began_with: Mapping[str, Counts] = field(default_factory=dict)
     counts: dict[str, Counts] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
@@ -112,31 +124,38 @@ class Release:
         if self.environment.secrets == "generated":
             self.state.put_secrets(secrets.generate())
         wanted = tuple(secret.name for secret in secrets.SECRETS) + secrets.AUTHORITY
-        optional = tuple(secret.name for secret in (*secrets.OPTIONAL, *secrets.TIER))
-        servers = members.of(stacks.count(self.resolved))
-        if len(servers) > 1:
-            self._provide_tier()
+        known = (*secrets.OPTIONAL, *secrets.TIER, *secrets.BACKUP)
+        optional = tuple(secret.name for secret in known)
+        parts = stacks.parts(self.resolved)
+        self._provide_made(parts)
         values = self.state.secrets((*wanted, *optional, secrets.PREVIOUS_JWT))
         if self.environment.secrets == "generated":
             values = self._certified(values)
         certificates.check_pair(values["tls.crt"], values["tls.key"], self.name)
         self.state.hand_out(
             {
-                name: {"user": consumer.user, "files": secrets.files(name, values, servers)}
+                name: {"user": consumer.user, "files": secrets.files(name, values, parts)}
                 for name, consumer in secrets.CONSUMERS.items()
             }
         )
         if self.environment.secrets == "generated":
             access.leave(self.layout, self.name, values)
 
-    def _provide_tier(self) -> None:
-        """Make what the members of a data tier know each other by, where it is not there yet."""
-        self.state.put_secrets(secrets.generate_tier())
+    def _provide_made(self, parts: Parts) -> None:
+        """Make what the parts of the platform know each other by, where it is not there yet."""
+        if not parts.made:
+            return
+        self.state.put_secrets(secrets.generate_made(parts))
         certified = tuple(secret.name for secret in secrets.TIER_CERTIFICATES)
+        now = datetime.datetime.now(datetime.UTC)
         # All of one authority, or none.
         if len(self.state.secrets(certified)) < len(certified):
-            made = certificates.generate_tier(datetime.datetime.now(datetime.UTC))
+            made = certificates.generate_tier(now)
+            made |= certificates.generate_backup(now, made) if parts.backups else {}
             self.state.put_secrets(made, replace=True)
+        elif parts.backups and not self.state.secrets(("backup.crt",)):
+            authority = self.state.secrets(("data_ca.crt", "data_ca.key"))
+            self.state.put_secrets(certificates.generate_backup(now, authority), replace=True)
 
     def change_platform(self, step: Step) -> None:
         """Start or replace one platform service and wait for its health."""
@@ -208,7 +227,7 @@ class Release:
             try:
                 return ask(container, generation)
             except edge.GenerationRefused as refused:
-                found = engine_facts.read(self.engine, self.name).of(project)
+                found = engine_facts.running(self.engine, self.name).of(project)
                 whole = bool(found) and all(each.serving for each in found)
                 if whole and refused.answers and time.monotonic() < deadline:
                     # Healthy by its own check comes before ready: it may still warm up.
@@ -271,6 +290,12 @@ class Release:
                 self.gates.append(acceptance.quality(http, self.layout.samples / "quality"))
                 acceptance.refuse_failed(self.gates)
 
+    def let_in(self, _step: Step) -> None:
+        """Serve callers again, whom a restore turned away."""
+        container = self._edge()
+        self.state.check()
+        edge.maintain(container, None)
+
     def soak(self, _step: Step) -> None:
         """Keep the old generation warm, and watch the new one; a rollback may end it."""
         limits = self.environment.soak
@@ -300,7 +325,7 @@ class Release:
 
     def figures(self) -> dict[int, figures.Figures]:
         """What the edge counted of each generation; nothing while there is no edge to ask."""
-        container = edge.container(self.name, engine_facts.read(self.engine, self.name))
+        container = edge.container(self.name, engine_facts.running(self.engine, self.name))
         try:
             return {} if container is None else figures.parse(edge.status(container))
         except SlipwayError:
@@ -308,7 +333,7 @@ class Release:
 
     def count(self) -> dict[str, Counts]:
         """Ask each edge that runs what it counted: also before one is removed."""
-        running = engine_facts.read(self.engine, self.name)
+        running = engine_facts.running(self.engine, self.name)
         now: dict[str, Counts] = {}
         for name in names.EDGES:
             found = edge.named(self.name, running, name)
@@ -332,7 +357,7 @@ class Release:
             acceptance.refuse_failed([gate], again=f"invoke release --env {self.name}")
 
     def _restarts(self, stack: stacks.Stack) -> int:
-        running = engine_facts.read(self.engine, self.name)
+        running = engine_facts.running(self.engine, self.name)
         return sum(each.restarts for each in running.of(stack.project))
 
     def remove_generation(self, step: Step) -> None:
@@ -391,7 +416,7 @@ class Release:
         while True:
             found = [
                 each
-                for each in engine_facts.read(self.engine, self.name).of(stack.project)
+                for each in engine_facts.running(self.engine, self.name).of(stack.project)
                 if each.service in services
             ]
             ready = all(
@@ -413,7 +438,7 @@ class Release:
         """The edge's names for the backends of a generation: address and port."""
         assert generation is not None
         project = names.generation_project(self.name, generation)
-        found = engine_facts.read(self.engine, self.name).of(project)
+        found = engine_facts.running(self.engine, self.name).of(project)
         return [address for each in found for address in self._addresses_of(each)]
 
     def _addresses_of(self, container: Container) -> list[str]:
@@ -427,12 +452,12 @@ class Release:
 
     def _postgres(self) -> str | None:
         """The id of the database's container while it runs."""
-        found = engine_facts.read(self.engine, self.name).of(names.platform_project(self.name))
+        found = engine_facts.running(self.engine, self.name).of(names.platform_project(self.name))
         running = [each.id for each in found if each.service in members.MEMBERS and each.serving]
         return running[0] if running else None
 
     def _edge(self) -> str:
-        container = edge.container(self.name, engine_facts.read(self.engine, self.name))
+        container = edge.container(self.name, engine_facts.running(self.engine, self.name))
         if container is None:
             raise SlipwayError(
                 f"The edge of {self.name} does not run",
@@ -487,7 +512,7 @@ class Release:
         console.say("reverting secrets")
         for consumer in dict.fromkeys(each.partition("/")[0] for each in changed):
             services = secrets.CONSUMERS[consumer].services
-            self.changed += [each for each in services if each in members.SERVICES]
+            self.changed += [each for each in services if each in names.IN_PLACE]
         return True
 
     def _serve_previous(self) -> None:
@@ -509,16 +534,19 @@ class Release:
         if not self.changed or self.before is None:
             return
         older = replace(self, resolved=self.before)
-        changed = [each for each in dict.fromkeys(self.changed) if each in members.SERVICES]
-        if not set(self.changed) <= set(members.SERVICES):
+        changed = [each for each in dict.fromkeys(self.changed) if each in names.IN_PLACE]
+        if not set(self.changed) <= set(names.IN_PLACE):
             older = hand_over.put_back(older)
         old = older.stack("platform")
         self.state.keep("platform.json", old.text())
         if data_tier.touches(changed, old, self.stack("platform")):
             data_tier.put_back(older)
             return
-        for service in reversed([each for each in changed if each in old.hashes]):
+        for service in reversed(changed):
             console.say(f"reverting {service}")
+            if service not in old.hashes:
+                data_tier.dismiss(self, Step(Kind.DISMISS, service, "was not there before"))
+                continue
             self.up(old, service)
             self.wait_for(old, service)
 
@@ -560,6 +588,7 @@ _ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {
     Kind.HAND_OVER: hand_over.hand_over,
     Kind.LEAVE: hand_over.leave,
     Kind.DISCARD: Release.remove_generation,
+    Kind.POINT: backup.before_migration,
     Kind.MIGRATE: Release.migrate,
     Kind.START: Release.start,
     Kind.SWITCH: Release.switch,
@@ -567,6 +596,7 @@ _ACTIONS: dict[Kind, Callable[[Release, Step], None]] = {
     Kind.PROVE: Release.prove,
     Kind.SOAK: Release.soak,
     Kind.RETIRE: Release.remove_generation,
+    Kind.OPEN: Release.let_in,
 }
 
 

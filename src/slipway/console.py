@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from slipway.errors import Refused
@@ -22,6 +22,28 @@ def say(text: str = "") -> None:
 def warn(text: str) -> None:
     """Print one line on the error stream."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def confirm_name(question: str, name: str, typed: str, *, flag: str) -> None:
+    """Have `name` typed back; `typed` does that beforehand.
+
+    Raises Refused when anything else was typed, or when there is no terminal to ask on.
+    """
+    if not typed:
+        if not sys.stdin.isatty():
+            raise Refused(f"{question} There is no terminal to ask on: give {flag} {name}")
+        typed = input(f"{question} Type its name to go on: ").strip()
+    if typed != name:
+        raise Refused(f"{typed!r} is not {name!r}. Nothing was changed.")
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows of a table as lines, each column as wide as its widest cell."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from slipway.config import members, names
 from slipway.errors import SlipwayError
 from slipway.facts import engine as engine_facts
 from slipway.facts import state as state_facts
-from slipway.facts.engine import Container, EngineFacts
+from slipway.facts.engine import Container, Running
 from slipway.plans import data_tier as plans
 from slipway.plans.release import Have, Want, platform_steps
 from slipway.plans.stacks import Stack, count
@@ -78,7 +78,7 @@ class Tier:
         return next((each for each in self.members if each.name == name), None)
 
 
-def containers(environment: str, running: EngineFacts) -> dict[str, Container]:
+def containers(environment: str, running: Running) -> dict[str, Container]:
     """The running containers of the members, by name."""
     return {
         each.service: each
@@ -87,7 +87,7 @@ def containers(environment: str, running: EngineFacts) -> dict[str, Container]:
     }
 
 
-def read(environment: str, running: EngineFacts) -> Tier:
+def read(environment: str, running: Running) -> Tier:
     """The tier as the first member that answers sees it; empty without any."""
     for container in containers(environment, running).values():
         done = run(commands.status(container.id), check=False, timeout=60)
@@ -114,7 +114,7 @@ def parse(answer: dict[str, Any]) -> Tier:
     )
 
 
-def switchover(environment: str, running: EngineFacts, target: str = "") -> dict[str, Any]:
+def switchover(environment: str, running: Running, target: str = "") -> dict[str, Any]:
     """Have a replica take the writes over; who did, and in what time.
 
     Raises SlipwayError with the reason of the tier's refusal.
@@ -164,7 +164,7 @@ def hand_over(release: Release, step: Step) -> None:
     deadline = time.monotonic() + release.environment.ready_seconds
     while (tier := _now(release)).primary == step.subject:
         if tier.ready is not None:
-            running = engine_facts.read(release.engine, release.name)
+            running = engine_facts.running(release.engine, release.name)
             release.state.check()
             answer = switchover(release.name, running, tier.ready)
             console.say(f"{answer['to']} takes the writes, after {answer['seconds']} s")
@@ -180,13 +180,13 @@ def hand_over(release: Release, step: Step) -> None:
 
 
 def dismiss(release: Release, step: Step) -> None:
-    """Stop and remove a member, or etcd, that is wanted no more; its volume stays."""
+    """Stop and remove a service that is changed in place and wanted no more; its volume stays."""
     release.changed.append(step.subject)
-    running = engine_facts.read(release.engine, release.name)
+    running = engine_facts.running(release.engine, release.name)
     for each in running.of(names.platform_project(release.name)):
         if each.service == step.subject:
             release.state.check()
-            _remove(each)
+            remove(each)
 
 
 def put_back(release: Release) -> None:
@@ -231,7 +231,7 @@ def touches(changed: Sequence[str], before: Stack, now: Stack) -> bool:
 
 def _begin(release: Release, stack: Stack) -> None:
     """Make what the first member begins with, once, or prepare the volume that a server left."""
-    running = engine_facts.read(release.engine, release.name)
+    running = engine_facts.running(release.engine, release.name)
     if containers(release.name, running):
         # A tier that only has no primary now. Who has the newest data is its own to find out.
         return
@@ -239,7 +239,7 @@ def _begin(release: Release, stack: Stack) -> None:
     for each in running.of(names.platform_project(release.name)):
         if each.service == members.FIRST:
             release.state.check()
-            _remove(each)
+            remove(each)
     verb = "create" if known.committed is None else "adopt"
     release.run_once(stack, members.FIRST, verb)
 
@@ -254,7 +254,7 @@ def _await_joined(release: Release, stack: Stack, name: str) -> None:
     was_tier = release.before is not None and count(release.before) > 1
     wanted = {each for each in members.MEMBERS if each in stack.hashes}
     while True:
-        running = engine_facts.read(release.engine, release.name)
+        running = engine_facts.running(release.engine, release.name)
         tier = read(release.name, running)
         member = tier.member(name)
         if member is not None and member.joined:
@@ -291,7 +291,7 @@ def _await_order(release: Release) -> None:
 
 def _tell(release: Release, name: str, command: Any) -> None:
     """Have one member do something; nothing where it does not run any more."""
-    running = engine_facts.read(release.engine, release.name)
+    running = engine_facts.running(release.engine, release.name)
     container = containers(release.name, running).get(name)
     if container is None:
         return
@@ -306,9 +306,10 @@ def _tell(release: Release, name: str, command: Any) -> None:
 
 
 def _now(release: Release) -> Tier:
-    return read(release.name, engine_facts.read(release.engine, release.name))
+    return read(release.name, engine_facts.running(release.engine, release.name))
 
 
-def _remove(container: Container) -> None:
+def remove(container: Container) -> None:
+    """Stop a server in order, and remove its container; its volume stays."""
     run(commands.stop(container.id, STOP_SECONDS), timeout=STOP_SECONDS + 30)
     run(commands.remove(container.id), timeout=60)

@@ -9,7 +9,7 @@ from typing import Any
 from slipway.commands import edge as commands
 from slipway.config import names
 from slipway.errors import SlipwayError
-from slipway.facts.engine import Container, EngineFacts
+from slipway.facts.engine import Container, Running
 from slipway.run import run
 
 # What the door says before the kernel's own words.
@@ -24,7 +24,7 @@ class GenerationRefused(SlipwayError):
         self.answers = answers
 
 
-def container(environment: str, engine: EngineFacts) -> str | None:
+def container(environment: str, engine: Running) -> str | None:
     """The id of the running edge that gets new connections, or None."""
     found = {
         name: each.id
@@ -36,7 +36,7 @@ def container(environment: str, engine: EngineFacts) -> str | None:
     return found[serving(environment, engine) or names.EDGES[0]]
 
 
-def named(environment: str, engine: EngineFacts, service: str) -> Container | None:
+def named(environment: str, engine: Running, service: str) -> Container | None:
     """The container of one platform service, or None."""
     platform = engine.of(names.platform_project(environment))
     return next((each for each in platform if each.service == service), None)
@@ -47,13 +47,13 @@ def runs(container: Container | None) -> bool:
     return container is not None and container.state == "running"
 
 
-def reachable(environment: str, engine: EngineFacts) -> bool:
+def reachable(environment: str, engine: Running) -> bool:
     """Whether anything owns the published ports: a door, or an edge without one, that runs."""
     there = [named(environment, engine, name) for name in (names.DOOR, *names.EDGES)]
     return any(runs(each) and each is not None and each.published for each in there)
 
 
-def serving(environment: str, engine: EngineFacts) -> str | None:
+def serving(environment: str, engine: Running) -> str | None:
     """The name of the edge that the door sends new connections to; None without such a door."""
     door = named(environment, engine, names.DOOR)
     if door is None or door.state != "running":
@@ -76,7 +76,7 @@ def hand_over(door_id: str, name: str) -> None:
 
 
 def refusal(
-    environment: str, engine: EngineFacts, images: Mapping[str, str], build: Collection[str]
+    environment: str, engine: Running, images: Mapping[str, str], build: Collection[str]
 ) -> str:
     """The kernel's words when it refuses the rules of a door; empty when it takes them.
 
@@ -116,14 +116,14 @@ def remove(container_id: str, seconds: int) -> None:
     run(commands.remove(container_id), timeout=60)
 
 
-def with_door(images: Mapping[str, str], environment: str, engine: EngineFacts) -> dict[str, str]:
+def with_door(images: Mapping[str, str], environment: str, engine: Running) -> dict[str, str]:
     """The images, with the door's: the one it runs, because only a gap could change it."""
     door = named(environment, engine, names.DOOR)
     return {**images, names.DOOR: images["edge"] if door is None else door.image}
 
 
 def keeping_door(
-    resolved: Mapping[str, Any], environment: str, engine: EngineFacts
+    resolved: Mapping[str, Any], environment: str, engine: Running
 ) -> Mapping[str, Any]:
     """What an earlier release kept, with the image of the door as it runs now."""
     door = named(environment, engine, names.DOOR)
@@ -134,7 +134,7 @@ def keeping_door(
     return {**resolved, "services": {**services, names.DOOR: kept}}
 
 
-def active(environment: str, engine: EngineFacts) -> int | None:
+def active(environment: str, engine: Running) -> int | None:
     """The generation that the edge serves; None without an edge, or with one that is broken."""
     found = container(environment, engine)
     try:

@@ -51,7 +51,7 @@ def leave(release: Release, step: Step) -> None:
     requests finish but no connection wait for another.
     """
     release.changed.append(step.subject)
-    running = engine_facts.read(release.engine, release.name)
+    running = engine_facts.running(release.engine, release.name)
     container = edge.named(release.name, running, step.subject)
     if container is None:
         return
@@ -79,7 +79,7 @@ def free_ports(release: Release, stack: Stack, service: str) -> None:
     release.count()
     if (service == names.DOOR) != (names.DOOR in stack.hashes):
         return
-    running = engine_facts.read(release.engine, release.name)
+    running = engine_facts.running(release.engine, release.name)
     for name in names.EDGES if service == names.DOOR else (names.DOOR,):
         container = edge.named(release.name, running, name)
         if container is not None and container.published:
@@ -134,7 +134,7 @@ def door_images(running: EngineFacts, name: str) -> frozenset[str]:
 
 def _open_door(release: Release) -> None:
     """Let the edge that runs have the new connections of a door that was just started."""
-    running = engine_facts.read(release.engine, release.name)
+    running = engine_facts.running(release.engine, release.name)
     there = [name for name in names.EDGES if edge.runs(edge.named(release.name, running, name))]
     chosen = release.plan.edge if release.plan.edge in there else next(iter(there), None)
     if chosen is not None:
@@ -143,7 +143,7 @@ def _open_door(release: Release) -> None:
 
 def _send_to(release: Release, name: str) -> None:
     """Send new connections to an edge, which may have been told to drain when it was left."""
-    running = engine_facts.read(release.engine, release.name)
+    running = engine_facts.running(release.engine, release.name)
     chosen = edge.named(release.name, running, name)
     release.state.check()
     if chosen is not None:
@@ -175,7 +175,7 @@ def _open_at(container: Container) -> int:
 
 def _brief(release: Release, name: str) -> None:
     """Tell the new edge what the other one serves, and whether callers are turned away."""
-    running = engine_facts.read(release.engine, release.name)
+    running = engine_facts.running(release.engine, release.name)
     other = edge.named(release.name, running, names.other_edge(name))
     new = edge.named(release.name, running, name)
     if new is None or other is None or other.state != "running":
@@ -213,7 +213,7 @@ def _switch(release: Release, container_id: str, generation: int) -> None:
 
 
 def _door(release: Release) -> str:
-    running = engine_facts.read(release.engine, release.name)
+    running = engine_facts.running(release.engine, release.name)
     door = edge.named(release.name, running, names.DOOR)
     if door is None:
         raise SlipwayError(

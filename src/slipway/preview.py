@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import docker
 
 from slipway import build as builder
-from slipway import hooks
+from slipway import hooks, releasing
 from slipway.build import Images
 from slipway.config import members, names
+from slipway.config.backup import SERVICE as BACKUP
 from slipway.facts import migrations as migration_facts
 from slipway.facts import transfer
 from slipway.facts.state import StateFacts
@@ -61,8 +62,8 @@ def preview(
         gaps=tuple(
             Gap(step.subject, *(estimates.last(step.phase, ledger) or (None, None)))
             for step in plan.of(Kind.PLATFORM)
-            # The primary goes on while etcd is away.
-            if step.recreate and step.subject != members.STORE
+            # The primary goes on while etcd is away, and nobody waits for a backup.
+            if step.recreate and step.subject not in {members.STORE, BACKUP}
         ),
         estimate=estimates.estimate(phases, ledger),
         hooks=hooks.read(wanted.layout, wanted.name, environment).of(wanted.kind),
@@ -102,21 +103,8 @@ def _migrations(
     """What the schema of the new backend changes in the database as it is."""
     if wanted.kind != "release":
         return Migrations()
-    revisions = (
-        migration_facts.of_checkout(wanted.layout.root)
-        if "backend" in wanted.images.build
-        else migration_facts.of_labels(known["backend"].labels)
-    )
-    running = have.engine.containers
-    database = next(
-        (each.id for each in running if each.service in members.MEMBERS and each.serving), None
-    )
-    schema = (
-        migration_facts.NEVER_MIGRATED
-        if database is None
-        else migration_facts.of_database(database)
-    )
-    found = migrations.due(revisions, schema, have.state.migrating_release)
+    revisions = releasing.revisions(wanted, known)
+    found = releasing.migrations_due(revisions, have.engine, have.state)
     for image in sorted(_serving(wanted.name, have)):
         labels = engine.images.get(image).attrs["Config"].get("Labels") or {}
         migrations.refuse_early_contract(found, revisions, migration_facts.of_labels(labels))

@@ -13,22 +13,27 @@ from typing import Any
 
 import docker
 
-from slipway import console, data_tier, edge, hooks, state, target
+from slipway import backup, console, data_tier, edge, hooks, state, target
 from slipway.apply import Release, ground
 from slipway.build import Images
-from slipway.config import certificates, names, secrets
+from slipway.config import certificates, members, names, secrets
 from slipway.config.environment import Environment
 from slipway.config.layout import Layout
 from slipway.errors import Refused, SlipwayError
 from slipway.facts import engine as engine_facts
-from slipway.facts import stacks
+from slipway.facts import migrations as migration_facts
+from slipway.facts import stacks, transfer
 from slipway.facts import state as state_facts
+from slipway.facts.backup import Points
 from slipway.facts.engine import EngineFacts
 from slipway.facts.manifest import Gate
+from slipway.facts.migrations import Revision
 from slipway.facts.state import StateFacts
-from slipway.plans import drift, prune
+from slipway.facts.transfer import Known
+from slipway.plans import drift, migrations, prune, restore
 from slipway.plans import release as plans
 from slipway.plans import stacks as stack_plans
+from slipway.plans.migrations import Migrations
 from slipway.plans.preview import Preview
 from slipway.plans.prune import Ways
 from slipway.plans.release import Have, Plan, Want
@@ -44,6 +49,8 @@ class Wanted:
 
     For a rollback, `to` is the number of the ledger line that it goes back to, and `resolved` what
     that release kept of its configuration. `attests`: others take from here what is accepted.
+    `without_point` is why the schema may be changed without a recovery point. What `restores` comes
+    up on data that was restored: what journal and ledger say of that.
     """
 
     layout: Layout
@@ -56,6 +63,8 @@ class Wanted:
     resolved: Mapping[str, Any] | None = None
     evidence_due: bool = False
     attests: bool = False
+    without_point: str = ""
+    restores: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,8 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
         refusal = beside.submit(edge.refusal, name, running, references, build)
         resolving = beside.submit(_resolve, wanted, running)
         known = _state(name, environment, engine, images, running)
+        if not wanted.restores:
+            restore.refuse_unfinished(name, known.journal)
         active, unrouted = asked.result(), refusal.result()
         resolved = resolving.result()
     if unrouted:
@@ -104,6 +115,9 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
         )
         for stack in ("platform", "app")
     )
+    migrates, points = False, None
+    if stack_plans.backed_up(resolved) and wanted.kind == "release":
+        migrates, points = _before_migration(wanted, engine, running, known)
     want = Want(
         environment=name,
         resolved=resolved,
@@ -113,15 +127,57 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
         secrets_generated=environment.secrets == "generated",
         certificate_due=_certificate_due(environment, known),
         soak_seconds=environment.soak.seconds if wanted.kind == "release" else 0,
-        goes_back=wanted.kind != "release",
+        goes_back=wanted.kind == "rollback" and not wanted.restores,
         content=_content(
             resolved, images, environment, known, hooks.read(layout, name, environment)
         ),
         evidence_due=wanted.evidence_due,
         unrouted=unrouted,
+        migrates=migrates,
+        without_point=wanted.without_point,
     )
     found = drift.drift(name, running, known, active) or ()
-    return want, Have(running, known, active, door.result(), found, tier.result().primary)
+    there = door.result(), found, tier.result().primary, points
+    return want, Have(running, known, active, *there)
+
+
+def revisions(wanted: Wanted, known: Mapping[str, Known]) -> tuple[Revision, ...] | None:
+    """The schema's revisions that the wanted backend brings; None when it does not say."""
+    if "backend" in wanted.images.build:
+        return migration_facts.of_checkout(wanted.layout.root)
+    return migration_facts.of_labels(known["backend"].labels)
+
+
+def migrations_due(
+    brought: Sequence[Revision] | None, running: EngineFacts, state_: StateFacts
+) -> Migrations:
+    """What these revisions change in the database as it is."""
+    database = next(
+        (
+            each.id
+            for each in running.containers
+            if each.service in members.MEMBERS and each.serving
+        ),
+        None,
+    )
+    schema = (
+        migration_facts.NEVER_MIGRATED
+        if database is None
+        else migration_facts.of_database(database)
+    )
+    return migrations.due(brought, schema, state_.migrating_release)
+
+
+def _before_migration(
+    wanted: Wanted, engine: docker.DockerClient, running: EngineFacts, known: StateFacts
+) -> tuple[bool, Points | None]:
+    """Whether the schema changes, or may; and then what there is to go back to."""
+    references = {"backend": wanted.images.references["backend"]}
+    there = transfer.read(engine, wanted.environment.registry, references)
+    due = migrations_due(revisions(wanted, there), running, known)
+    if due.known and not due.now:
+        return False, None
+    return True, backup.points(wanted.name, running)
 
 
 def _resolve(wanted: Wanted, running: EngineFacts) -> Mapping[str, Any]:
@@ -177,8 +233,9 @@ def apply(
             timings,
             reached.https,
             resolved=compared[0].resolved,
-            note={**(origin or {}), "kind": wanted.kind} | ({"to": wanted.to} if wanted.to else {}),
+            note=note(wanted, origin or {}),
             attests=wanted.attests,
+            point=agreed.plan.point,
             gates=[] if gates is None else gates,
         )
         outcome = carry_out(underway, began, agreed, own)
@@ -190,6 +247,14 @@ def apply(
             next_command=f"invoke release --env {wanted.name}",
         )
     return outcome
+
+
+def note(wanted: Wanted, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """What journal and ledger say of the run besides its outcome."""
+    to = {"to": wanted.to} if wanted.to else {}
+    restores = {"restore": dict(wanted.restores)} if wanted.restores else {}
+    without = {"without_point": wanted.without_point} if wanted.without_point else {}
+    return {**origin, "kind": wanted.kind, **to, **without, **restores}
 
 
 def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks) -> Outcome:
@@ -215,6 +280,7 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
     except state.LeaseLost:
         raise
     except Exception as error:
+        entry |= _point(release)
         said = error.message if isinstance(error, SlipwayError) else str(error)
         entry["reason"] = said.splitlines()[0] if said else type(error).__name__
         entry["code"] = error.code if isinstance(error, SlipwayError) else ""
@@ -229,7 +295,7 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         raise
     seconds = round(time.monotonic() - began, 1)
     entry |= _hooked(own, entry["kind"], told, {"SLIPWAY_RESULT": "done"}, seconds)
-    entry |= _counted(release)
+    entry |= _counted(release) | _point(release)
     release.state.commit(
         **entry,
         result="done",
@@ -266,6 +332,11 @@ def _hooked(
 def _counted(release: Release) -> dict[str, Any]:
     counted = release.counted()
     return {} if counted is None else {"requests": counted}
+
+
+def _point(release: Release) -> dict[str, str]:
+    """The recovery point that the data can go back to, where the release wanted one."""
+    return {"point": release.point} if release.point else {}
 
 
 def _door_image(release: Release) -> dict[str, str]:

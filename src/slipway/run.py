@@ -82,6 +82,76 @@ def run(
     return Completed(exit_code, output, errors)
 
 
+def run_into(argv: Sequence[str], path: Path, *, on_line: Callable[[str], None]) -> Completed:
+    """Run `argv` to its end with its output in the new file `path`, its errors to `on_line`.
+
+    The file is its owner's alone. Raises FileExistsError, and SlipwayError when the program does
+    not exist.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    lines: list[str] = []
+    with os.fdopen(descriptor, "wb") as output:
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+        except FileNotFoundError as error:
+            raise _not_installed(argv) from error
+        with process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                lines.append(line)
+                on_line(line.rstrip())
+        output.flush()
+        os.fsync(output.fileno())
+    return Completed(process.returncode, "", "".join(lines))
+
+
+def run_through(
+    source: Sequence[str], sink: Sequence[str], *, on_line: Callable[[str], None]
+) -> tuple[Completed, Completed]:
+    """Run two programs, the output of `source` being the input of `sink`, to their ends.
+
+    The errors of `source` go to `on_line` as they come; its output is nobody else's. Raises
+    SlipwayError when a program does not exist.
+    """
+    lines: list[str] = []
+    try:
+        with (
+            subprocess.Popen(
+                source, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            ) as first,
+            subprocess.Popen(
+                sink, stdin=first.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            ) as second,
+        ):
+            assert first.stdout is not None and first.stderr is not None
+            # The sink's alone, so that the source notices when that has ended.
+            first.stdout.close()
+            said = first.stderr
+
+            def tell() -> None:
+                for line in said:
+                    lines.append(_text(line))
+                    on_line(_text(line).rstrip())
+
+            telling = threading.Thread(target=tell, daemon=True)
+            telling.start()
+            output, errors = second.communicate()
+            telling.join()
+    except FileNotFoundError as error:
+        raise _not_installed(source) from error
+    return (
+        Completed(first.returncode, "", "".join(lines)),
+        Completed(second.returncode, _text(output), _text(errors)),
+    )
+
+
 @dataclass(frozen=True)
 class Told:
     """How a program of somebody else's ended, and whether it left its output held open."""

@@ -29,7 +29,7 @@ class Way:
     """An earlier release: its ledger line's number, its version, images and configuration.
 
     `resolved` is None for one that did not keep its configuration; `manifest` is the digest of its
-    manifest, empty where the line names none.
+    manifest, empty where the line names none. `gone` are the images that nobody has any more.
     """
 
     number: int
@@ -37,6 +37,12 @@ class Way:
     images: Mapping[str, str]
     resolved: Mapping[str, Any] | None
     manifest: str = ""
+    gone: tuple[str, ...] = ()
+
+    @property
+    def there(self) -> bool:
+        """Whether there is such a release, and every image of it."""
+        return bool(self.images) and not self.gone
 
     @property
     def origin(self) -> dict[str, str]:
@@ -44,11 +50,19 @@ class Way:
         return {"manifest": self.manifest} if self.manifest else {}
 
 
-def find(name: str, engine: docker.DockerClient, registry: str, toolbox: str, version: str) -> Way:
+def find(
+    name: str,
+    engine: docker.DockerClient,
+    registry: str,
+    toolbox: str,
+    version: str,
+    *,
+    data: bool = False,
+) -> Way:
     """The release that a rollback goes back to; `version` names another than the one before.
 
-    Raises Refused when there is none, when an image of it was pruned, or when the database has
-    since lost what its code needs.
+    With `data` the database goes back too. Raises Refused when there is no such release, when an
+    image of it was pruned, or when the database has since lost what its code needs.
     """
     running = engine_facts.read(engine, name)
     volume = names.state_volume(name)
@@ -57,44 +71,87 @@ def find(name: str, engine: docker.DockerClient, registry: str, toolbox: str, ve
     known = state_facts.read(toolbox, volume, history=0)
     active = edge.active(name, running)
     line = plans.target(name, known.ledger, known.journal, active, version)
+    way = _whole(name, _way(name, engine, registry, toolbox, line))
+    if not data:
+        _refuse_contracted(engine, running, registry, way.version, way.images)
+    return way
+
+
+def current(
+    name: str, engine: docker.DockerClient, registry: str, toolbox: str, *, whole: bool = True
+) -> Way:
+    """The release that was finished last.
+
+    Where it has to be `whole`, raises Refused when there is none, or an image of it is gone.
+    """
+    known = state_facts.read(toolbox, names.state_volume(name), history=0)
+    if known.committed is None and not whole:
+        return Way(0, "", {}, None)
+    if known.committed is None:
+        raise Refused(
+            f"{name} has no finished release", next_command=f"invoke release --env {name}"
+        )
+    way = _way(name, engine, registry, toolbox, known.committed)
+    return _whole(name, way) if whole else way
+
+
+def _way(
+    name: str,
+    engine: docker.DockerClient,
+    registry: str,
+    toolbox: str,
+    line: Mapping[str, Any],
+) -> Way:
+    """What a line of the ledger released; its images are on the engine, or nobody has them."""
     images = dict(line["images"])
-    _bring(name, engine, registry, str(line["version"]), images)
+    gone = _bring(engine, registry, images)
     # Nothing goes back with the door: it stays as it is.
     images.pop(names.DOOR, None)
-    _refuse_contracted(engine, running, registry, str(line["version"]), images)
     path = state_facts.configuration(line.get("configuration", ""))
-    resolved = state_facts.files(toolbox, volume, [path]).get(path)
+    resolved = state_facts.files(toolbox, names.state_volume(name), [path]).get(path)
     if resolved is None:
         console.warn(
             f"release {line['version']} did not keep its configuration: its images are taken "
             "with the Compose files of this checkout"
         )
     manifest = str(line.get("manifest", ""))
-    return Way(int(line["number"]), str(line["version"]), images, resolved, manifest)
+    number, version = int(line["number"]), str(line["version"])
+    return Way(number, version, images, resolved, manifest, gone)
+
+
+def _whole(name: str, way: Way) -> Way:
+    """The way, every image of which is there. Raises Refused where one is not."""
+    if way.gone:
+        raise Refused(
+            f"{way.version} cannot be put back: neither engine nor registry has "
+            f"{', '.join(way.gone)}",
+            next_command=f"invoke history --env {name}",
+        )
+    return way
 
 
 def _bring(
-    name: str,
-    engine: docker.DockerClient,
-    registry: str,
-    version: str,
-    images: Mapping[str, str],
-) -> None:
-    """Fetch what the engine has lost; refuse when the registry has lost it too."""
-    gone = []
+    engine: docker.DockerClient, registry: str, images: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Fetch what the engine has lost; the names of what the registry has lost too."""
+    lost = gone(engine, registry, images)
     for image, reference in sorted(images.items()):
-        repository, _, digest = reference.removeprefix(f"{registry}/").partition("@")
-        if engine_facts.has_image(engine, reference):
-            continue
-        if registry_facts.digest(registry, repository, digest) is None:
-            gone.append(image)
-        else:
+        if image not in lost and not engine_facts.has_image(engine, reference):
             run(commands.pull(reference), timeout=PULL_SECONDS)
-    if gone:
-        raise Refused(
-            f"{version} cannot be put back: neither engine nor registry has {', '.join(gone)}",
-            next_command=f"invoke history --env {name}",
+    return lost
+
+
+def gone(engine: docker.DockerClient, registry: str, images: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of those images that neither engine nor registry has."""
+
+    def there(reference: str) -> bool:
+        repository, _, digest = reference.removeprefix(f"{registry}/").partition("@")
+        return (
+            engine_facts.has_image(engine, reference)
+            or registry_facts.digest(registry, repository, digest) is not None
         )
+
+    return tuple(image for image, reference in sorted(images.items()) if not there(reference))
 
 
 def _refuse_contracted(

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from slipway.config import members
+from slipway.config import backup, members
 from slipway.errors import SlipwayError
 
 AUTHORITY_DAYS = 3650
@@ -60,6 +60,21 @@ def generate_tier(now: datetime.datetime) -> dict[str, str]:
         certificate = _server(hosts, key, ca, ca_key, now, AUTHORITY_DAYS - 1, client=True)
         made |= {f"{name}.crt": _pem(certificate), f"{name}.key": _key_pem(key)}
     return made
+
+
+def generate_backup(now: datetime.datetime, authority: Mapping[str, str]) -> dict[str, str]:
+    """The certificate of the backup service, of the data tier's own `authority`.
+
+    Servers of the database let nobody else copy them, so they are told this very name.
+    """
+    ca_key = _load_key(authority["data_ca.key"])
+    ca = x509.load_pem_x509_certificate(authority["data_ca.crt"].encode())
+    key = ec.generate_private_key(ec.SECP256R1())
+    hosts = (f"slipway-{backup.SERVICE}", backup.SERVICE)
+    # As long as its authority: see `generate_tier`.
+    days = (ca.not_valid_after_utc - now).days - 1
+    certificate = _server(hosts, key, ca, ca_key, now, days, client=True)
+    return {"backup.crt": _pem(certificate), "backup.key": _key_pem(key)}
 
 
 def check_pair(certificate: str, key: str, environment: str) -> None:

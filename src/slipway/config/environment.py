@@ -5,13 +5,15 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from slipway.config.backup import Backup
 from slipway.config.layout import Layout
 from slipway.config.members import MOST_REPLICAS
+from slipway.config.section import Section, sections
 from slipway.errors import Refused
 
 BLOCK = "x-slipway"
@@ -31,11 +33,7 @@ def _ip_address(value: str) -> str:
     return value
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Ports(_Section):
+class Ports(Section):
     """The address and ports that the edge publishes on the host."""
 
     address: Annotated[str, AfterValidator(_ip_address)] = Field(
@@ -46,14 +44,14 @@ class Ports(_Section):
     http: Port = Field(description="answers with a redirect to https")
 
 
-class Replicas(_Section):
+class Replicas(Section):
     """How many containers of each app service a generation has."""
 
     backend: Annotated[int, Field(ge=1, le=100)]
     worker: Annotated[int, Field(ge=1, le=100)]
 
 
-class Database(_Section):
+class Database(Section):
     """The data tier: one plain server, or a primary with replicas that Patroni keeps in order."""
 
     replicas: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] = Field(
@@ -64,7 +62,7 @@ class Database(_Section):
     )
 
 
-class Soak(_Section):
+class Soak(Section):
     """How long the old generation stays warm, and what takes traffic back to it meanwhile."""
 
     seconds: Annotated[int, Field(ge=0, le=86400)] = Field(
@@ -84,7 +82,7 @@ class Soak(_Section):
     )
 
 
-class Retention(_Section):
+class Retention(Section):
     """How long things are kept."""
 
     releases: Annotated[int, Field(ge=1, le=100)] = Field(description="ways back, in releases")
@@ -94,13 +92,7 @@ class Retention(_Section):
     logs_days: Annotated[int, Field(ge=1, le=3650)] = Field(description="days of logs")
 
 
-class Backup(_Section):
-    """Which data is backed up, and how often."""
-
-    policy: Literal["none", "daily", "continuous"]
-
-
-class Environment(_Section):
+class Environment(Section):
     """Everything Slipway itself needs to know of an environment; complete in each overlay file."""
 
     engine: Literal["compose"] = Field(description="what runs the containers")
@@ -222,41 +214,73 @@ _OverlayLoader.add_multi_constructor("!", _plain)
 
 def _complaint(shown: str, detail: object) -> str:
     assert isinstance(detail, dict)
-    location = detail["loc"]
-    path = "/".join((BLOCK, *(str(part) for part in location)))
-    accepted = _section_keys(location)
-    match detail["type"]:
+    kind = str(detail["type"])
+    location, section = _place(detail["loc"])
+    if kind.startswith("union_tag"):
+        # The key that chooses between sections is the one to name.
+        location = (*location, str(detail["ctx"]["discriminator"]).strip("'"))
+    path = "/".join((BLOCK, *location))
+    match kind:
         case "extra_forbidden":
-            return f"{shown}: {path}: unknown key (accepted here: {', '.join(accepted)})"
+            return (
+                f"{shown}: {path}: unknown key (accepted here: {', '.join(section.model_fields)})"
+            )
         case "missing":
-            return f"{shown}: {path}: missing ({_meaning(location)})"
+            return f"{shown}: {path}: missing ({_meaning(section, location[-1])})"
+        case "union_tag_not_found":
+            return f"{shown}: {path}: missing (it says which keys follow)"
+        case "union_tag_invalid":
+            context = detail["ctx"]
+            return (
+                f"{shown}: {path}: {context['tag']!r} is wrong (it should be {_choices(context)})"
+            )
         case _:
             return f"{shown}: {path}: {detail['input']!r} is wrong ({_rule(str(detail['msg']))})"
 
 
+def _choices(context: dict[str, str]) -> str:
+    return " or ".join(context["expected_tags"].split(", "))
+
+
 def _rule(message: str) -> str:
+    message = message.removeprefix("Value error, ")
     return message.replace("Input should", "it should").replace("String should", "it should")
 
 
-def _section_keys(location: tuple[object, ...]) -> tuple[str, ...]:
-    return tuple(_section(location).model_fields)
-
-
-def _meaning(location: tuple[object, ...]) -> str:
-    field = _section(location).model_fields[str(location[-1])]
+def _meaning(section: type[BaseModel], key: str) -> str:
+    field = section.model_fields[key]
     if field.description:
         return field.description
-    annotation = field.annotation
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return f"a section with {', '.join(annotation.model_fields)}"
-    return str(annotation).replace("typing.", "")
+    inner = next(sections(field.annotation), None)
+    if inner is not None:
+        return f"a section with {', '.join(inner.model_fields)}"
+    return str(field.annotation).replace("typing.", "")
 
 
-def _section(location: tuple[object, ...]) -> type[BaseModel]:
-    """The section of the model in which the last key of `location` stands."""
+def _place(location: tuple[object, ...]) -> tuple[tuple[str, ...], type[BaseModel]]:
+    """The keys of a location, and the section in which the last of them stands.
+
+    Where one of several sections may stand, the value that chooses it is part of a location, and
+    no key.
+    """
     section: type[BaseModel] = Environment
-    for part in location[:-1]:
-        annotation = section.model_fields[str(part)].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        section = annotation
-    return section
+    path: list[str] = []
+    rest = [str(part) for part in location]
+    while rest:
+        key = rest.pop(0)
+        path.append(key)
+        field = section.model_fields.get(key)
+        inner = () if field is None else tuple(sections(field.annotation))
+        if len(inner) > 1 and rest:
+            chosen = rest.pop(0)
+            inner = tuple(each for each in inner if chosen in _tags(each))
+        if not inner or not rest:
+            break
+        section = inner[0]
+    return (*path, *rest), section
+
+
+def _tags(section: type[BaseModel]) -> tuple[str, ...]:
+    """The values of the key that chooses this section, which is its first one."""
+    first = next(iter(section.model_fields.values()))
+    return get_args(first.annotation)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from slipway.config.members import FIRST, MEMBERS, STORE
+from slipway.config import backup
+from slipway.config.members import FIRST, MEMBERS, SERVICES, STORE
 from slipway.config.secrets import CONSUMERS
 
 CONFIG_LABEL = "slipway.config-hash"
@@ -13,7 +14,7 @@ RELEASE_LABEL = "slipway.release"
 # The engine takes the way out from the first of a container's networks by name: the door's must be
 # the one in front.
 NETWORKS = ("front", "routed", "edge-app", "app-data", "models")
-# Where the data tier has replicas: between its members alone.
+# Where the data tier has replicas or is backed up: between its members and who backs them up.
 DATA_NETWORK = "data"
 INTERNAL_NETWORKS = ("edge-app", "app-data", DATA_NETWORK)
 _UNMASKED = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
@@ -24,8 +25,10 @@ NETWORK_OPTIONS = {
     "routed": {**_UNMASKED, "com.docker.network.bridge.inhibit_ipv4": "true"},
 }
 DATA_VOLUMES = (FIRST, "files", "edge", "edge-b", "door")
-# Those of a data tier with replicas.
-TIER_VOLUMES = (STORE, *MEMBERS[1:])
+# Those of a data tier with replicas, and the repository of backups.
+TIER_VOLUMES = (STORE, *MEMBERS[1:], backup.SERVICE)
+# What is changed where it is, one after the other: the data tier, and the service that backs it up.
+IN_PLACE = (*SERVICES, backup.SERVICE)
 DOOR = "door"
 # One serves; while the edge is replaced, the other runs beside it.
 EDGES = ("edge", "edge-b")
@@ -94,7 +97,7 @@ def volumes(environment: str) -> tuple[str, ...]:
 
 
 def tier_volumes(environment: str) -> tuple[str, ...]:
-    """The volumes that an environment can have besides, for a data tier with replicas."""
+    """The volumes that an environment can have besides: for replicas, and for backups."""
     return tuple(prefix(environment) + name for name in TIER_VOLUMES)
 
 

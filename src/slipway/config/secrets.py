@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from slipway.config import members
+from slipway.config import backup, members
 
 ADMIN = "admin"
 
@@ -42,6 +42,18 @@ OPTIONAL = (
     Secret("oidc_client_secret", "the identity provider, if it gave this service a secret"),
 )
 
+# Put there by a person where backups are on: the key may come from an earlier life of the
+# environment, its escrowed copy is what drills try, and the second repository is somebody else's.
+BACKUP_SUPPLIED = (
+    Secret("backup_key", "encrypts every backup; at least 32 characters; made when it is missing"),
+    Secret("backup_key_escrow", "the copy of backup_key that is kept elsewhere, for drills to try"),
+    Secret("second_access_key", "the second repository's access key, where it is a bucket"),
+    Secret("second_secret_key", "the secret that goes with that access key"),
+    Secret("second_ca.crt", "the authority of the bucket's server, if hosts do not trust it"),
+    Secret("second_key", "the private key to log in with, where it is an SFTP server"),
+    Secret("second_known_hosts", "that server's host keys, as ssh-keyscan prints them"),
+)
+
 # Made by the release where a data tier has replicas, also where a person supplies the others: they
 # are for its parts among themselves.
 TIER_PASSWORDS = (
@@ -60,11 +72,55 @@ TIER_CERTIFICATES = (
 )
 TIER = (*TIER_PASSWORDS, *TIER_CERTIFICATES)
 
+# Made by the release where an environment is backed up; the password of the database's role and the
+# certificates of the server it is taken from are those of a data tier.
+BACKUP_CERTIFICATES = (
+    Secret("backup.crt", "certificate of the backup service"),
+    Secret("backup.key", "private key of the backup service"),
+)
+BACKUP_MADE = (
+    BACKUP_SUPPLIED[0],
+    Secret("backup_token", "what whoever asks the backup service for a run has to show"),
+)
+BACKUP = (*BACKUP_SUPPLIED, BACKUP_MADE[1], *BACKUP_CERTIFICATES)
+# What a plain server needs of a data tier's to be backed up.
+PLAIN = ("backup_password", "data_ca.crt", "data.crt", "data.key")
+
 # The `jwt_secret` that was replaced last; tokens signed with it stay good until they expire.
 PREVIOUS_JWT = "jwt_secret_previous"
 
 # Kept beside the others where Slipway made the certificate itself.
 AUTHORITY = ("ca.crt", "ca.key")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What decides which secrets there are: the database's servers, and whether it is backed up."""
+
+    servers: tuple[str, ...] = (members.FIRST,)
+    backups: bool = False
+
+    @property
+    def replicated(self) -> bool:
+        """Whether the database has replicas."""
+        return len(self.servers) > 1
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """What a release makes for these parts, whoever supplies the other secrets."""
+        tier = tuple(secret.name for secret in TIER) if self.replicated else ()
+        if not self.backups:
+            return tier
+        own = (secret.name for secret in (*BACKUP_MADE, *BACKUP_CERTIFICATES))
+        return tuple(dict.fromkeys((*tier, *PLAIN, *own)))
+
+    def knows(self, consumer: str, name: str) -> bool:
+        """Whether a secret that only some environments have is this consumer's in this one."""
+        if name in {secret.name for secret in BACKUP}:
+            return self.backups
+        if name not in {secret.name for secret in TIER} or self.replicated:
+            return True
+        return self.backups and consumer in {members.FIRST, backup.SERVICE} and name in PLAIN
 
 
 @dataclass(frozen=True)
@@ -99,12 +155,19 @@ CONSUMERS = {
     # NGINX reads a new certificate by itself, so a change of it must not replace the edge.
     "edge": Consumer(10002, (), ("tls.crt", "tls.key")),
     "etcd": Consumer(10005, (members.STORE,), (), ("data_ca.crt", "etcd.crt", "etcd.key")),
+    backup.SERVICE: Consumer(
+        backup.USER,
+        (backup.SERVICE,),
+        (),
+        ("backup_password", "data_ca.crt", *(secret.name for secret in BACKUP)),
+    ),
 }
 
 
-def generate_tier() -> dict[str, str]:
-    """New random values for the roles that only a data tier with replicas has."""
-    return {secret.name: secrets.token_urlsafe(32) for secret in TIER_PASSWORDS}
+def generate_made(parts: Parts) -> dict[str, str]:
+    """New random values for what these parts have among themselves, but for certificates."""
+    random = {secret.name for secret in (*TIER_PASSWORDS, *BACKUP_MADE)}
+    return {name: secrets.token_urlsafe(32) for name in parts.made if name in random}
 
 
 def generate() -> dict[str, str]:
@@ -115,26 +178,25 @@ def generate() -> dict[str, str]:
     }
 
 
-def files(
-    consumer: str, values: Mapping[str, str], servers: Sequence[str] = (members.FIRST,)
-) -> dict[str, str]:
+def files(consumer: str, values: Mapping[str, str], parts: Parts | None = None) -> dict[str, str]:
     """The files a consumer finds in /run/secrets, made from the secrets' values.
 
-    `servers` are the members of the data tier: clients are told all of them.
+    Clients are told every server among the `parts`; without any there is one plain server.
     """
+    parts = parts or Parts()
     own = {name: values[name] for name in CONSUMERS[consumer].secrets}
-    tier = {secret.name for secret in TIER}
     own |= {
         name: values[name]
         for name in CONSUMERS[consumer].optional
-        if values.get(name) and (len(servers) > 1 or name not in tier)
+        if values.get(name) and parts.knows(consumer, name)
     }
     if consumer in {"backend", "migrate"}:
         password = own.pop("slipway_password")
-        own["database_url"] = _url("slipway", password, servers, "read-write")
+        own["database_url"] = _url("slipway", password, parts.servers, "read-write")
     if "reader_password" in own and consumer == "backend":
         password = own.pop("reader_password")
-        own["database_replica_url"] = _url("slipway_reader", password, servers, "prefer-standby")
+        url = _url("slipway_reader", password, parts.servers, "prefer-standby")
+        own["database_replica_url"] = url
     return own
 
 
@@ -162,14 +224,16 @@ def replacing(name: str, value: str, before: Mapping[str, str]) -> dict[str, str
     return {name: value, PREVIOUS_JWT: str(earlier)}
 
 
-def fingerprint(service: str, fingerprints: Mapping[str, str]) -> str:
+def fingerprint(service: str, fingerprints: Mapping[str, str], parts: Parts | None = None) -> str:
     """What changes when a secret of `service` does; empty for a service without secrets."""
+    parts = parts or Parts()
     used = sorted(
         name
-        for consumer in CONSUMERS.values()
-        if service in consumer.services
-        for name in (*consumer.secrets, *(key.name for key in (*OPTIONAL, *TIER)))
-        if name in consumer.secrets or (name in consumer.optional and name in fingerprints)
+        for consumer, reads in CONSUMERS.items()
+        if service in reads.services
+        for name in (*reads.secrets, *(key.name for key in (*OPTIONAL, *TIER, *BACKUP)))
+        if name in reads.secrets
+        or (name in reads.optional and name in fingerprints and parts.knows(consumer, name))
     )
     return ",".join(f"{name}={fingerprints.get(name, '')}" for name in used)
 
@@ -191,6 +255,8 @@ def complaints(values: Mapping[str, str]) -> tuple[str, ...]:
         "admin_password": 12,
         "postgres_password": 12,
         "slipway_password": 12,
+        "backup_key": 32,
+        "backup_key_escrow": 32,
     }
     short = [
         f"{name} has {len(values[name])} characters, {length} are needed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -71,14 +71,24 @@ class Container:
 
 
 @dataclass(frozen=True)
-class EngineFacts:
+class Running:
+    """The containers of one environment."""
+
+    containers: tuple[Container, ...]
+
+    def of(self, project: str) -> tuple[Container, ...]:
+        """The containers of one Compose project."""
+        return tuple(each for each in self.containers if each.project == project)
+
+
+@dataclass(frozen=True)
+class EngineFacts(Running):
     """Containers, networks and volumes of one environment.
 
     `internal` are the networks without a way out, `joined` the names of the running containers
     on each network, whoever they belong to, and `one_offs` those that run a command once.
     """
 
-    containers: tuple[Container, ...]
     networks: frozenset[str]
     volumes: frozenset[str]
     internal: frozenset[str] = frozenset()
@@ -90,10 +100,6 @@ class EngineFacts:
         """Whether anything of the environment is there."""
         return bool(self.containers or self.networks or self.volumes)
 
-    def of(self, project: str) -> tuple[Container, ...]:
-        """The containers of one Compose project."""
-        return tuple(each for each in self.containers if each.project == project)
-
 
 @contextmanager
 def client() -> Iterator[docker.DockerClient]:
@@ -103,6 +109,8 @@ def client() -> Iterator[docker.DockerClient]:
     """
     try:
         connection = docker.from_env(timeout=60)
+        # No engine is behind a proxy, and each question would look for one in the environment.
+        connection.api.trust_env = False
         connection.ping()
     except DockerException as error:
         raise Refused(
@@ -124,23 +132,20 @@ def client() -> Iterator[docker.DockerClient]:
         connection.close()
 
 
+def running(engine: docker.DockerClient, environment: str) -> Running:
+    """Read the containers of `environment` alone: what is looked at again and again."""
+    return Running(_containers(engine, _projects_containers(engine, environment)))
+
+
 def read(engine: docker.DockerClient, environment: str) -> EngineFacts:
     """Read everything on the engine that belongs to `environment`."""
     found = _projects_containers(engine, environment)
-    defaults = {
-        image: _defaults(engine, image) for image in {each.attrs["Image"] for each in found}
-    }
-    containers = [
-        _container(each.attrs, defaults[each.attrs["Image"]])
-        for each in found
-        if not _one_off(each)
-    ]
     wanted = set(names.networks(environment))
     listed = [each.id or "" for each in engine.networks.list() if each.name in wanted]
     networks = [each for each in map(partial(_network, engine), listed) if each]
     volumes = {each.name or "" for each in engine.volumes.list()}
     return EngineFacts(
-        containers=tuple(sorted(containers, key=lambda each: each.name)),
+        containers=_containers(engine, found),
         networks=frozenset(each["Name"] for each in networks),
         volumes=frozenset(
             volumes & {*names.volumes(environment), *names.tier_volumes(environment)}
@@ -154,6 +159,20 @@ def read(engine: docker.DockerClient, environment: str) -> EngineFacts:
         },
         one_offs=frozenset(each.name or "" for each in found if _one_off(each)),
     )
+
+
+def _containers(
+    engine: docker.DockerClient, found: Sequence[DockerContainer]
+) -> tuple[Container, ...]:
+    defaults = {
+        image: _defaults(engine, image) for image in {each.attrs["Image"] for each in found}
+    }
+    made = [
+        _container(each.attrs, defaults[each.attrs["Image"]])
+        for each in found
+        if not _one_off(each)
+    ]
+    return tuple(sorted(made, key=lambda each: each.name))
 
 
 def _network(engine: docker.DockerClient, identity: str) -> dict[str, Any]:
@@ -177,14 +196,20 @@ def toolbox(engine: docker.DockerClient, registry: str) -> str:
 
     Raises Refused when there is none.
     """
-    found = engine.api.images(name=f"{registry}/slipway/toolbox")
-    newest = max(found, key=lambda each: each["Created"], default=None)
-    if newest is None:
+    found = newest(engine, registry, "toolbox")
+    if found is None:
         raise Refused(
             "The engine has no toolbox image, through which the state is read",
             next_command="invoke build --service toolbox",
         )
-    return str(next(iter(newest.get("RepoDigests") or ()), newest["Id"]))
+    return found
+
+
+def newest(engine: docker.DockerClient, registry: str, image: str) -> str | None:
+    """The newest image of this name on the engine, whoever brought it; None without any."""
+    found = engine.api.images(name=f"{registry}/slipway/{image}")
+    last = max(found, key=lambda each: each["Created"], default=None)
+    return None if last is None else str(next(iter(last.get("RepoDigests") or ()), last["Id"]))
 
 
 def has_image(engine: docker.DockerClient, reference: str) -> bool:

@@ -20,6 +20,7 @@ FOLDER = "requirements"
 MEMBERS: Mapping[str, str] = {
     "slipway": ".",
     "slipway-backend": "services/backend",
+    "slipway-backup": "services/backup",
     "slipway-edge": "infra/nginx/agent",
     "slipway-toolbox": "infra/toolbox",
     "slipway-postgres": "infra/postgres",

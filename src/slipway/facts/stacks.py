@@ -48,6 +48,8 @@ def resolve(
         "SLIPWAY_WORKER_REPLICAS": str(environment.replicas.worker),
         "SLIPWAY_DATABASE_MEMBERS": str(environment.database.replicas + 1),
         "SLIPWAY_SYNCHRONOUS": "on" if environment.database.synchronous else "off",
+        "SLIPWAY_BACKUPS": "1" if environment.backup.on else "0",
+        "SLIPWAY_BACKUP_POLICY": environment.backup.told,
         **{f"SLIPWAY_{image.upper()}_IMAGE": reference for image, reference in images.items()},
     }
     try:

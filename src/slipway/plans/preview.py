@@ -77,7 +77,7 @@ class Preview:
         return sum(image.missing or 0 for image in self.images)
 
     def plain(self) -> dict[str, Any]:
-        """Everything, for a program; `hash` covers all but `estimate`, `drift` and `transfer`."""
+        """Everything, for a program; `hash` covers all but what changes by itself."""
         return {
             "environment": self.plan.environment,
             "url": self.url,
@@ -106,6 +106,7 @@ class Preview:
                 "now": [f"{each.name}:{each.phase}" for each in self.migrations.now],
                 "later": [f"{each.name}:{each.phase}" for each in self.migrations.later],
             },
+            "point": self.plan.point,
             "hooks": list(self.hooks),
             "drift": [each.plain() for each in self.drift],
             "gaps": [
@@ -129,6 +130,7 @@ class Preview:
             *self._settings(),
             ("secrets", [f"{each.subject}: {each}" for each in self.secrets]),
             ("not as released", [f"{each.subject}: {each}" for each in self.drift]),
+            ("rests on", [f"recovery point {self.plan.point}"] if self.plan.point else []),
             ("schema changes", self.migrations.lines() if self.plan.of(Kind.MIGRATE) else []),
             ("hooks", list(self.hooks)),
             ("gaps", [str(gap) for gap in self.gaps]),
@@ -173,7 +175,7 @@ def short(reference: str) -> str:
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What differs between two plans as `plain` gave them, leaving out what a hash leaves out."""
-    skipped = ("hash", "estimate", "drift", "transfer", "gaps", "version", "url")
+    skipped = ("hash", "estimate", "drift", "transfer", "gaps", "version", "url", "point")
     one, other = (
         dict(_flat({key: value for key, value in each.items() if key not in skipped}))
         for each in (before, after)

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from slipway.config import members, names
-from slipway.config.secrets import OPTIONAL, TIER
+from slipway.config.backup import SERVICE as BACKUP
+from slipway.config.secrets import BACKUP as BACKUP_SECRETS
+from slipway.config.secrets import OPTIONAL, TIER, Parts
+from slipway.facts.backup import Points
 from slipway.facts.engine import Container, EngineFacts
 from slipway.facts.state import StateFacts
-from slipway.plans import data_tier
+from slipway.plans import backup, data_tier
 from slipway.plans.differences import Difference
 from slipway.plans.stacks import Stack
 from slipway.plans.steps import GROUND, Kind, Step
@@ -24,7 +27,8 @@ class Plan:
 
     `edge` is the one of the two edges that serves afterwards. `content` stands for everything
     that the steps put there: see `Want`. `basis` is a hash of what the steps start from:
-    containers, what door and edge serve, and what was released so far.
+    containers, what door and edge serve, and what was released so far. `point` is the recovery
+    point that the release rests on, where there is a fresh one.
     """
 
     environment: str
@@ -34,6 +38,7 @@ class Plan:
     content: str = ""
     edge: str = names.EDGES[0]
     basis: str = ""
+    point: str = ""
 
     @property
     def empty(self) -> bool:
@@ -53,10 +58,11 @@ class Plan:
         """Whether these steps are still right under the lease, where `now` would be planned.
 
         Reasons may have changed, and steps may have come that a container's health asks for: they
-        are for the next release. A step that is needed no more is not done without being asked.
+        are for the next release. A step that is needed no more is not done without being asked;
+        but a recovery point may have come by itself, and one more of them harms nobody.
         """
         needed = {step.what for step in now.steps}
-        asked = {step.what for step in self.after_ground}
+        asked = {step.what for step in self.after_ground if step.kind is not Kind.POINT}
         return (self.content, self.basis) == (now.content, now.basis) and asked <= needed
 
     @property
@@ -78,7 +84,8 @@ class Want:
     each image by what it is made of, the environment's block, its hooks, and the fingerprints of
     its secrets. `resolved` is what they are cut out of. What `goes_back` migrates nothing: a
     migration is never run backwards. `unrouted` are the kernel's words where it refuses the rules
-    of a door, so that the edge publishes the ports itself.
+    of a door, so that the edge publishes the ports itself. `migrates`: the schema changes, or may,
+    and `without_point` is somebody's reason to do that without a recovery point.
     """
 
     environment: str
@@ -93,6 +100,14 @@ class Want:
     resolved: Mapping[str, Any] = field(default_factory=dict)
     evidence_due: bool = False
     unrouted: str = ""
+    migrates: bool = False
+    without_point: str = ""
+
+    @property
+    def parts(self) -> Parts:
+        """What decides which secrets its services have."""
+        servers = tuple(name for name in members.MEMBERS if name in self.platform.hashes)
+        return Parts(servers, BACKUP in self.platform.hashes)
 
 
 @dataclass(frozen=True)
@@ -101,7 +116,8 @@ class Have:
 
     `door` is the edge that gets new connections, None without a door that answers. `drift` is
     what is not as it was released; containers that drifted are replaced. `primary` is the member
-    of a data tier that takes writes, None without one.
+    of a data tier that takes writes, None without one. `points` are what the backup service says
+    it keeps, None without one that answers; they are asked for only where they matter.
     """
 
     engine: EngineFacts
@@ -110,6 +126,7 @@ class Have:
     door: str | None = None
     drift: tuple[Difference, ...] = ()
     primary: str | None = None
+    points: Points | None = None
 
     def drifted(self, container: Container) -> list[str]:
         """The attributes in which a container is not as it was released."""
@@ -134,11 +151,18 @@ def plan(want: Want, have: Have) -> Plan:
         and not any(step.kind is Kind.MIGRATE for step in steps)
     ):
         steps.append(Step(Kind.MIGRATE, "database", "the admin's password changed", new))
+    if any(step.kind is Kind.MIGRATE for step in steps):
+        place = next(i for i, step in enumerate(steps) if step.kind is Kind.MIGRATE)
+        steps[place:place] = backup.point(want, have)
     if steps or secrets.reason:
         first = next((i for i, step in enumerate(steps) if step.kind not in GROUND), len(steps))
         steps.insert(first, secrets)
     previous = _previous(have, running, current, new)
-    return Plan(environment, new, previous, tuple(steps), want.content, edge, _basis(have))
+    rests_on = backup.wanted(want, have)
+    return Plan(
+        *(environment, new, previous, tuple(steps), want.content, edge, _basis(have)),
+        point=backup.fresh(have.points, have.state.now) if rests_on else "",
+    )
 
 
 def _basis(have: Have) -> str:
@@ -274,7 +298,9 @@ def _secrets(want: Want, have: Have) -> Step:
     missing = [name for name in want.secrets if name not in have.state.secrets]
     changed = _changed(want, have)
     reasons = []
-    made = [*(missing if want.secrets_generated else ()), *_tier_secrets_missing(want, have)]
+    # What is made for the parts of the platform, whoever supplies the other secrets.
+    own = [name for name in want.parts.made if name not in have.state.secrets]
+    made = [*(missing if want.secrets_generated else ()), *own]
     if made:
         reasons.append(f"made: {', '.join(made)}")
     if changed:
@@ -284,32 +310,26 @@ def _secrets(want: Want, have: Have) -> Step:
     return Step(Kind.SECRET, "for every consumer", "; ".join(reasons))
 
 
-def _tier_secrets_missing(want: Want, have: Have) -> list[str]:
-    """What a release makes for a data tier with replicas, whoever supplies the other secrets."""
-    if members.STORE not in want.platform.hashes:
-        return []
-    return [secret.name for secret in TIER if secret.name not in have.state.secrets]
-
-
 def _changed(want: Want, have: Have) -> list[str]:
     """The secrets that are not as their consumers were given them."""
     return [
         name
-        for name in (*want.secrets, *(secret.name for secret in (*OPTIONAL, *TIER)))
+        for name in (*want.secrets, *(each.name for each in (*OPTIONAL, *TIER, *BACKUP_SECRETS)))
         if name in have.state.secrets and have.state.secrets[name] != have.state.handed.get(name)
     ]
 
 
 def platform_steps(want: Want, have: Have) -> list[Step]:
-    """The steps that put right what is changed in place, member by member: the data tier."""
+    """The steps that put right what is changed in place: the data tier, then its backups."""
     found = _containers(want, have)
     wrong = {
         name: reason
-        for name in members.SERVICES
+        for name in names.IN_PLACE
         if name in found and name in want.platform.hashes
         if (reason := _wrong(found[name], want, have))
     }
-    return list(data_tier.steps(want, have, found, wrong))
+    own = backup.service(want, found, wrong.pop(BACKUP, ""))
+    return [*data_tier.steps(want, have, found, wrong), *own]
 
 
 def _containers(want: Want, have: Have) -> dict[str, Container]:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slipway.config import members, names, secrets
+from slipway.config import backup, members, names, secrets
+from slipway.config.secrets import Parts
 
 STACK_LABEL = "slipway.stack"
 # The networks on the two sides of the door.
@@ -71,11 +72,35 @@ def count(resolved: Mapping[str, Any]) -> int:
     return int(resolved["services"].get(members.FIRST, {}).get("scale", 1))
 
 
+def backed_up(resolved: Mapping[str, Any]) -> bool:
+    """Whether a project has a service that backs its data up."""
+    return int(resolved["services"].get(backup.SERVICE, {}).get("scale", 0)) > 0
+
+
+def parts(resolved: Mapping[str, Any]) -> Parts:
+    """What decides which secrets the services of a project have."""
+    return Parts(members.of(count(resolved)), backed_up(resolved))
+
+
+def with_backup(resolved: Mapping[str, Any], parts: Parts) -> Mapping[str, Any]:
+    """The project with a backup service that knows every server, or without one."""
+    if backup.SERVICE not in resolved["services"]:
+        # Of a release that knew no backups.
+        return resolved
+    services = dict(resolved["services"])
+    service = copy.deepcopy(services.pop(backup.SERVICE))
+    if not parts.backups:
+        return {**resolved, "services": services}
+    del service["scale"]
+    service["environment"]["DATABASE_HOSTS"] = ",".join(parts.servers)
+    return {**resolved, "services": {**services, backup.SERVICE: service}}
+
+
 def with_members(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
     """The project with a service for each member of the data tier, or with the plain server alone.
 
     A member is like the first, but for its name and its volume. Without replicas there is nothing
-    to agree on, so etcd and its network are left out.
+    to agree on, so etcd is left out, and without backups the network of both too.
     """
     first = resolved["services"].get(members.FIRST)
     if first is None or "scale" not in first:
@@ -89,6 +114,9 @@ def with_members(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
         service = copy.deepcopy(first)
         del service["scale"]
         service["environment"] = {**service.get("environment", {}), "MEMBER": name}
+        if backed_up(resolved):
+            # Every member keeps what the log was read up to, so that a switchover loses nothing.
+            service["environment"]["BACKUPS"] = "on"
         # Patroni stops the server, and gives its place away, when it is told to.
         service["stop_signal"] = "SIGTERM"
         for volume in service["volumes"]:
@@ -106,7 +134,8 @@ def _plain(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
     service["environment"].pop("SYNCHRONOUS", None)
     if not service["environment"]:
         del service["environment"]
-    service["networks"].pop(names.DATA_NETWORK, None)
+    if not backed_up(resolved):
+        service["networks"].pop(names.DATA_NETWORK, None)
     services[members.FIRST] = service
     return {**resolved, "services": services}
 
@@ -140,12 +169,13 @@ def cut(
     """
     services: dict[str, Any] = {}
     hashes: dict[str, str] = {}
-    servers = count(resolved)
-    resolved = with_members(with_second_edge(resolved))
+    known_parts = parts(resolved)
+    servers = len(known_parts.servers)
+    resolved = with_backup(with_members(with_second_edge(resolved)), known_parts)
     for name, service in resolved["services"].items():
         if service.get("labels", {}).get(STACK_LABEL) != stack:
             continue
-        known = secrets.fingerprint(name, fingerprints)
+        known = secrets.fingerprint(name, fingerprints, known_parts)
         if servers > 1 and known and stack != "platform":
             # Who reads secrets is told the members there: a change of theirs is a change of its.
             known += f",servers={servers}"

@@ -1,4 +1,4 @@
-"""The kinds of steps that a release is made of, and what they are called."""
+"""The kinds of steps that releases and restores are made of, and what they are called."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """The kinds of steps, in the order in which they can appear."""
+    """The kinds of steps, in the order in which they can appear; those of a restore come last."""
 
     NETWORK = "network"
     VOLUME = "volume"
@@ -20,6 +20,7 @@ class Kind(StrEnum):
     HAND_OVER = "hand-over"
     LEAVE = "leave"
     DISCARD = "discard"
+    POINT = "point"
     MIGRATE = "migrate"
     START = "start"
     PROVE = "prove"
@@ -27,6 +28,13 @@ class Kind(StrEnum):
     DRAIN = "drain"
     SOAK = "soak"
     RETIRE = "retire"
+    CLOSE = "close"
+    STOP = "stop"
+    ADOPT = "adopt"
+    STATE = "state"
+    RESTORE = "restore"
+    ASIDE = "aside"
+    OPEN = "open"
 
 
 PHASES = {
@@ -41,6 +49,7 @@ PHASES = {
     Kind.HAND_OVER: "hand over to {subject}",
     Kind.LEAVE: "drain and remove {subject}",
     Kind.DISCARD: "discard {subject}",
+    Kind.POINT: "take a {subject}",
     Kind.MIGRATE: "migrate {subject}",
     Kind.START: "start {subject}, until healthy",
     Kind.PROVE: "prove {subject}",
@@ -48,6 +57,13 @@ PHASES = {
     Kind.DRAIN: "drain {subject}",
     Kind.SOAK: "soak {subject}",
     Kind.RETIRE: "retire {subject}",
+    Kind.CLOSE: "turn callers away",
+    Kind.STOP: "stop {subject}",
+    Kind.ADOPT: "copy the {subject}",
+    Kind.STATE: "restore {subject}",
+    Kind.RESTORE: "restore {subject}",
+    Kind.ASIDE: "remove {subject}",
+    Kind.OPEN: "let callers in",
 }
 
 # Made before the lease is taken, because the lease is kept in one of the volumes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import docker
@@ -26,7 +27,7 @@ STOP_SECONDS = 80
 @task(
     help={
         "env": "the environment to stop",
-        "volumes": "also delete its data: database, files, ledger, secrets",
+        "volumes": "also delete its data: database, files, ledger, secrets, backups on its host",
         "yes": "answer the question about the data beforehand",
     }
 )
@@ -60,7 +61,9 @@ def down(_context: invoke.Context, env: str = "", volumes: bool = False, yes: bo
             with console.phase(f"stop {project}"):
                 run(compose.down(project, stop_seconds=STOP_SECONDS), timeout=STOP_SECONDS * 2)
         for network in engine.networks.list(filters={"label": f"{names.ENVIRONMENT_LABEL}={env}"}):
-            network.remove()
+            # Another one of this task may have been there first.
+            with contextlib.suppress(NotFound):
+                network.remove()
         if volumes:
             for name in sorted(running.volumes):
                 engine.volumes.get(name).remove()

@@ -68,14 +68,11 @@ def table(ledger: tuple[Mapping[str, Any], ...]) -> str:
         ("", "when (UTC)", "what", "version", "serves", "result", "took", "requests", "by"),
         *(_row(line) for line in ledger),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    printed = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    printed = console.aligned(rows)
+    indent = max(len(row[0]) for row in rows)
     for place, line in reversed([*enumerate(ledger, 1)]):
         if line.get("reason"):
-            printed.insert(place + 1, f"{'':{widths[0]}}  {line['reason']}")
+            printed.insert(place + 1, f"{'':{indent}}  {line['reason']}")
     return "\n".join(printed)
 
 

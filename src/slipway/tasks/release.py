@@ -33,7 +33,7 @@ from slipway.facts import engine as engine_facts
 from slipway.facts import host
 from slipway.facts import target as target_facts
 from slipway.facts.manifest import Gate
-from slipway.plans import answers, data_tier
+from slipway.plans import answers, backup, data_tier
 from slipway.plans import release as plans
 from slipway.plans.preview import Preview
 from slipway.plans.release import Have, Plan, Want
@@ -52,6 +52,7 @@ from slipway.tasks.door import task
         "json": "with --plan: print it as one JSON object",
         "expect": "the hash of a plan: apply only that one",
         "version": "of what the environment's source released, this one; without it the newest",
+        "without-point": "why the schema may change without a recovery point; goes into the ledger",
         "yes": "answer the question beforehand that environments with a source ask",
     }
 )
@@ -63,6 +64,7 @@ def release(
     json: bool = False,
     expect: str = "",
     version: str = "",
+    without_point: str = "",
     yes: bool = False,
 ) -> None:
     """Plan, build or take what is new, start it beside what runs, switch to it, and prove it."""
@@ -86,6 +88,7 @@ def release(
             *(source.layout, env, environment, source.images, source.version),
             evidence_due=source.evidence_due,
             attests=source.attests,
+            without_point=without_point,
         )
         with target.reached(environment) as reached:
             if "toolbox" not in source.images.build:
@@ -94,6 +97,7 @@ def release(
             answers.refuse_cut(compared[0].resolved, env)
             data_tier.refuse(*compared)
             steps = plans.plan(*compared)
+            backup.refuse(*compared, steps.steps)
             if steps.empty and not json:
                 if not plan:
                     _settle_unchanged(layout, wanted, reached, source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import invoke
@@ -36,7 +37,7 @@ def list_(_context: invoke.Context, env: str = "") -> None:
     for secret in known.SECRETS:
         mark = "there  " if secret.name in there else "missing"
         console.say(f"  {mark}  {secret.name:<18} {secret.purpose}")
-    for secret in known.OPTIONAL:
+    for secret in (*known.OPTIONAL, *(known.BACKUP_SUPPLIED if environment.backup.on else ())):
         mark = "there  " if secret.name in there else "not set"
         console.say(f"  {mark}  {secret.name:<18} {secret.purpose}")
 
@@ -52,7 +53,8 @@ def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-"
     """Keep a secret in an environment's state; the next release hands it to its consumers."""
     layout = checkout()
     environment = environments.load(env, layout)
-    accepted = [secret.name for secret in (*known.SECRETS, *known.OPTIONAL)]
+    supplied = (*known.SECRETS, *known.OPTIONAL, *known.BACKUP_SUPPLIED)
+    accepted = [secret.name for secret in supplied]
     if name not in accepted:
         raise Refused(
             f"There is no secret {name!r} (there are: {', '.join(accepted)})",
@@ -73,7 +75,9 @@ def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-"
         target.reached(environment),
         state.opened(env, image, purpose=f"secrets.put {name}") as held,
     ):
-        values = known.replacing(name, value, held.secrets((name,)))
+        before = held.secrets((name,))
+        _refuse_another_backup_key(name, value, before)
+        values = known.replacing(name, value, before)
         written = held.put_secrets(values, replace=True)
     console.say(
         f"{name} of {env} is {'kept' if written else 'as it was'}; "
@@ -93,6 +97,14 @@ def _toolbox(layout: Layout, name: str, environment: Environment) -> str:
             targets=["toolbox"],
         )
     return built["toolbox"]
+
+
+def _refuse_another_backup_key(name: str, value: str, before: Mapping[str, str]) -> None:
+    if name == "backup_key" and before.get(name, value) != value:
+        raise Refused(
+            "Every backup is encrypted with the key that is there: with another one they could be "
+            "read no more. Nothing was changed. A new key begins with an empty repository"
+        )
 
 
 def _value(file: str) -> str:

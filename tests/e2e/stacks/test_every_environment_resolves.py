@@ -13,7 +13,13 @@ from slipway.facts.stacks import resolve
 LAYOUT = checkout()
 IMAGES = {
     name: f"localhost:5000/slipway/{name}:test"
-    for name in ("backend", "door", "edge", "etcd", "postgres")
+    for name in ("backend", "backup", "door", "edge", "etcd", "postgres")
+}
+# Who begins as root, and with which of root's powers: rules are for root alone, and files and state
+# belong to others.
+ROOT = {
+    "door": ["NET_ADMIN"],
+    "backup": ["DAC_READ_SEARCH", "SETGID", "SETPCAP", "SETUID"],
 }
 
 
@@ -27,7 +33,7 @@ class TestEnvironment:
         return services
 
     def test_it_resolves_to_the_same_services(self, name: str) -> None:
-        services = {"backend", "worker", "migrate", "door", "edge", "etcd", "postgres"}
+        services = {"backend", "worker", "migrate", "door", "edge", "etcd", "postgres", "backup"}
         assert set(self.services(name)) == services
 
     def test_only_the_door_publishes_ports(self, name: str) -> None:
@@ -40,9 +46,8 @@ class TestEnvironment:
             assert service["cap_drop"] == ["ALL"]
             assert service["security_opt"] == ["no-new-privileges:true"]
             assert service["user"].split(":")[0].isdigit()
-            # The door is root with one capability: rules are for root alone.
-            assert (int(service["user"].split(":")[0]) > 0) is (each != "door")
-            assert service.get("cap_add", []) == (["NET_ADMIN"] if each == "door" else [])
+            assert (int(service["user"].split(":")[0]) > 0) is (each not in ROOT)
+            assert (service.get("cap_add") or []) == ROOT.get(each, [])
             assert int(service["mem_limit"]) > 0
             assert float(service["cpus"]) > 0
             assert service["pids_limit"] > 0

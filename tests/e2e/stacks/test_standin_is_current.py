@@ -31,9 +31,12 @@ VARIABLES = {
     "SLIPWAY_WORKER_REPLICAS": "1",
     "SLIPWAY_DATABASE_MEMBERS": "1",
     "SLIPWAY_SYNCHRONOUS": "on",
+    "SLIPWAY_BACKUPS": "0",
+    "SLIPWAY_BACKUP_POLICY": "",
     "SLIPWAY_BACKEND_IMAGE": "backend@sha256:1",
     "SLIPWAY_DOOR_IMAGE": "door@sha256:4",
     "SLIPWAY_EDGE_IMAGE": "edge@sha256:2",
+    "SLIPWAY_BACKUP_IMAGE": "backup@sha256:6",
     "SLIPWAY_ETCD_IMAGE": "etcd@sha256:5",
     "SLIPWAY_POSTGRES_IMAGE": "postgres@sha256:3",
 }

@@ -52,7 +52,21 @@ def test_only_a_member_with_data_may_begin_a_cluster(folder: Path) -> None:
     assert "bootstrap" not in patroni.configuration(settings, GIBIBYTE, has_data=False)
     found = patroni.configuration(settings, GIBIBYTE, has_data=True)["bootstrap"]
     # Nothing that would make a cluster, also there.
-    assert found == {"dcs": patroni.shared(settings)}
+    assert found == {"dcs": patroni.shared(settings) | {"slots": {}}}
+
+
+def test_the_slot_of_backups_is_kept_only_where_there_are_any(folder: Path) -> None:
+    # What nobody reads keeps the log; nothing in its place takes it away from a running cluster.
+    assert patroni.shared(member(folder))["slots"] == {"slipway_backup": None}
+    settings = member(folder, backups=True)
+    found = patroni.configuration(settings, GIBIBYTE, has_data=True)["bootstrap"]["dcs"]["slots"]
+    assert found == patroni.shared(settings)["slots"] == {"slipway_backup": {"type": "physical"}}
+
+
+def test_the_door_of_backups_is_its_own_role_and_no_superuser(folder: Path) -> None:
+    found = patroni.configuration(member(folder), GIBIBYTE, has_data=True)["postgresql"]
+    assert "local all slipway_backup peer map=slipway" in found["pg_hba"]
+    assert found["pg_ident"] == ["slipway postgres slipway_backup"]
 
 
 def test_every_way_in_over_the_network_is_encrypted_and_asks_for_a_password(folder: Path) -> None:

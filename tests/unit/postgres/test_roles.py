@@ -38,3 +38,26 @@ def test_no_statement_with_a_password_is_logged(folder: Path) -> None:
     first = text.index("PASSWORD")
     assert text.index("SET log_min_error_statement = panic") < first
     assert text.index("SET log_min_duration_statement = -1") < first
+
+
+def test_a_plain_servers_role_of_backups_may_do_what_a_members_may(folder: Path) -> None:
+    lines = roles.of_backups(Settings("", secrets=folder)).splitlines()
+    assert "PASSWORD 'backup_password of it''s'" in lines[1]
+    wanted = [each for each in (*roles.GRANTS, *roles.INSIDE) if "slipway_backup" in each]
+    shared = "GRANT CONNECT ON DATABASE"
+    assert {each for each in wanted if not each.startswith(shared)} <= set(lines)
+    assert [each for each in lines if each.startswith(shared)] == [
+        "GRANT CONNECT ON DATABASE slipway TO slipway_backup"
+    ]
+
+
+def test_a_plain_servers_role_of_backups_is_one_command_a_line(folder: Path) -> None:
+    # Single-user mode takes a line for a command, and the server's words for an end.
+    text = roles.of_backups(Settings("", secrets=folder))
+    assert text.endswith("\n")
+    assert all(each and not each.endswith(";") for each in text.splitlines())
+
+
+def test_who_may_call_a_function_is_said_in_the_applications_database() -> None:
+    assert not [each for each in roles.GRANTS if "FUNCTION" in each and "slipway_backup" in each]
+    assert set(roles.OF_BACKUPS) < set(roles.INSIDE)

@@ -14,6 +14,8 @@ def test_name_mode_and_settings_are_read(folder: Path) -> None:
     environment = {"MEMBER": "postgres-2", "SECRETS_DIRECTORY": str(folder)}
     found = settings.read(environment, ["-c", "max_connections=200", "--work-mem=1MB"])
     assert (found.name, found.synchronous) == ("postgres-2", True)
+    assert not found.backups
+    assert settings.read(environment | {"BACKUPS": "on"}).backups
     assert found.given == {"max_connections": "200", "work_mem": "1MB"}
     assert not settings.read(environment | {"SYNCHRONOUS": "off"}).synchronous
     assert found.password("slipway_rewind") == "rewind_password of it's"
@@ -24,6 +26,7 @@ def test_name_mode_and_settings_are_read(folder: Path) -> None:
     [
         ({}, [], "MEMBER is not set"),
         ({"MEMBER": "a", "SYNCHRONOUS": "maybe"}, [], "SYNCHRONOUS is 'maybe'"),
+        ({"MEMBER": "a", "BACKUPS": "yes"}, [], "BACKUPS is 'yes'"),
         ({"MEMBER": "a"}, ["-c", "work_mem"], "'work_mem' is no setting"),
         ({"MEMBER": "a"}, ["-x"], "'-x' is no setting"),
     ],

@@ -154,12 +154,20 @@ def test_a_patroni_that_does_not_answer_is_named(folder: Path) -> None:
 class TestProgram:
     """The words of the command line."""
 
+    def test_the_role_of_backups_is_printed_for_a_plain_server(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path
+    ) -> None:
+        monkeypatch.setenv("SECRETS_DIRECTORY", str(folder))
+        monkeypatch.delenv("MEMBER", raising=False)
+        assert program.main(["backup-role"]) == 0
+        assert "ALTER ROLE slipway_backup LOGIN" in capsys.readouterr().out
+
     def test_an_unknown_verb_is_refused_with_those_there_are(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("MEMBER", "postgres")
         assert program.main(["dance"]) == 1
-        assert "'dance' is no verb: say run, tune, status" in capsys.readouterr().err
+        assert "'dance' is no verb: say run, tune, backup-role, status" in capsys.readouterr().err
 
     def test_an_answer_is_one_line_of_json(
         self, patroni: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

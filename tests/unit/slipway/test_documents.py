@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from slipway.config.environment import Environment
 from slipway.config.layout import checkout
+from slipway.config.section import sections
 
 ROOT = checkout().root
 DOCS = ROOT / "docs"
@@ -57,8 +58,8 @@ def first_cells(path: Path) -> set[str]:
 def keys(section: type[BaseModel], above: str = "") -> Iterator[str]:
     for key, field in section.model_fields.items():
         yield above + key
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from keys(field.annotation, f"{above}{key}/")
+        for inner in sections(field.annotation):
+            yield from keys(inner, f"{above}{key}/")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import CommandFailed, SlipwayError
-from slipway.run import run, run_attached
+from slipway.run import run, run_attached, run_through
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -103,3 +103,25 @@ def test_an_attached_process_has_this_terminal_and_its_exit_code(
 def test_interrupting_an_attached_process_is_no_failure() -> None:
     code = "import os, signal; os.kill(os.getppid(), signal.SIGINT)"
     assert run_attached(python(code)) == 0
+
+
+def test_what_one_prints_the_other_reads() -> None:
+    told: list[str] = []
+    source = python("import sys; sys.stdout.write('ab' * 70_000); print('half', file=sys.stderr)")
+    sink = python("import sys; print(len(sys.stdin.read())); sys.exit(4)")
+    first, second = run_through(source, sink, on_line=told.append)
+    assert (first.exit_code, first.errors, told) == (0, "half\n", ["half"])
+    assert (second.exit_code, second.output) == (4, "140000\n")
+
+
+def test_who_prints_notices_that_nobody_reads() -> None:
+    endless = python("import sys\nwhile True: sys.stdout.write('a' * 1000)")
+    sink = python("import sys; print('no', file=sys.stderr); sys.exit(2)")
+    first, second = run_through(endless, sink, on_line=lambda _: None)
+    assert first.exit_code != 0
+    assert (second.exit_code, second.errors) == (2, "no\n")
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    with pytest.raises(SlipwayError, match="is not installed"):
+        run_through(("no-such-program",), python(""), on_line=lambda _: None)

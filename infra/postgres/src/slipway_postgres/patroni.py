@@ -28,9 +28,16 @@ SHARED = (
     "track_commit_timestamp",
 )
 
+# Whoever runs as the server's user in this container may be the role that takes backups.
+IDENT = ("slipway postgres slipway_backup",)
+# What the log of backups was read up to. Every member keeps it, so that it outlives a switchover.
+BACKUP_SLOT = "slipway_backup"
+
 HBA = (
     # Inside the container the operating system's user is proof enough.
     "local all postgres peer",
+    # The door of backups acts as its own role.
+    "local all slipway_backup peer map=slipway",
     # Members show a certificate of the data tier's as well as their password.
     "hostssl replication slipway_replication all scram-sha-256 clientcert=verify-ca",
     "hostssl postgres slipway_rewind all scram-sha-256 clientcert=verify-ca",
@@ -67,6 +74,8 @@ def shared(settings: Settings) -> dict[str, Any]:
         # While etcd is away the primary goes on as long as every replica agrees.
         "failsafe_mode": True,
         "check_timeline": True,
+        # Without backups nobody reads it, and it would keep the log until the disk's limit.
+        "slots": {BACKUP_SLOT: {"type": "physical"} if settings.backups else None},
         "postgresql": {
             "use_pg_rewind": True,
             "use_slots": True,
@@ -133,6 +142,7 @@ def configuration(settings: Settings, memory: int, *, has_data: bool) -> dict[st
                 },
             },
             "pg_hba": list(HBA),
+            "pg_ident": list(IDENT),
             "basebackup": [{"checkpoint": "fast"}],
             "parameters": {
                 **tune(memory, connections),
@@ -149,5 +159,10 @@ def configuration(settings: Settings, memory: int, *, has_data: bool) -> dict[st
         "watchdog": {"mode": "off"},
     }
     if has_data:
-        content["bootstrap"] = {"dcs": shared(settings)}
+        # Nothing in place of a slot takes one away from a running cluster, and is one at the start.
+        everybody = shared(settings)
+        content["bootstrap"] = {
+            "dcs": everybody
+            | {"slots": {name: slot for name, slot in everybody["slots"].items() if slot}}
+        }
     return content

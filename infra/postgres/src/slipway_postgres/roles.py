@@ -30,15 +30,22 @@ GRANTS = (
     "ALTER ROLE slipway_backup SET statement_timeout = 0",
     "GRANT pg_monitor TO slipway_monitor",
     "GRANT pg_read_all_settings, pg_checkpoint TO slipway_backup",
+    # What a recovery point holds is counted and summed in the database, while nobody writes.
+    "GRANT pg_read_all_data, pg_maintain TO slipway_backup",
+    f"GRANT CONNECT ON DATABASE {DATABASE} TO slipway_reader, slipway_monitor, slipway_backup",
+)
+
+# Who may call a function is said in each database: backups use the application's.
+OF_BACKUPS = (
     "GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean) TO slipway_backup",
     "GRANT EXECUTE ON FUNCTION pg_backup_stop(boolean) TO slipway_backup",
     "GRANT EXECUTE ON FUNCTION pg_switch_wal() TO slipway_backup",
     "GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO slipway_backup",
-    f"GRANT CONNECT ON DATABASE {DATABASE} TO slipway_reader, slipway_monitor, slipway_backup",
 )
 
 # In the database itself. New tables come with migrations, which the owner runs.
 INSIDE = (
+    *OF_BACKUPS,
     "CREATE EXTENSION IF NOT EXISTS vector",
     "ALTER EXTENSION vector UPDATE",
     "GRANT USAGE ON SCHEMA public TO slipway_reader",
@@ -46,6 +53,22 @@ INSIDE = (
     "ALTER DEFAULT PRIVILEGES FOR ROLE slipway IN SCHEMA public"
     " GRANT SELECT ON TABLES TO slipway_reader",
 )
+
+
+def of_backups(settings: Settings) -> str:
+    """SQL for a plain server in single-user mode, one command a line: the role of backups."""
+    role = "slipway_backup"
+    password = settings.password(role).replace("'", "''")
+    lines = [
+        # Not by catching the error: in single-user mode any error ends the server.
+        "DO $$BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'slipway_backup')"
+        " THEN CREATE ROLE slipway_backup; END IF; END$$",
+        f"ALTER ROLE {role} LOGIN {ATTRIBUTES[role]} PASSWORD '{password}'",
+        *(each for each in GRANTS if each.endswith(f" TO {role}") or f" ROLE {role} " in each),
+        *OF_BACKUPS,
+        f"GRANT CONNECT ON DATABASE {DATABASE} TO {role}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def statements(settings: Settings) -> str:

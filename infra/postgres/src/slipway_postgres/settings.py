@@ -26,6 +26,7 @@ class Settings:
 
     name: str
     synchronous: bool = True
+    backups: bool = False
     secrets: Path = SECRETS
     given: Mapping[str, str] = field(default_factory=dict)
 
@@ -51,11 +52,26 @@ def read(environment: Mapping[str, str], arguments: Sequence[str] = ()) -> Setti
     name = environment.get("MEMBER", "")
     if not name:
         raise MemberError("MEMBER is not set: it names this member, such as postgres-2")
-    synchronous = environment.get("SYNCHRONOUS", "on")
-    if synchronous not in {"on", "off"}:
-        raise MemberError(f"SYNCHRONOUS is {synchronous!r}: it is on or off")
     secrets = Path(environment.get("SECRETS_DIRECTORY", str(SECRETS)))
-    return Settings(name, synchronous == "on", secrets, parse(arguments))
+    return Settings(
+        name,
+        synchronous=_switch(environment, "SYNCHRONOUS", "on"),
+        backups=_switch(environment, "BACKUPS", "off"),
+        secrets=secrets,
+        given=parse(arguments),
+    )
+
+
+def _switch(environment: Mapping[str, str], name: str, default: str) -> bool:
+    value = environment.get(name, default)
+    if value not in {"on", "off"}:
+        raise MemberError(f"{name} is {value!r}: it is on or off")
+    return value == "on"
+
+
+def plain(environment: Mapping[str, str]) -> Settings:
+    """The settings of a plain server, which is no member of anything."""
+    return Settings("", secrets=Path(environment.get("SECRETS_DIRECTORY", str(SECRETS))))
 
 
 def parse(arguments: Sequence[str]) -> dict[str, str]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from slipway_backend import __version__, probe
 from slipway_backend.access import Role
 from slipway_backend.bulk.options import add_options
 from slipway_backend.errors import StartRefused
+
+if TYPE_CHECKING:
+    from slipway_backend.settings import Settings
 
 REFUSED = 2
 
@@ -44,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_options(commands.add_parser("ingest", help="upload a folder to a server, resumably"))
     evaluate = commands.add_parser("evaluate", help="measure search quality on a labelled set")
     evaluate.add_argument("folder", type=Path, help="questions.jsonl and documents/")
+    _add_parts(commands.add_parser("parts", help="put back what was taken out of a backup"))
     index = commands.add_parser("index", help="check the vector index against exact search")
     index.add_argument("action", choices=("check",))
     index.add_argument("--repair", action="store_true", help="make it anew, and check again")
@@ -84,6 +89,22 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
         )
     grant.add_argument("collection")
     grant.add_argument("access", choices=("read", "write"), help="write holds read")
+
+
+def _add_parts(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="parts", metavar="command", required=True)
+    receive = commands.add_parser("receive", help="take it from standard input, and compare it")
+    put = commands.add_parser("put", help="do what receive told, in one transaction")
+    discard = commands.add_parser("discard", help="forget what was received")
+    for command in (receive, put, discard):
+        command.add_argument("name", type=_plain, help="what it is called here")
+    put.add_argument("--agreed", required=True, help="the word for all that receive told")
+
+
+def _plain(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]{1,64}", name):
+        raise argparse.ArgumentTypeError("small letters and digits only")
+    return name
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -127,7 +148,6 @@ def _run(chosen: argparse.Namespace) -> int:
     settings = load_settings()
     service = "backend" if chosen.command == "serve" else str(chosen.command)
     configure_logging(service, settings.generation, settings.log_level)
-    code = 0
     if chosen.command == "serve":
         from slipway_backend.server import serve  # noqa: PLC0415
 
@@ -147,10 +167,20 @@ def _run(chosen: argparse.Namespace) -> int:
         from slipway_backend.migrate import migrate  # noqa: PLC0415
 
         migrate(settings)
-    elif chosen.command == "users":
+    else:
+        return _operate(settings, chosen)
+    return 0
+
+
+def _operate(settings: Settings, chosen: argparse.Namespace) -> int:
+    if chosen.command == "users":
         from slipway_backend.user_commands import run_users  # noqa: PLC0415
 
         code = run_users(settings, chosen)
+    elif chosen.command == "parts":
+        from slipway_backend.parts.commands import run as run_parts  # noqa: PLC0415
+
+        code = run_parts(settings, chosen)
     elif chosen.command == "index":
         from slipway_backend.search.commands import run_index_check  # noqa: PLC0415
 

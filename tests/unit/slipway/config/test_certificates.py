@@ -90,3 +90,11 @@ class TestDataTier:
             PolicyBuilder().store(store).time(NOW).build_server_verifier(
                 x509.DNSName("etcd")
             ).verify(leaf, [])
+
+    def test_the_backup_service_shows_the_name_that_servers_let_in(self) -> None:
+        made = certificates.generate_backup(NOW, self.made)
+        leaf = x509.load_pem_x509_certificate(made["backup.crt"].encode())
+        assert leaf.subject.rfc4514_string() == "CN=slipway-backup"
+        store = Store(x509.load_pem_x509_certificates(self.made["data_ca.crt"].encode()))
+        at = NOW + datetime.timedelta(days=3640)
+        assert PolicyBuilder().store(store).time(at).build_client_verifier().verify(leaf, [])

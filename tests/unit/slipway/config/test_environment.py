@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,15 @@ from slipway.config import environment as environments
 from slipway.config.layout import Layout, checkout
 from slipway.errors import Refused
 
+SCHEDULED = {
+    "policy": "scheduled",
+    "full": "0 2 * * 0",
+    "differential": "0 2 * * 1-6",
+    "incremental": "15 * * * *",
+    "drill": "0 4 * * 0",
+    "keep": {"full": 2, "differential": 6},
+    "second": None,
+}
 ACCEPTED = ", ".join(environments.Environment.model_fields)
 SHOWN = "infra/compose/environments/dev.yaml"
 
@@ -93,6 +103,31 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda block: block["retention"].pop("releases"),
         f"{SHOWN}: x-slipway/retention/releases: missing (ways back, in releases)",
     ),
+    "wrong choice between sections": (
+        lambda block: block["backup"].update(policy="daily"),
+        f"{SHOWN}: x-slipway/backup/policy: 'daily' is wrong (it should be 'none' or 'scheduled')",
+    ),
+    "missing choice between sections": (
+        lambda block: block["backup"].pop("policy"),
+        f"{SHOWN}: x-slipway/backup/policy: missing (it says which keys follow)",
+    ),
+    "a key of the other section": (
+        lambda block: block["backup"].update(full="0 2 * * 0"),
+        f"{SHOWN}: x-slipway/backup/full: unknown key (accepted here: policy)",
+    ),
+    "missing in the section that was chosen": (
+        lambda block: block.update(backup={**SCHEDULED, "keep": {"full": 1}}),
+        f"{SHOWN}: x-slipway/backup/keep/differential: missing (differential backups)",
+    ),
+    "a time that cron does not take": (
+        lambda block: block.update(backup={**SCHEDULED, "drill": "0 25 * * *"}),
+        f"{SHOWN}: x-slipway/backup/drill: '0 25 * * *' is wrong ('25' is no hour: 0 to 23, a-b,"
+        " */n or *)",
+    ),
+    "a second repository of no known kind": (
+        lambda block: block.update(backup={**SCHEDULED, "second": {"kind": "ftp"}}),
+        f"{SHOWN}: x-slipway/backup/second/kind: 'ftp' is wrong (it should be 's3' or 'sftp')",
+    ),
     "missing choice": (
         lambda block: block.pop("log_level"),
         f"{SHOWN}: x-slipway/log_level: missing (Literal['debug', 'info', 'warning', 'error'])",
@@ -170,3 +205,42 @@ def test_tags_of_compose_are_read_past(layout: Layout) -> None:
     )
     overlay.write_text(tags + overlay.read_text().replace("services:", "x-services:", 1))
     assert environments.load("dev", layout).source == "tree"
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        None,
+        {
+            "kind": "s3",
+            "endpoint": "store.internal:9000",
+            "region": "site",
+            "bucket": "slipway-prod",
+            "uri_style": "path",
+            "path": "/slipway",
+            "keep": {"full": 8, "differential": 30},
+        },
+        {
+            "kind": "sftp",
+            "host": "vault.internal",
+            "port": 22,
+            "host_fingerprint": "0a" * 32,
+            "user": "slipway",
+            "path": "/slipway",
+            "keep": {"full": 8, "differential": 30},
+        },
+    ],
+    ids=["none", "bucket", "server"],
+)
+def test_the_backup_service_is_told_what_the_file_says(
+    layout: Layout, second: dict[str, Any] | None
+) -> None:
+    overlay = layout.overlay("dev")
+    content = yaml.safe_load(overlay.read_text())
+    content["x-slipway"]["backup"] = SCHEDULED | {"second": second}
+    overlay.write_text(yaml.safe_dump(content))
+    found = environments.load("dev", layout).backup
+    assert found.on
+    stated = SCHEDULED | {"second": second}
+    del stated["policy"]
+    assert json.loads(found.told) == stated

@@ -24,6 +24,7 @@ def test_names_begin_with_the_environment() -> None:
         "slipway-dev-secrets-postgres",
         "slipway-dev-secrets-edge",
         "slipway-dev-secrets-etcd",
+        "slipway-dev-secrets-backup",
     )
 
 

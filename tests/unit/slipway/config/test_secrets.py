@@ -7,10 +7,13 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from slipway.config import names, secrets
+from slipway.config.secrets import Parts
 
 VALUES = {secret.name: f"value of {secret.name}" for secret in secrets.SECRETS}
 TIER = {secret.name: f"value of {secret.name}" for secret in secrets.TIER}
-SERVERS = ("postgres", "postgres-2", "postgres-3")
+BACKUP = {secret.name: f"value of {secret.name}" for secret in secrets.BACKUP}
+TIERED = Parts(("postgres", "postgres-2", "postgres-3"))
+BACKED_UP = Parts(backups=True)
 
 
 def test_every_consumer_has_a_volume() -> None:
@@ -25,6 +28,7 @@ def test_every_consumer_has_a_volume() -> None:
         ("postgres", {"postgres_password", "slipway_password"}),
         ("edge", {"tls.crt", "tls.key"}),
         ("etcd", set()),
+        ("backup", set()),
     ],
 )
 def test_a_consumer_finds_its_own_files(consumer: str, files: set[str]) -> None:
@@ -49,12 +53,55 @@ def test_a_consumer_finds_its_own_files(consumer: str, files: set[str]) -> None:
 )
 def test_a_data_tier_adds_what_its_parts_and_clients_need(consumer: str, more: set[str]) -> None:
     plain = set(secrets.files(consumer, VALUES | TIER))
-    assert set(secrets.files(consumer, VALUES | TIER, SERVERS)) == plain | more
+    assert set(secrets.files(consumer, VALUES | TIER, TIERED)) == plain | more
     assert plain == set(secrets.files(consumer, VALUES))
 
 
+@pytest.mark.parametrize(
+    ("consumer", "more"),
+    [
+        ("backend", set()),
+        ("migrate", set()),
+        ("edge", set()),
+        ("etcd", set()),
+        ("postgres", {"backup_password", "data_ca.crt", "data.crt", "data.key"}),
+        ("backup", {"backup_password", "data_ca.crt", *BACKUP}),
+    ],
+)
+def test_backups_give_a_plain_server_and_their_service_what_they_know_each_other_by(
+    consumer: str, more: set[str]
+) -> None:
+    every = VALUES | TIER | BACKUP
+    plain = set(secrets.files(consumer, every))
+    assert set(secrets.files(consumer, every, BACKED_UP)) == plain | more
+
+
+@pytest.mark.parametrize("consumer", ["postgres", "etcd", "backend"])
+def test_a_data_tier_that_is_backed_up_is_given_what_it_had_already(consumer: str) -> None:
+    every = VALUES | TIER | BACKUP
+    backed_up = Parts(TIERED.servers, backups=True)
+    assert secrets.files(consumer, every, backed_up) == secrets.files(consumer, every, TIERED)
+
+
+@pytest.mark.parametrize("service", ["backend", "worker", "migrate", "edge"])
+def test_who_is_given_nothing_new_for_backups_is_not_replaced_for_them(service: str) -> None:
+    before = dict.fromkeys(VALUES, "1")
+    after = before | dict.fromkeys((*TIER, *BACKUP), "2")
+    assert secrets.fingerprint(service, after, BACKED_UP) == secrets.fingerprint(service, before)
+
+
+def test_what_a_release_makes_for_backups_is_all_that_nobody_supplies() -> None:
+    assert Parts().made == ()
+    random = set(secrets.generate_made(BACKED_UP))
+    certified = {"data_ca.crt", "data.crt", "data.key", "backup.crt", "backup.key"}
+    assert random == {"backup_password", "backup_key", "backup_token"}
+    assert random | certified == set(BACKED_UP.made)
+    tiered = Parts(TIERED.servers, backups=True)
+    assert set(tiered.made) == set(BACKED_UP.made) | set(TIERED.made)
+
+
 def test_clients_of_a_data_tier_are_told_every_member_and_which_sort_they_want() -> None:
-    found = secrets.files("backend", VALUES | TIER, SERVERS)
+    found = secrets.files("backend", VALUES | TIER, TIERED)
     hosts = "@postgres:5432,postgres-2:5432,postgres-3:5432/slipway?"
     trust = "sslmode=verify-full&sslrootcert=/run/secrets/data_ca.crt"
     writes, reads = found["database_url"], found["database_replica_url"]
@@ -107,7 +154,8 @@ def test_a_service_notices_a_change_of_the_secrets_that_it_uses(
 
 
 def test_generated_secrets_are_new_each_time_and_long_enough() -> None:
-    one, other = (secrets.generate() | secrets.generate_tier() for _ in range(2))
+    everything = Parts(TIERED.servers, backups=True)
+    one, other = (secrets.generate() | secrets.generate_made(everything) for _ in range(2))
     assert not set(one.values()) & set(other.values())
     assert secrets.complaints(one) == ()
 

@@ -30,6 +30,7 @@ PROJECTS = {
     ),
     "slipway-edge": Project("slipway-edge"),
     "slipway-toolbox": Project("slipway-toolbox"),
+    "slipway-backup": Project("slipway-backup"),
     "slipway-postgres": Project("slipway-postgres"),
 }
 

@@ -18,7 +18,7 @@ TEMPLATE = Path(__file__).parents[1] / "standin" / "resolved.template"
 FINGERPRINTS = {"jwt_secret": "1", "slipway_password": "2", "postgres_password": "3"}
 
 
-def resolved(generation: int = 1, servers: int = 1) -> Any:
+def resolved(generation: int = 1, servers: int = 1, backups: int = 0) -> Any:
     return json.loads(
         string.Template(TEMPLATE.read_text()).substitute(
             SLIPWAY_ENVIRONMENT="dev",
@@ -33,6 +33,9 @@ def resolved(generation: int = 1, servers: int = 1) -> Any:
             SLIPWAY_WORKER_REPLICAS=1,
             SLIPWAY_DATABASE_MEMBERS=servers,
             SLIPWAY_SYNCHRONOUS="on",
+            SLIPWAY_BACKUPS=backups,
+            SLIPWAY_BACKUP_POLICY="",
+            SLIPWAY_BACKUP_IMAGE="backup@sha256:6",
             SLIPWAY_BACKEND_IMAGE="backend@sha256:1",
             SLIPWAY_ETCD_IMAGE="etcd@sha256:5",
             SLIPWAY_DOOR_IMAGE="edge@sha256:1",
@@ -190,3 +193,52 @@ class TestDataTier:
         del document["services"]["postgres"]["scale"]
         assert stacks.with_members(document) is document
         assert stacks.count(document) == 1
+
+
+class TestBackups:
+    """The backup service comes where it is wanted, and knows whom to ask."""
+
+    def platform(self, servers: int, backups: int) -> Stack:
+        document = resolved(servers=servers, backups=backups)
+        return cut(document, stack="platform", generation=None)
+
+    def test_without_a_policy_there_is_nothing_of_it(self) -> None:
+        document = self.platform(1, 0).document
+        assert "backup" not in document["services"]
+        assert not {"backup", "state", "secrets-backup"} & set(document["volumes"])
+
+    @pytest.mark.parametrize(
+        ("servers", "told"), [(1, "postgres"), (3, "postgres,postgres-2,postgres-3")]
+    )
+    def test_it_is_on_one_network_with_every_server(self, servers: int, told: str) -> None:
+        services = self.platform(servers, 1).document["services"]
+        assert services["backup"]["environment"]["DATABASE_HOSTS"] == told
+        assert set(services["backup"]["networks"]) == {"data"}
+        assert all("data" in services[name]["networks"] for name in told.split(","))
+        assert "scale" not in services["backup"]
+
+    def test_it_reads_files_and_state_and_writes_its_own_volume_alone(self) -> None:
+        volumes = self.platform(1, 1).document["services"]["backup"]["volumes"]
+        written = {each["source"] for each in volumes if not each.get("read_only")}
+        assert written == {"backup"}
+        assert {each["source"] for each in volumes} - written == {
+            *("files", "state", "secrets-backup"),
+        }
+
+    def test_members_keep_for_it_what_the_log_was_read_up_to(self) -> None:
+        services = self.platform(2, 1).document["services"]
+        assert services["postgres-2"]["environment"]["BACKUPS"] == "on"
+        assert "BACKUPS" not in self.platform(2, 0).document["services"]["postgres"]["environment"]
+
+    def test_it_changes_the_database_and_nobody_else(self) -> None:
+        before, after = self.platform(1, 0).hashes, self.platform(1, 1).hashes
+        assert {name for name in before if before[name] != after[name]} == {"postgres"}
+        assert cut(resolved(backups=1)).hashes == cut().hashes
+
+    def test_another_member_is_another_setting_of_it(self) -> None:
+        assert self.platform(2, 1).hashes["backup"] != self.platform(3, 1).hashes["backup"]
+
+    def test_a_project_that_knew_no_backups_is_left_as_it_was(self) -> None:
+        document = resolved()
+        del document["services"]["backup"]
+        assert cut(document, stack="platform", generation=None).hashes == self.platform(1, 0).hashes

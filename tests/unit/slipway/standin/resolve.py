@@ -22,6 +22,7 @@ PLACES = {
     "SLIPWAY_BACKEND_REPLICAS": "64077",
     "SLIPWAY_WORKER_REPLICAS": "64078",
     "SLIPWAY_DATABASE_MEMBERS": "64079",
+    "SLIPWAY_BACKUPS": "64076",
 }
 WORDS = {
     f"SLIPWAY_{name}": f"sentinel-{name.lower().replace('_', '-')}"
@@ -31,7 +32,9 @@ WORDS = {
         "MONITORING",
         "RELEASE",
         "SYNCHRONOUS",
+        "BACKUP_POLICY",
         "BACKEND_IMAGE",
+        "BACKUP_IMAGE",
         "DOOR_IMAGE",
         "EDGE_IMAGE",
         "ETCD_IMAGE",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import string
 import struct
 import subprocess
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler
+from itertools import pairwise
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import Any, NoReturn
@@ -28,6 +30,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[3] / "infra/toolbox/src"))
 
+import standin_backup  # noqa: E402
 import standin_inspect  # noqa: E402
 import standin_tier  # noqa: E402
 from standin_registry import Registry  # noqa: E402
@@ -48,6 +51,7 @@ PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = (
     *("containers", "networks", "volumes", "images", "toolboxes", "generations"),
     *("maintenance", "serving_edges", "draining", "number", "schemas", "database", "primaries"),
+    *("points", "restored"),
 )
 DENIED = 3
 LABEL = "com.docker.compose."
@@ -79,7 +83,9 @@ class Faults:
     answer once one of them was taken down, `restarting` are the services whose containers
     restart between two looks at them. `member` maps a member of the data tier to its state, and
     `switchover` is why none takes the writes over; without `fails_over` nobody does when who has
-    them is gone. `die_after_step` kills the one who
+    them is gone. `backup` maps a verb of the backup service to what it ends with instead,
+    `parts` one of a worker's to its refusal.
+    `die_after_step` kills the one who
     releases (nothing of theirs reaches the engine any more) when that many steps are done, before
     they can say so; `die_before` when the named toolbox verb is called. After as many steps as
     `steal_lease_after_step` says, the lease goes to somebody else.
@@ -103,6 +109,8 @@ class Faults:
     member: dict[str, str] = field(default_factory=dict)
     switchover: str = ""
     fails_over: bool = True
+    backup: dict[str, standin_backup.Said] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
     door_refuses: str = ""
     no_nat: str = ""
     edge_knows_no_maintenance: bool = False
@@ -138,6 +146,8 @@ class Standin:
         self.toolboxes: dict[str, dict[str, str]] = {}
         self.template = (HERE / "resolved.template").read_text()
         self.schemas: dict[str, str] = {}
+        self.parts: dict[str, dict[str, Any]] = {}
+        self.compared: dict[str, Any] = {}
         self.database: dict[str, Any] = {}
         self.generations: dict[str, int] = {}
         self.resolved: dict[str, str] = {}
@@ -145,6 +155,10 @@ class Standin:
         self.serving_edges: dict[str, str] = {}
         self.draining: set[str] = set()
         self.primaries: dict[str, str | None] = {}
+        self.points: dict[str, list[dict[str, Any]]] = {}
+        self.restored: dict[str, str] = {}
+        self.read_only: set[str] = set()
+        self.copies: dict[str, standin_backup.Copy] = {}
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -317,6 +331,8 @@ class Standin:
                 found = self._make(kind, content["Name"], content)
             case ("DELETE", "networks" | "volumes" as kind, name):
                 getattr(self, kind).pop(name)
+                if kind == "volumes":
+                    shutil.rmtree(self.volume(name), ignore_errors=True)
                 return 204, b""
             case ("GET", "images", "json"):
                 asked = json.loads(query.get("filters", ["{}"])[0]).get("reference")
@@ -426,6 +442,12 @@ class Standin:
                 return self._describe(Path(file), targets)
             case ("buildx", "bake", "--file", _, *rest) if tuple(rest[: len(PUSHED)]) == PUSHED:
                 return self._build(rest[len(PUSHED) :], request["env"])
+            case ("run", "--rm", "--interactive", *rest) if standin_backup.verb(rest):
+                return self._recover(rest, request["input"])
+            case ("run", "--rm", "--network", "none", *rest) if "install" in rest:
+                mount = rest[rest.index("--volume") + 1]
+                assert mount.partition(":")[0] in self.volumes
+                return Answer()
             case ("run", "--rm", "--interactive", *rest):
                 return self._read(tuple(rest), argv, request["input"])
             case ("run", "--rm", "--detach", "--init", "--name", name, *rest):
@@ -440,6 +462,16 @@ class Standin:
                 return self._edge(identity, rest)
             case ("exec", identity, "slipway-member", *rest) if identity in self.containers:
                 return self._member(self._environment(identity), rest)
+            case ("exec", identity, "slipway-backup", *rest) if identity in self.containers:
+                return self._backup(self._environment(identity), rest)
+            case ("exec", "--interactive", identity, "slipway-backend", "parts", verb, name) if (
+                identity in self.containers
+            ):
+                return self._parts(verb, name, request["input"])
+            case ("exec", identity, "slipway-backend", "parts", verb, name, *_) if (
+                identity in self.containers
+            ):
+                return self._parts(verb, name)
             case ("exec", identity, "cat", *_) if identity in self.containers:
                 port = self._fault(identity, self.faults.ports, 8000)
                 return Answer(f"   0: 00000000:{port:04X} 00000000:0000 0A 00000000:00000000\n")
@@ -447,6 +479,20 @@ class Standin:
                 identity in self.containers
             ):
                 return Answer(self.faults.blockers)
+            case (
+                "run",
+                "--rm",
+                "--network",
+                "none",
+                *_,
+                "--volume",
+                mount,
+                "--entrypoint",
+                "true",
+                _,
+            ):
+                assert mount.partition(":")[0] in self.volumes
+                return Answer()
             case ("run", "--rm", "--pull", "never", *_, "door", "try"):
                 refused = self.faults.no_nat
                 return Answer(errors=f"{refused}\n", exit_code=1) if refused else Answer()
@@ -520,6 +566,8 @@ class Standin:
                 self.changes.append(f"postgres {verb}")
                 self.on_moment("during", self.step)
                 return Answer()
+            case ("--file", file, "run", "--rm", "--no-deps", "--no-TTY", "backup", *words):
+                return self._restore(project, json.loads(Path(file).read_text()), words)
             case ("logs", "--timestamps", "--tail", _, *services):
                 return Answer(f"{project}: {' '.join(services)}\n")
             case ("down",) | ("down", "--timeout", _):
@@ -530,6 +578,66 @@ class Standin:
                     self.on_moment("during", self.step)
                 return Answer()
         return self._refuse(("compose", "--project-name", project, *rest))
+
+    def _restore(self, project: str, document: Mapping[str, Any], words: Sequence[str]) -> Answer:
+        """As the backup service restores, which refuses a folder where a server runs."""
+        verb, *rest = words
+        mounted = {each["target"]: each for each in document["services"]["backup"]["volumes"]}
+        assert {"/restore/postgres", "/restore/files", "/run/secrets"} <= set(mounted)
+        self.read_only = {at for at, each in mounted.items() if each.get("read_only")}
+        name = document["volumes"][mounted["/restore/postgres"]["source"]]["name"]
+        assert name in self.volumes
+        if any(
+            mount.get("Name") == name
+            for each in self.containers.values()
+            for mount in each.get("Mounts", ())
+        ):
+            return Answer(*standin_backup.failed(2, "a server runs there", "stop it first"))
+        self.changes.append(f"restore {' '.join(rest[:2])}")
+        self.on_moment("during", self.step)
+        if verb in self.faults.backup:
+            return Answer(*self.faults.backup[verb])
+        self.restored[name] = rest[1]
+        return Answer(*standin_backup.restored(rest[1]))
+
+    def _recover(self, rest: Sequence[str], typed: str) -> Answer:
+        """As the backup service works on a repository that no environment runs on."""
+        volumes = {
+            at: name
+            for name, at, *_ in (
+                value.split(":") for key, value in pairwise(rest) if key == "--volume"
+            )
+        }
+        assert set(volumes.values()) <= set(self.volumes)
+        verb = standin_backup.verb(rest)
+        home = volumes.get("/var/lib/slipway-backup")
+        folder = standin_backup.folder(rest) or standin_backup.SECOND
+        if verb == "state" and home:
+            folder = (self.volume(home) / "adopted").read_text()
+        if verb != "survey":
+            self.changes.append(
+                f"{verb} {'' if verb == 'adopt' else rest[rest.index('--point') + 1]}"
+            )
+            self.on_moment("during", self.step)
+        if verb in self.faults.backup:
+            return Answer(*self.faults.backup[verb])
+        copied = self.copies.get(folder)
+        if copied is None:
+            said = f"invalid mount config: bind source path does not exist: {folder}"
+            return Answer(errors=f"docker: Error response from daemon: {said}\n", exit_code=125)
+        if verb == "adopt":
+            assert home
+            (self.volume(home) / "adopted").write_text(folder)
+            self.points[home.split("-")[1]] = copy.deepcopy(copied.points)
+            return Answer(json.dumps({"adopted": 7}) + "\n")
+        if json.loads(typed) != copied.secrets:
+            return Answer(
+                *standin_backup.failed(1, "the key does not open repository 1", "give the key")
+            )
+        if verb == "state":
+            copied.restore(self.volume(volumes["/restore/state"]))
+            return Answer(json.dumps({"state": "there"}) + "\n")
+        return Answer(*copied.survey())
 
     def _run_on(self, project: str, document: Mapping[str, Any]) -> NoReturn:
         """Let the migration go on, while the program that waits for it is out of time."""
@@ -552,7 +660,9 @@ class Standin:
             return Answer(errors=f"{self.faults.config}\n", exit_code=15)
         self.resolved = {Path(file).name: Path(file).read_text() for file in files}
         template = string.Template(self.template)
-        return Answer(template.substitute(env))
+        # Values stand in a document of JSON.
+        quoted = {key: json.dumps(each)[1:-1] for key, each in env.items()}
+        return Answer(template.substitute(quoted))
 
     def _up(self, project: str, document: Mapping[str, Any], rest: Sequence[str]) -> Answer:
         forced = "--force-recreate" in rest
@@ -721,6 +831,32 @@ class Standin:
             case ("settle" | "grant" as verb,):
                 return Answer(json.dumps({"done": verb}))
         return self._refuse(("exec", "slipway-member", *rest))
+
+    def _backup(self, environment: str, argv: Sequence[str]) -> Answer:
+        verb, *words = argv
+        if verb != "list":
+            self.changes.append(f"backup {' '.join((verb, *words))}")
+        points = self.points.setdefault(environment, [])
+        said = self.faults.backup.get(verb) or standin_backup.answer(points, verb, words)
+        if verb == "run":
+            self.on_moment("during", self.step)
+        return Answer(*said)
+
+    def _parts(self, verb: str, name: str, typed: str | bytes = "") -> Answer:
+        """As a worker compares what it was given, and puts it back."""
+        if self.faults.parts.get(verb):
+            return Answer(errors=f"slipway-backend: {self.faults.parts[verb]}\n", exit_code=2)
+        if verb == "receive":
+            given = typed.decode() if isinstance(typed, bytes) else typed
+            if given != "a part":
+                return Answer(errors="slipway-backend: cut short\n", exit_code=2)
+            self.parts[name] = self.compared
+            return Answer(json.dumps({"compared": self.compared}))
+        self.changes.append(f"parts {verb}")
+        known = self.parts.pop(name, None)
+        if verb == "put" and known is None:
+            return Answer(errors="slipway-backend: not here any more\n", exit_code=2)
+        return Answer(json.dumps({"done": verb}))
 
     def _door(self, identity: str, rest: Sequence[str]) -> Answer:
         environment = self._environment(identity)

@@ -32,6 +32,7 @@ from slipway.facts import lock as lock_facts
 from slipway.plans import lock as locks
 from slipway.tasks import (
     approve,
+    backup,
     build,
     db,
     diagnose,
@@ -42,6 +43,7 @@ from slipway.tasks import (
     maintenance,
     prune,
     release,
+    restore,
     rollback,
     secrets,
     status,
@@ -56,6 +58,7 @@ SOURCES = {
     "services/backend/src/slipway_backend/migrations/versions/v0001_first.py": (
         'revision = "0001"\ndown_revision = None\nphase = "expand"\n'
     ),
+    "services/backup/app.py": "print('kept')\n",
     "infra/nginx/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/etcd/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/postgres/Dockerfile": "FROM slipway/base:trixie\n",
@@ -119,8 +122,8 @@ class World:
         for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "SLIPWAY_DEBUG", *KEY_VARIABLES):
             patch.delenv(name, raising=False)
         modules = (
-            *(approve, build, db, diagnose, down, history, keys, logs, maintenance),
-            *(prune, release, rollback, secrets, status),
+            *(approve, backup, build, db, diagnose, down, history, keys, logs, maintenance),
+            *(prune, release, restore, rollback, secrets, status),
         )
         for module in modules:
             patch.setattr(module, "checkout", lambda: self.layout)
@@ -190,6 +193,8 @@ class World:
 
     def remember(self, moment: str) -> None:
         """Remember everything as it is at a moment, beside other moments."""
+        # Tests of a file may be taken up again after those of another: so are its fixtures.
+        shutil.rmtree(self.folder / moment, ignore_errors=True)
         for name in ("checkout", "engine/volumes"):
             shutil.copytree(self.folder / name, self.folder / moment / name)
         self.saved[moment] = (self.standin.held(), copy.deepcopy(self.product.documents))

@@ -164,9 +164,9 @@ class TestSameBytes:
         world.standin.absent = {each.partition("@")[2] for each in built}
         assert world.release_to("prod", "--yes").exit_code == 0
         fetched = [each for each in world.standin.changes if each.startswith("pull ")]
-        assert fetched == [f"pull slipway/{name}" for name in
-                           ("backend", "edge", "etcd", "postgres", "toolbox")]  # fmt: skip
-        assert world.standin.changes[:5] == fetched
+        images = ("backend", "backup", "edge", "etcd", "postgres", "toolbox")
+        assert fetched == [f"pull slipway/{name}" for name in images]
+        assert world.standin.changes[:6] == fetched
 
 
 class TestAsks:

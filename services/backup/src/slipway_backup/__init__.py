@@ -1,0 +1,1 @@
+"""Recovery points of an environment: taken, kept, proven by restoring, and restored."""

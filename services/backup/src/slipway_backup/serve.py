@@ -1,0 +1,63 @@
+"""The service: it receives the log, takes what is due, and answers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import uvicorn
+
+from slipway_backup import lock, logs, repositories, schedule, scratch, wal
+from slipway_backup.api import make_app
+from slipway_backup.errors import BackupError
+from slipway_backup.settings import Settings
+from slipway_backup.sources import database, files
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop. Raises Refused where another one serves this repository."""
+    logs.configure(settings.log_level)
+    settings.require_key()
+    settings.work_directory.mkdir(parents=True, exist_ok=True)
+    with lock.held(settings.work_directory / "receiver.lock", "receives the log"):
+        # Left by who was killed with the container.
+        if lock.is_free(settings.work_directory / scratch.LOCK):
+            shutil.rmtree(settings.scratch, ignore_errors=True)
+        receiver = wal.Receiver(settings, prepare=lambda: prepare(settings))
+        receiver.start()
+        scheduler = schedule.start(settings)
+        logs.log("info", "serving", port=settings.port, environment=settings.environment)
+        config = uvicorn.Config(
+            make_app(settings),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        try:
+            uvicorn.Server(config).run()
+        finally:
+            scheduler.shutdown(wait=False)
+            receiver.stop()
+            logs.log("info", "stopped")
+    # A run that is under way ends with this process; what it began is begun anew by the next.
+    os._exit(0)
+
+
+def prepare(settings: Settings) -> None:
+    """Have repositories to archive to, before there is a point.
+
+    Raises BackupError for the first; another one that is away is made when it is back.
+    """
+    with lock.held(settings.work_directory / "run.lock", "makes the repositories"):
+        for place in repositories.all_of(settings):
+            try:
+                if not files.exists(settings, place):
+                    files.prepare(settings, place)
+                database.prepare(settings, place)
+            except BackupError as error:
+                if place.number == repositories.FIRST:
+                    raise
+                logs.log("warning", "a repository is away", where=place.name, reason=str(error))

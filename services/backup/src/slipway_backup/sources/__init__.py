@@ -1,0 +1,1 @@
+"""What is backed up: each source has its backup, restore and verification beside each other."""

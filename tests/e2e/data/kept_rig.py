@@ -1,0 +1,104 @@
+"""An environment with a replica and with backups, and marks in its database."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+from docker.models.containers import Container
+from site_copy import HTTP, HTTPS, NAME, Answer, Site
+
+KEPT = f"{NAME}kept"
+COPY = f"{NAME}copy"
+SCHEDULED = {
+    "policy": "scheduled",
+    "full": "0 2 * * 0",
+    "differential": "0 2 * * 1-6",
+    "incremental": "15 * * * *",
+    "drill": "0 4 * * 0",
+    "keep": {"full": 2, "differential": 6},
+    "second": None,
+}
+
+
+class Kept:
+    """One backend and one worker over a primary with a replica; all of it is backed up."""
+
+    def __init__(self, site: Site, *, replicas: int = 1) -> None:
+        self.site = site
+        tier = {"replicas": replicas, "synchronous": True}
+        self._write(KEPT, 6, backup=SCHEDULED, database=tier)
+
+    def _write(self, name: str, place: int, **settings: Any) -> None:
+        folder = self.site.root / "infra/compose/environments"
+        overlay = yaml.safe_load((folder / f"{NAME}.yaml").read_text())
+        overlay["x-slipway"] |= {
+            "ports": {"address": "127.0.0.1", "https": HTTPS + place, "http": HTTP + place},
+            "replicas": {"backend": 1, "worker": 1},
+            **settings,
+        }
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(overlay, sort_keys=False))
+
+    def copy(self) -> str:
+        """Another environment, without replicas or backups."""
+        plain = {"replicas": 0, "synchronous": True}
+        self._write(COPY, 7, backup={"policy": "none"}, database=plain)
+        return COPY
+
+    def invoke(self, *words: str, env: str = KEPT) -> Answer:
+        """Type `invoke WORDS --env KEPT`."""
+        return self.site.invoke(*words, "--env", env)
+
+    def restore(self, to: str, *words: str) -> Answer:
+        """Take the environment back, and expect that to work."""
+        answer = self.invoke("restore", "--to", to, "--yes-overwrite", KEPT, *words)
+        assert answer.exit_code == 0, answer.text
+        return answer
+
+    def remove(self) -> Answer:
+        """Take both environments down with their data, and forget their files."""
+        folder = self.site.root / "infra/compose/environments"
+        for name in (COPY, KEPT):
+            if (folder / f"{name}.yaml").exists():
+                answer = self.invoke("down", "--volumes", "--yes", env=name)
+                (folder / f"{name}.yaml").unlink()
+        return answer
+
+    def point(self) -> str:
+        """A recovery point of now."""
+        return str(self._read("backup", "--json")["id"])
+
+    def points(self) -> list[dict[str, Any]]:
+        """Every recovery point, the oldest first."""
+        found = self._read("backup.list", "--json")["points"]
+        assert isinstance(found, list)
+        return found
+
+    def _read(self, *words: str) -> dict[str, Any]:
+        answer = self.invoke(*words)
+        assert answer.exit_code == 0, answer.text
+        found = json.loads(answer.text[answer.text.index("{") : answer.text.rindex("}") + 1])
+        assert isinstance(found, dict)
+        return found
+
+    def container(self, service: str, env: str = KEPT) -> Container:
+        """The running container of a platform service."""
+        return self.site.engine.containers.get(f"slipway-{env}-platform-{service}-1")
+
+    def query(self, statement: str, service: str = "postgres", env: str = KEPT) -> list[str]:
+        """What a server answers, row by row."""
+        words = ["psql", "--no-psqlrc", "-U", "postgres", "-d", "slipway", "-Atqc", statement]
+        done = self.container(service, env).exec_run(words)
+        assert done.exit_code == 0, done.output
+        return done.output.decode().split()
+
+    def mark(self, number: int) -> None:
+        """Write a number that nobody else writes."""
+        self.query("CREATE TABLE IF NOT EXISTS marks (number int)")
+        self.query("ALTER TABLE marks OWNER TO slipway")
+        self.query(f"INSERT INTO marks VALUES ({number})")
+
+    def marks(self, service: str = "postgres", env: str = KEPT) -> list[str]:
+        """The numbers that are there."""
+        return self.query("SELECT number FROM marks ORDER BY number", service, env)
