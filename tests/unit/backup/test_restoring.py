@@ -105,6 +105,19 @@ def test_a_point_that_cannot_be_reached_overwrites_nothing(
         restoring.restore(own, choice, data)
 
 
+def test_a_copy_of_the_database_that_no_point_has_files_for_is_not_restored(
+    own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = SimpleNamespace(number=1, name="the repository")
+    known = SimpleNamespace(of=lambda *_words: 1, leads=lambda *_words: True)
+    copy = SimpleNamespace(label="20261129-120000F", stopped=datetime(2026, 11, 29, tzinfo=UTC))
+    monkeypatch.setattr(points, "reachable", lambda _settings: [(place, [])])
+    monkeypatch.setattr(restoring.timelines, "read", lambda *_words: known)
+    monkeypatch.setattr(database, "copies", lambda *_words: [copy])
+    with pytest.raises(Refused, match="no recovery point, so no files"):
+        restoring.choose(own, to="latest")
+
+
 def test_a_folder_with_a_server_is_left_alone(tmp_path: Path) -> None:
     data = tmp_path / "17"
     with (tmp_path / "lock").open("w") as held:

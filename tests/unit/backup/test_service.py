@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -30,7 +30,7 @@ from slipway_backup import (
     taking,
 )
 from slipway_backup.errors import Failed, Refused
-from slipway_backup.points import Point
+from slipway_backup.points import Point, Stored
 from slipway_backup.settings import Settings
 
 
@@ -263,7 +263,7 @@ def test_a_point_is_taken_also_where_nothing_could_be_removed(
     own: Settings, point: Callable[..., Point], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = SimpleNamespace(point=point(), snapshot=SimpleNamespace(added_bytes=1))
-    made = SimpleNamespace(stored=stored, missed={})
+    made = SimpleNamespace(stored=stored, missed={}, damaged=False)
     monkeypatch.setattr(taking, "_take", lambda *_words: made)
 
     def away(_settings: Settings) -> None:
@@ -285,3 +285,23 @@ def test_wrong_settings_are_named(
     monkeypatch.setenv("BACKUP_POLICY", '{"hourly": "x"}')
     assert cli.main(["list"]) == 2
     assert "BACKUP_POLICY.HOURLY" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_damaged_pages_in_a_copy_are_told_until_a_copy_has_none(
+    own: Settings, point: Callable[..., Point], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = SimpleNamespace(point=point(), snapshot=SimpleNamespace(added_bytes=1))
+    monkeypatch.setattr(retention, "apply", lambda _settings: [])
+    for damaged in (True, False):
+        made = taking.Taken(cast("Stored", stored), {}, damaged)
+        monkeypatch.setattr(taking, "_take", lambda *_words, made=made: made)
+        taking.run(own)
+        problems = status.summary(own)["problems"]
+        assert any("wrong checksum" in each for each in problems) is damaged
+
+
+def test_no_point_is_taken_without_the_files_that_belong_to_it(own: Settings) -> None:
+    own.state_directory.mkdir()
+    with pytest.raises(Failed, match="files is not there"):
+        taking.run(own)
+    assert history.read(own, "run")[-1]["ok"] is False

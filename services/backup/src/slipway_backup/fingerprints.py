@@ -20,7 +20,8 @@ SESSION = (
     "SET extra_float_digits = 1",
     "SET bytea_output = 'hex'",
     "SET search_path = pg_catalog",
-    "SET lock_timeout = '2s'",
+    # Below deadlock_timeout (1 s): of two that wait for each other, no user is the one to fail.
+    "SET lock_timeout = '800ms'",
     "SET statement_timeout = 0",
     "SET jit = off",
 )

@@ -90,7 +90,7 @@ def _nobody_writes(session: Connection) -> Iterator[None]:
             session.rollback()
             if attempt == TRIES:
                 raise Failed(
-                    f"a transaction held its tables for all of {TRIES} tries of 2 s",
+                    f"a transaction held its tables for all of {TRIES} tries",
                     "look for it: SELECT * FROM pg_stat_activity WHERE state <> 'idle'",
                 ) from None
             # Whoever waited behind this attempt goes first.

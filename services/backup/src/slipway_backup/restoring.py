@@ -70,6 +70,12 @@ def choose(settings: Settings, *, point: str = "", to: str = "") -> Choice:
         if copies:
             target = Target(time=wanted.isoformat() if wanted else "", timeline=str(timeline))
             stored_then = with_files(listed, wanted)
+            if stored_then is None:
+                raise Refused(
+                    f"{repository.name} has a copy of the database and no recovery point, so no"
+                    " files that belong to it; nothing was overwritten",
+                    "slipway-backup list",
+                )
             return Choice(repository, copies[-1].label, target, stored_then, to)
     raise Refused(
         f"no copy of the database is from before {to}", "choose a later time: slipway-backup list"

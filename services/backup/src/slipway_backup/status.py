@@ -160,14 +160,7 @@ def problems(
     told: dict[str, Any],
 ) -> list[str]:
     """One sentence for each thing that somebody has to look at."""
-    found = []
-    if run is None:
-        found.append("no point was taken yet")
-    elif not run["ok"]:
-        found.append(f"the last point failed: {run.get('reason')}")
-    else:
-        for number, reason in run.get("missed", {}).items():
-            found.append(f"the last point is not in repository {number}: {reason}")
+    found = _of_run(run)
     room_made = history.last(settings, "retention")
     if room_made is not None and not room_made["ok"]:
         found.append(f"what is over the number that is kept is still there: {room_made['reason']}")
@@ -183,6 +176,23 @@ def problems(
     space = room(settings)
     if space["total_bytes"] and space["free_bytes"] < space["total_bytes"] * 0.1:
         found.append(f"the repository's disk has {space['free_bytes'] >> 20} MB left")
+    return found
+
+
+def _of_run(run: dict[str, Any] | None) -> list[str]:
+    if run is None:
+        return ["no point was taken yet"]
+    if not run["ok"]:
+        return [f"the last point failed: {run.get('reason')}"]
+    found = [
+        f"the last point is not in repository {number}: {reason}"
+        for number, reason in run.get("missed", {}).items()
+    ]
+    if run.get("damaged"):
+        found.append(
+            "pages of the database had a wrong checksum when they were copied: hold a drill, and"
+            " look at the server's disk"
+        )
     return found
 
 

@@ -40,10 +40,14 @@ NAME = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
 @dataclass(frozen=True)
 class Taken:
-    """A point in the first repository, and why it is not in others, by their numbers."""
+    """A point in the first repository, and why it is not in others, by their numbers.
+
+    `damaged`: pages of the server's files had a wrong checksum when they were copied.
+    """
 
     stored: Stored
     missed: dict[int, str]
+    damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def run(
             "added_bytes": stored.snapshot.added_bytes + point.database["added_bytes"],
             "cause": cause,
             "missed": {str(number): reason for number, reason in taken.missed.items()},
+            "damaged": taken.damaged,
         }
         history.append(settings, "run", ok=True, **fields)
         # From here on the point is whole; what is over the number that is kept may go.
@@ -113,6 +118,10 @@ def _make_room(settings: Settings) -> None:
 def _take(settings: Settings, kind: Kind, own: str, name: str, progress: Progress) -> Taken:
     first, *others = repositories.all_of(settings)
     missed: dict[int, str] = {}
+    for source in (settings.files_directory, settings.state_directory):
+        if not source.is_dir():
+            # Without this a point would be taken that has no files, and be called good.
+            raise Failed(f"{source} is not there", "mount the volumes of files and state there")
     progress(0.0, "looking at the repositories")
     _prepare(settings, first)
     if name and points.choose(points.read(settings, first).points, name):
@@ -146,7 +155,7 @@ def _take(settings: Settings, kind: Kind, own: str, name: str, progress: Progres
         if place.number in whole:
             with _apart(place, missed):
                 files.copy(settings, first, place, stored.snapshot.id)
-    return Taken(stored, missed)
+    return Taken(stored, missed, any(copy.damaged for copy in copies.values()))
 
 
 def _prepare(settings: Settings, place: Repository) -> None:
@@ -240,9 +249,7 @@ def _deleted(settings: Settings, gone: Collection[str]) -> set[str]:
 def _snapshot(settings: Settings, place: Repository, point: Point, progress: Progress) -> Stored:
     """Write the snapshot that makes all of it a point."""
     written = points.write(settings, point)
-    sources = [
-        each for each in (settings.files_directory, settings.state_directory) if each.is_dir()
-    ]
+    sources = (settings.files_directory, settings.state_directory)
     tags = (files.POINT, f"id={point.id}", f"kind={point.kind}")
     snapshot = files.backup(settings, place, [*sources, written], tags, progress)
     return Stored(point, snapshot, place)
