@@ -118,8 +118,8 @@ def unit(session: nox.Session, member: str) -> None:
     """Test one member, in an environment that holds that member's dependencies alone."""
     sync(session, f"{member}-test", member)
     env = {"SLIPWAY_MODEL_CACHE": model(session)} if member == "backend" else {}
-    # Plans killed at every moment take minutes, each in a world of its own.
-    options = SIDE_BY_SIDE if member == "toolkit" else ()
+    # Plans killed at every moment, and parsers that are given bombs, take minutes.
+    options = SIDE_BY_SIDE if member in {"toolkit", "backend"} else ()
     folder = f"tests/unit/{'slipway' if member == 'toolkit' else member}"
     measured_pytest(session, folder, *options, **env)
 
@@ -129,7 +129,7 @@ def integration(session: nox.Session) -> None:
     """Test the services in this process, on a real PostgreSQL in a folder."""
     sync(session, "integration", *SOURCES)
     env = {"SLIPWAY_MODEL_CACHE": model(session), "PYTHONPATH": str(ROOT / "tests")}
-    measured_pytest(session, "tests/integration", **env)
+    measured_pytest(session, "tests/integration", *SIDE_BY_SIDE, **env)
 
 
 @nox.session(requires=["unit", "integration"])

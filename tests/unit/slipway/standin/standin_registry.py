@@ -156,6 +156,8 @@ def _flipped(content: bytes) -> bytes:
 def _handler(registry: Registry) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # A body in a packet of its own would wait 40 ms for the acknowledgement of its head.
+        disable_nagle_algorithm = True
 
         def handle_any(self) -> None:
             if registry.gone:

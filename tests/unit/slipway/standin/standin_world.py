@@ -24,7 +24,7 @@ from invoke import Program
 from standin_engine import Standin
 from standin_product import Product
 
-from slipway import acceptance, apply, data_tier, proof, run
+from slipway import acceptance, apply, data_tier, proof, run, state
 from slipway.config import layout as layouts
 from slipway.config.layout import Layout
 from slipway.facts import host
@@ -133,6 +133,8 @@ class World:
         patch.setattr(data_tier, "time", Clock())
         patch.setattr(proof, "time", Clock())
         patch.setattr(acceptance, "time", Clock())
+        # The name of a container that was removed is free here at once.
+        patch.setattr(state, "POLL_SECONDS", 0.0)
         patch.setattr(run, "subprocess", subprocess if processes else self._at_hand())
 
     def _at_hand(self) -> ModuleType:
