@@ -131,6 +131,12 @@ class Site:
         overlay["services"] = merged(overlay["services"], self.services)
         (folder / f"{NAME}.yaml").write_text(yaml.safe_dump(overlay, sort_keys=False))
 
+    def put_back(self) -> None:
+        """Have the environment run as its overlay says without changes, for whoever comes next."""
+        self.set_environment()
+        answer = self.invoke("release", "--env", NAME)
+        assert answer.exit_code == 0, answer.text
+
     @property
     def url(self) -> str:
         """Where the environment is reached."""

@@ -92,14 +92,19 @@ class Library:
 def library(released: Site) -> Iterator[Library]:
     """The environment with backups."""
     released.set_environment(backup=SCHEDULED)
-    answer = released.invoke("release", "--env", NAME)
-    assert answer.exit_code == 0, answer.text
-    made = Library(released)
-    # What is due at once: whoever comes in between is told that another one is at work.
-    eventually(made.points, "first point")
-    eventually(lambda: made.points()[0]["verified"], "first drill")
-    yield made
-    made.client.close()
+    try:
+        answer = released.invoke("release", "--env", NAME)
+        assert answer.exit_code == 0, answer.text
+        made = Library(released)
+        # What is due at once: whoever comes in between is told that another one is at work.
+        eventually(made.points, "first point")
+        eventually(lambda: made.points()[0]["verified"], "first drill")
+        yield made
+        made.client.close()
+    finally:
+        # The network that only backups need goes with everything alone.
+        assert released.invoke("down", "--env", NAME).exit_code == 0
+        released.put_back()
 
 
 def test_a_deleted_document_comes_back_is_found_and_cited(
