@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import yaml
 from docker.models.containers import Container
 from site_copy import HTTP, HTTPS, NAME, Answer, Site
+from tier_rig import eventually
 
 KEPT = f"{NAME}kept"
 COPY = f"{NAME}copy"
+#: Far from today, so that nothing is due in the middle of a test but what is due at the beginning.
+DAY = min((datetime.now(UTC) + timedelta(days=14)).day, 28)
 SCHEDULED = {
     "policy": "scheduled",
-    "full": "0 2 * * 0",
-    "differential": "0 2 * * 1-6",
-    "incremental": "15 * * * *",
-    "drill": "0 4 * * 0",
+    "full": f"0 2 {DAY} * *",
+    "differential": f"0 3 {DAY} * *",
+    "incremental": f"0 4 {DAY} * *",
+    "drill": f"0 5 {DAY} * *",
     "keep": {"full": 2, "differential": 6},
     "second": None,
 }
@@ -39,6 +43,17 @@ class Kept:
             **settings,
         }
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(overlay, sort_keys=False))
+
+    def begin(self) -> None:
+        """Release it, from nothing, and wait for the point and the drill that are due at once.
+
+        Whoever comes in between is told that another one is at work.
+        """
+        self.invoke("down", "--volumes", "--yes")
+        answer = self.invoke("release")
+        assert answer.exit_code == 0, answer.text
+        eventually(self.points, "first point")
+        eventually(lambda: self.points()[0]["verified"], "first drill")
 
     def copy(self) -> str:
         """Another environment, without replicas or backups."""
