@@ -118,8 +118,8 @@ def unit(session: nox.Session, member: str) -> None:
     """Test one member, in an environment that holds that member's dependencies alone."""
     sync(session, f"{member}-test", member)
     env = {"SLIPWAY_MODEL_CACHE": model(session)} if member == "backend" else {}
-    # Plans killed at every moment, and parsers that are given bombs, take minutes.
-    options = SIDE_BY_SIDE if member in {"toolkit", "backend"} else ()
+    # Plans killed at every moment take minutes, each in a world of its own.
+    options = SIDE_BY_SIDE if member == "toolkit" else ()
     folder = f"tests/unit/{'slipway' if member == 'toolkit' else member}"
     measured_pytest(session, folder, *options, **env)
 
