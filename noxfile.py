@@ -31,6 +31,7 @@ SOURCES = {
     "toolkit": "src",
     "backend": "services/backend/src",
     "backup": "services/backup/src",
+    "monitoring": "services/monitoring/src",
     "edge": "infra/nginx/agent/src",
     "toolbox": "infra/toolbox/src",
     "postgres": "infra/postgres/src",

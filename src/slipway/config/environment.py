@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from slipway.config.backup import Backup
 from slipway.config.layout import Layout
 from slipway.config.members import MOST_REPLICAS
+from slipway.config.monitoring import Alerts, Level
 from slipway.config.section import Section, sections
 from slipway.errors import Refused
 
@@ -131,7 +132,10 @@ class Environment(Section):
     free_disk_gib: Annotated[int, Field(ge=1, le=10000)] = Field(
         description="free disk that a build or release needs before it starts"
     )
-    monitoring: Literal["minimal", "standard", "full"]
+    monitoring: Level = Field(
+        description="`none`: nobody watches; else how much is watched, how often, for how long"
+    )
+    alerts: Alerts
     log_level: Literal["debug", "info", "warning", "error"]
     retention: Retention
     backup: Backup

@@ -59,6 +59,7 @@ SOURCES = {
         'revision = "0001"\ndown_revision = None\nphase = "expand"\n'
     ),
     "services/backup/app.py": "print('kept')\n",
+    "services/monitoring/app.py": "print('watched')\n",
     "infra/nginx/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/etcd/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/postgres/Dockerfile": "FROM slipway/base:trixie\n",

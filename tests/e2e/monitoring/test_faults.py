@@ -1,0 +1,121 @@
+"""A real fault is measured, told on every way, and told again when it is over."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from site_copy import NAME, ROOT
+from watch_rig import WAYS, Watched
+
+from slipway.facts import git
+from slipway.report import Result, write
+
+JOBS = {
+    *("alertmanager", "backend", "database", "edge", "engine", "host", "probe", "prometheus"),
+    "worker",
+}
+
+
+@pytest.fixture(scope="module")
+def measured(watched: Watched) -> object:
+    """What the tests measure; written to reports/monitoring.json at the end."""
+    found: list[Result] = []
+    yield found
+    engine = str(watched.engine.version()["Version"])
+    write(ROOT / "reports", "monitoring", found, commit=git.read(ROOT).short, engine=engine)
+
+
+def test_everything_that_is_asked_answers(watched: Watched) -> None:
+    def answering() -> bool:
+        found = watched.values("up")
+        return {each["job"] for each, _ in found} == JOBS and all(value for _, value in found)
+
+    watched.eventually(answering, "figures of every part")
+    backends = [each for each, _ in watched.values('up{job="backend"}')]
+    assert {(each["service"], each["generation"]) for each in backends} == {("backend", "1")}
+    assert watched.values("pg_up") != []
+
+
+def test_the_known_question_is_answered_through_the_door(watched: Watched) -> None:
+    watched.eventually(lambda: dict_of(watched, "slipway_probe_success") == [1.0], "an answer")
+    (expires,) = dict_of(watched, "slipway_certificate_expiry_timestamp_seconds - time()")
+    assert 0 < expires < 400 * 86400
+
+
+def dict_of(watched: Watched, expression: str) -> list[float]:
+    return [value for _, value in watched.values(expression)]
+
+
+def test_a_dead_man_is_noticed_because_he_speaks_all_the_time(watched: Watched) -> None:
+    def spoke() -> bool:
+        found = watched.told("dead-man")
+        return len(found) >= 2
+
+    watched.eventually(spoke, "two words of the dead man's switch")
+    assert not watched.heard("webhook", "Watchdog", "firing")
+
+
+def test_all_of_monitoring_is_small(watched: Watched, measured: list[Result]) -> None:
+    services = "figures-host|figures-database|figures-engine|alertmanager|prometheus|probe"
+    (held,) = dict_of(watched, f'sum(slipway_container_memory_bytes{{service=~"{services}"}})')
+    (busy,) = dict_of(
+        watched, f'sum(rate(slipway_container_cpu_seconds_total{{service=~"{services}"}}[3m]))'
+    )
+    measured.append(Result("monitoring full: resident", round(held / 2**20), "MiB", "<= 1024"))
+    measured.append(Result("monitoring full: processor", round(busy, 3), "cores", "<= 0.1"))
+    assert held < 2**30
+
+
+def test_a_stopped_database_is_one_page_on_every_way(
+    watched: Watched, measured: list[Result]
+) -> None:
+    database = watched.container("postgres")
+    before = len(watched.told("webhook"))
+    database.stop()
+    try:
+        seconds = watched.eventually(
+            lambda: all(watched.heard(way, "DatabaseDown", "firing") for way in WAYS),
+            "DatabaseDown on every way",
+        )
+        measured.append(Result("stopped database: told on every way", round(seconds), "s"))
+        # Long enough for what follows from it to be told, if it were.
+        time.sleep(60)
+        told = {
+            alert["labels"]["alertname"]
+            for content in watched.told("webhook")[before:]
+            for alert in content["alerts"]
+            if alert["labels"]["severity"] == "page" and alert["status"] == "firing"
+        }
+        assert told == {"DatabaseDown"}
+    finally:
+        database.start()
+    seconds = watched.eventually(
+        lambda: all(watched.heard(way, "DatabaseDown", "resolved") for way in WAYS),
+        "the end of DatabaseDown on every way",
+    )
+    measured.append(Result("database started: told on every way", round(seconds), "s"))
+
+
+def test_a_killed_backend_is_told_though_users_are_served(
+    watched: Watched, measured: list[Result]
+) -> None:
+    backend = watched.container("backend", 2)
+    backend.kill()
+    try:
+        seconds = watched.eventually(
+            lambda: watched.heard("webhook", "ContainerDown", "firing"), "ContainerDown"
+        )
+        measured.append(Result("killed backend: told", round(seconds), "s"))
+        assert dict_of(watched, "slipway_probe_success") == [1.0]
+    finally:
+        backend.start()
+    watched.eventually(
+        lambda: watched.heard("webhook", "ContainerDown", "resolved"), "the end of ContainerDown"
+    )
+
+
+def test_nothing_is_left_to_do_afterwards(watched: Watched) -> None:
+    answer = watched.site.invoke("release", "--env", NAME)
+    assert answer.exit_code == 0, answer.text
+    assert "Nothing to do" in answer.text
