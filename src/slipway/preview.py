@@ -58,6 +58,7 @@ def preview(
             if have.state.handed.get(secret) != now
         ),
         drift=have.drift,
+        budgets=have.budgets,
         migrations=_migrations(wanted, engine, have, known),
         gaps=tuple(
             Gap(step.subject, *(estimates.last(step.phase, ledger) or (None, None)))

@@ -14,6 +14,7 @@ from slipway.config.monitoring import PROMETHEUS
 from slipway.config.secrets import KNOWN, Parts
 from slipway.facts.backup import Points
 from slipway.facts.engine import Container, EngineFacts
+from slipway.facts.monitoring import Budgets
 from slipway.facts.state import StateFacts
 from slipway.plans import backup, data_tier, monitoring
 from slipway.plans.differences import Difference
@@ -85,7 +86,9 @@ class Want:
     its secrets. `resolved` is what they are cut out of. What `goes_back` migrates nothing: a
     migration is never run backwards. `unrouted` are the kernel's words where it refuses the rules
     of a door, so that the edge publishes the ports itself. `migrates`: the schema changes, or may,
-    and `without_point` is somebody's reason to do that without a recovery point.
+    and `without_point` is somebody's reason to do that without a recovery point. What
+    `keeps_budget` is not released to when its budget of errors is spent, but for the reason in
+    `spend_budget`.
     """
 
     environment: str
@@ -102,6 +105,8 @@ class Want:
     unrouted: str = ""
     migrates: bool = False
     without_point: str = ""
+    keeps_budget: bool = False
+    spend_budget: str = ""
 
     @property
     def parts(self) -> Parts:
@@ -118,7 +123,8 @@ class Have:
     `door` is the edge that gets new connections, None without a door that answers. `drift` is
     what is not as it was released; containers that drifted are replaced. `primary` is the member
     of a data tier that takes writes, None without one. `points` are what the backup service says
-    it keeps, None without one that answers; they are asked for only where they matter.
+    it keeps, None without one that answers; they are asked for only where they matter. `budgets`
+    are what is left of those of errors.
     """
 
     engine: EngineFacts
@@ -128,6 +134,7 @@ class Have:
     drift: tuple[Difference, ...] = ()
     primary: str | None = None
     points: Points | None = None
+    budgets: Budgets = field(default_factory=Budgets)
 
     def drifted(self, container: Container) -> list[str]:
         """The attributes in which a container is not as it was released."""

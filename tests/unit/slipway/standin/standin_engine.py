@@ -32,6 +32,7 @@ sys.path.insert(0, str(HERE.parents[3] / "infra/toolbox/src"))
 
 import standin_backup  # noqa: E402
 import standin_inspect  # noqa: E402
+import standin_monitoring  # noqa: E402
 import standin_tier  # noqa: E402
 from standin_registry import Registry  # noqa: E402
 
@@ -51,7 +52,7 @@ PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = (
     *("containers", "networks", "volumes", "images", "toolboxes", "generations"),
     *("maintenance", "serving_edges", "draining", "number", "schemas", "database", "primaries"),
-    *("points", "restored"),
+    *("points", "restored", "watch"),
 )
 DENIED = 3
 LABEL = "com.docker.compose."
@@ -159,6 +160,7 @@ class Standin:
         self.restored: dict[str, str] = {}
         self.read_only: set[str] = set()
         self.copies: dict[str, standin_backup.Copy] = {}
+        self.watch = standin_monitoring.Watch()
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -464,6 +466,10 @@ class Standin:
                 return self._member(self._environment(identity), rest)
             case ("exec", identity, "slipway-backup", *rest) if identity in self.containers:
                 return self._backup(self._environment(identity), rest)
+            case ("exec", identity, "promtool", *rest) if identity in self.containers:
+                return Answer(*self.watch.promtool(rest))
+            case ("exec", identity, "amtool", *rest) if identity in self.containers:
+                return Answer(*self.watch.amtool(rest))
             case ("exec", "--interactive", identity, "slipway-backend", "parts", verb, name) if (
                 identity in self.containers
             ):
