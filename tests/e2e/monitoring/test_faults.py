@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 from site_copy import NAME, ROOT
-from watch_rig import WAYS, Watched
+from watch_rig import ALERTS, WAYS, Watched
 
 from slipway.facts import git
 from slipway.report import Result, write
@@ -41,6 +42,14 @@ def test_the_known_question_is_answered_through_the_door(watched: Watched) -> No
     watched.eventually(lambda: dict_of(watched, "slipway_probe_success") == [1.0], "an answer")
     (expires,) = dict_of(watched, "slipway_certificate_expiry_timestamp_seconds - time()")
     assert 0 < expires < 400 * 86400
+
+
+def test_the_terminal_says_that_all_is_well(watched: Watched) -> None:
+    def said() -> bool:
+        text = watched.site.invoke("status", "--env", NAME).text
+        return "alerts: none" in text and "error budget left: availability 100%" in text
+
+    watched.eventually(said, "no alert and a whole budget")
 
 
 def dict_of(watched: Watched, expression: str) -> list[float]:
@@ -88,6 +97,7 @@ def test_a_stopped_database_is_one_page_on_every_way(
             if alert["labels"]["severity"] == "page" and alert["status"] == "firing"
         }
         assert told == {"DatabaseDown"}
+        silence(watched)
     finally:
         database.start()
     seconds = watched.eventually(
@@ -95,6 +105,39 @@ def test_a_stopped_database_is_one_page_on_every_way(
         "the end of DatabaseDown on every way",
     )
     measured.append(Result("database started: told on every way", round(seconds), "s"))
+
+
+def silence(watched: Watched) -> None:
+    """Have the alert silenced and told again, as whoever repairs the database would."""
+    site = watched.site
+    said = site.invoke("alerts", "--env", NAME).text
+    assert said.startswith("page")
+    assert "docs/runbooks/DatabaseDown.md" in said
+    words = ("--alert", "DatabaseDown", "--duration", "10m", "--reason", "it is being repaired")
+    assert site.invoke("silence", "--env", NAME, *words).exit_code == 0
+    watched.eventually(
+        lambda: "(silenced" in site.invoke("alerts", "--env", NAME).text, "the silence"
+    )
+    (held,) = json.loads(site.invoke("silence.list", "--env", NAME, "--json").text)
+    assert held["matchers"] == ["alertname=DatabaseDown"]
+    assert held["reason"] == "it is being repaired"
+    assert site.invoke("silence.end", "--env", NAME, "--id", held["id"]).exit_code == 0
+    assert "Nothing is silenced" in site.invoke("silence.list", "--env", NAME).text
+
+
+def test_a_budget_that_a_fault_has_spent_stops_the_next_release(watched: Watched) -> None:
+    more = {"backend": 2, "worker": 2}
+    watched.site.set_environment(
+        monitoring="full", alerts=ALERTS, error_budget="refuse", replicas=more
+    )
+    refused = watched.site.invoke("release", "--env", NAME, "--plan")
+    assert refused.exit_code == 2
+    assert f"The error budget of {NAME} is spent (availability -" in refused.text
+    words = ("release", "--env", NAME, "--plan", "--spend-budget", "this mends it")
+    agreed = watched.site.invoke(*words)
+    assert agreed.exit_code == 0, agreed.text
+    assert "error budget left:\n    availability -" in agreed.text
+    watched.site.set_environment(monitoring="full", alerts=ALERTS)
 
 
 def test_a_killed_backend_is_told_though_users_are_served(
