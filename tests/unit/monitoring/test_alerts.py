@@ -13,7 +13,7 @@ import yaml
 from slipway_monitoring import alertmanager, prometheus
 
 ROOT = Path(__file__).parents[3]
-FILES = prometheus.rule_files(backups=True)
+FILES = prometheus.rule_files("full", backups=True)
 ALERTS = alert_cases.alerts(FILES)
 CASES = {case.alert: case for case in alert_cases.read()}
 TOPICS = {
@@ -73,5 +73,5 @@ def test_no_level_drops_what_an_alert_is_made_of(level: Any) -> None:
 
 
 def test_without_backups_nobody_is_told_of_them() -> None:
-    known = alert_cases.alerts(prometheus.rule_files(backups=False))
+    known = alert_cases.alerts(prometheus.rule_files("full", backups=False))
     assert {rule["labels"]["topic"] for rule in known.values()} == TOPICS - {"backup"}

@@ -34,20 +34,20 @@ def test_the_first_alert_of_a_burn(burn: float, seconds: float) -> None:
 
 
 def test_each_window_is_recorded_once_for_each_objective() -> None:
-    groups = objectives.rules(FOUND)["groups"]
+    groups = objectives.rules(FOUND, 30)["groups"]
     recorded = [
         (rule["record"], rule["labels"]["objective"])
         for group in groups
         for rule in group["rules"]
         if "record" in rule
     ]
-    assert len(recorded) == len(set(recorded)) == 2 * (7 + 4 + 2)
+    assert len(recorded) == len(set(recorded)) == 2 * (7 + 4 + 3)
 
 
 def test_a_burn_is_compared_with_the_share_that_may_fail() -> None:
     rules = {
         rule["alert"]: rule["expr"]
-        for group in objectives.rules(FOUND)["groups"]
+        for group in objectives.rules(FOUND, 30)["groups"]
         for rule in group["rules"]
         if "alert" in rule
     }
@@ -74,3 +74,17 @@ def test_a_threshold_without_a_reason_is_refused(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(told))
     with pytest.raises(MonitoringError, match="objectives/availability/target_why: Field required"):
         objectives.read(path)
+
+
+@pytest.mark.parametrize(("kept", "days"), [(7, 7), (30, 30), (365, 30)])
+def test_a_budget_is_of_the_period_or_of_what_is_kept_of_it(kept: int, days: int) -> None:
+    budgets = [
+        rule["expr"]
+        for group in objectives.rules(FOUND, kept)["groups"]
+        for rule in group["rules"]
+        if rule.get("record") == "slipway:error_budget_left"
+    ]
+    assert len(budgets) == 2
+    for each in budgets:
+        assert f"[{days}d]" in each
+        assert f"* 60 / {days * 86400} /" in each

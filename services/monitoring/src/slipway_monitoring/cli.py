@@ -105,7 +105,7 @@ def health(url: str) -> int:
 def write_rules(folder: Path) -> int:
     """Write every rule that Prometheus is given into a folder, for `promtool` to test."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in prometheus.rule_files(backups=True).items():
+    for name, text in prometheus.rule_files("full", backups=True).items():
         (folder / name).write_text(text, encoding="utf-8")
     return 0
 

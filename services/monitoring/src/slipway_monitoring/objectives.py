@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slipway_monitoring.errors import MonitoringError
 
+#: How often it is said what budget is left.
+BUDGET_SECONDS = 60
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -82,12 +84,17 @@ def seconds(duration: str) -> int:
     return int(duration[:-1]) * _SECONDS[duration[-1]]
 
 
-def rules(found: Objectives) -> dict[str, Any]:
-    """The groups of rules, as Prometheus takes them."""
-    groups = []
+def rules(found: Objectives, kept_days: int) -> dict[str, Any]:
+    """The groups of rules, as Prometheus takes them, where figures are kept for so many days."""
+    days = min(found.period_days, kept_days)
+    groups: list[dict[str, Any]] = []
     for name, objective in found.objectives.items():
         recorded = list(_recorded(name, objective, found))
         groups.append({"name": f"objective {name}", "rules": recorded})
+        budget = list(_budget(name, objective, days))
+        groups.append(
+            {"name": f"budget of {name}", "interval": f"{BUDGET_SECONDS}s", "rules": budget}
+        )
         groups.append(
             {
                 "name": f"burn of {name}",
@@ -114,15 +121,31 @@ def _recorded(name: str, objective: Objective, found: Objectives) -> Iterator[di
         errors = objective.errors.replace("{window}", window)
         expression = f"({errors}) * {seconds(window)}"
         yield {"record": f"slipway:errors:{window}", "expr": expression, "labels": labels}
-    longest = max(windows, key=seconds)
-    budget = f"vector({objective.budget})"
-    yield {"record": "slipway:error_budget", "expr": budget, "labels": labels}
-    # Of the windows' own figures, because a month of raw ones is more than a question may read.
-    ratio = f'slipway:error_ratio:{longest}{{objective="{name}"}}'
-    average = f"avg_over_time({ratio}[{found.period_days}d])"
+
+
+def _budget(name: str, objective: Objective, days: int) -> Iterator[dict[str, Any]]:
+    """How much of the period's budget is left; a time that was not measured failed nobody.
+
+    So a young environment is not out of budget for one bad minute of the hour that it exists.
+    """
+    labels = {"objective": name}
+    errors, total = (text.replace("{window}", "5m") for text in (objective.errors, objective.total))
+    yield {
+        "record": "slipway:errors_per_second",
+        "expr": f"({errors}) or 0 * ({total})",
+        "labels": labels,
+    }
+    yield {"record": "slipway:requests_per_second", "expr": total, "labels": labels}
+    # Of these two, because a month of raw figures is more than a question may read.
+    failed, asked = (
+        f'sum_over_time(slipway:{of}_per_second{{objective="{name}"}}[{days}d])'
+        for of in ("errors", "requests")
+    )
+    times = f'count_over_time(slipway:requests_per_second{{objective="{name}"}}[{days}d])'
+    measured = f"{times} * {BUDGET_SECONDS} / {days * _SECONDS['d']}"
     yield {
         "record": "slipway:error_budget_left",
-        "expr": f"1 - {average} / {objective.budget}",
+        "expr": f"1 - ({failed} / ({asked} > 0) or 0 * {asked}) * {measured} / {objective.budget}",
         "labels": labels,
     }
 

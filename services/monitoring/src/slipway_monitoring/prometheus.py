@@ -110,7 +110,7 @@ def _drop(names: str) -> list[dict[str, Any]]:
     ]
 
 
-def rule_files(*, backups: bool) -> dict[str, str]:
+def rule_files(level: Level, *, backups: bool) -> dict[str, str]:
     """Every file of rules by its name, as text; those of backups where there are any.
 
     Each alert is told the runbook of its name.
@@ -119,7 +119,9 @@ def rule_files(*, backups: bool) -> dict[str, str]:
     if not backups:
         del known["backup"]
     files = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in known.items()}
-    files["objectives"] = objectives.rules(objectives.read(HERE / "objectives.yaml"))
+    files["objectives"] = objectives.rules(
+        objectives.read(HERE / "objectives.yaml"), EXTENTS[level].days
+    )
     for content in files.values():
         for rule in (rule for group in content["groups"] for rule in group["rules"]):
             if "alert" in rule:
@@ -136,7 +138,7 @@ def render(settings: Settings) -> list[str]:
     folder = settings.work_directory
     rules = folder / "rules"
     rules.mkdir(parents=True, exist_ok=True)
-    for name, text in rule_files(backups=settings.backups).items():
+    for name, text in rule_files(settings.monitoring, backups=settings.backups).items():
         (rules / name).write_text(text, encoding="utf-8")
     main = folder / "prometheus.yaml"
     main.write_text(yaml.safe_dump(configuration(settings, rules), sort_keys=False))
