@@ -150,9 +150,9 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def performance(session: nox.Session) -> None:
-    """Measure against peers and floors: `-- backend [--quick] [--torch VERSION]`, `-- release`."""
-    if session.posargs[:1] == ["release"]:
-        measure_releases(session, session.posargs)
+    """Measure against peers and floors: `-- backend [--quick]`, `-- release`, `-- monitoring`."""
+    if session.posargs[:1] in (["release"], ["monitoring"]):
+        on_engine(session, f"performance.{session.posargs[0]}", *session.posargs)
         return
     options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     options.add_argument("--torch", default="")
@@ -164,11 +164,6 @@ def performance(session: nox.Session) -> None:
     script = ("python", "-m", "performance.backend", *arguments)
     peers = ("--peers", str(peers_python(session, chosen.torch)))
     session.run(*script, *peers, env=env, interrupt_timeout=PATIENCE)
-
-
-def measure_releases(session: nox.Session, arguments: list[str]) -> None:
-    """Release an environment of its own under load, `[--quick] [--rate N] [--only SCENARIO]`."""
-    on_engine(session, "performance.release", *arguments)
 
 
 def on_engine(session: nox.Session, module: str, *arguments: str) -> None:
