@@ -48,3 +48,6 @@ def watched(site: Site) -> Iterator[Watched]:
         yield made
     finally:
         made.end()
+        # The networks that only monitoring needs go with everything alone.
+        assert site.invoke("down", "--env", NAME).exit_code == 0
+        site.put_back()

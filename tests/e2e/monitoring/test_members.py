@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from site_copy import NAME, Site
 from watch_rig import Watched
@@ -33,20 +35,25 @@ except urllib.error.HTTPError as error:
 
 
 @pytest.fixture(scope="module")
-def members(site: Site) -> Watched:
+def members(site: Site) -> Iterator[Watched]:
     """A watched environment with a replica and backups; it begins with nothing."""
     made = Watched(site)
     made.end()
-    assert site.invoke("down", "--env", NAME, "--volumes", "--yes").exit_code == 0
+    down = ("down", "--env", NAME, "--volumes", "--yes")
+    assert site.invoke(*down).exit_code == 0
     site.set_environment(
         monitoring="standard",
         backup=BACKUP,
         database={"replicas": 1, "synchronous": True},
         replicas={"backend": 1, "worker": 1},
     )
-    answer = site.invoke("release", "--env", NAME)
-    assert answer.exit_code == 0, answer.text
-    return made
+    try:
+        answer = site.invoke("release", "--env", NAME)
+        assert answer.exit_code == 0, answer.text
+        yield made
+    finally:
+        assert site.invoke(*down).exit_code == 0
+        site.put_back()
 
 
 def test_every_member_tells_its_figures(members: Watched) -> None:
