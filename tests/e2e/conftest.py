@@ -22,7 +22,7 @@ from slipway.report import Result, write  # noqa: E402
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site with no environment yet; whatever an earlier run left of it is gone."""
     made = Site(tmp_path_factory.mktemp("site"))
-    down = ("down", "--env", NAME, "--volumes", "--yes")
+    down = ("down", "--env", NAME, "--volumes", "--yes-delete", NAME)
     assert made.invoke(*down).exit_code == 0
     try:
         yield made

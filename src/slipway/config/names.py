@@ -106,6 +106,11 @@ def tier_volumes(environment: str) -> tuple[str, ...]:
     return tuple(prefix(environment) + name for name in TIER_VOLUMES)
 
 
+def backup_volume(environment: str) -> str:
+    """The volume with the repository of its backups."""
+    return prefix(environment) + backup.SERVICE
+
+
 def watch_volumes(environment: str) -> tuple[str, ...]:
     """The volumes of an environment that is watched."""
     return tuple(prefix(environment) + name for name in WATCH_VOLUMES)

@@ -39,7 +39,7 @@ def members(site: Site) -> Iterator[Watched]:
     """A watched environment with a replica and backups; it begins with nothing."""
     made = Watched(site)
     made.end()
-    down = ("down", "--env", NAME, "--volumes", "--yes")
+    down = ("down", "--env", NAME, "--volumes", "--yes-delete", NAME)
     assert site.invoke(*down).exit_code == 0
     site.set_environment(
         monitoring="standard",
