@@ -24,12 +24,14 @@ from slipway_monitoring.settings import Settings
 
 HEALTH_SECONDS = 8.0
 
-#: Programs of Debian's that a role becomes, once their configuration is written.
+#: Programs that a role becomes: Debian's, once their configuration is written, and the console,
+#: which is too much to load for whoever only asks whether a part is healthy.
 PROGRAMS: dict[str, Callable[[Settings], list[str]]] = {
     "host": lambda _settings: exporters.host(),
     "database": exporters.database,
     "alertmanager": alertmanager.render,
     "prometheus": prometheus.render,
+    "console": lambda _settings: [sys.executable, "-m", "slipway_monitoring.console"],
 }
 
 
@@ -122,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
     roles.add_parser("database", help="figures of the database's servers")
     roles.add_parser("engine", help="figures of the containers, and whom Prometheus shall ask")
     roles.add_parser("probe", help="asks a known question as a user would")
+    roles.add_parser("console", help="the page on which people see all of it")
     asked = roles.add_parser("health", help="whether a part in this container answers")
     asked.add_argument("url")
     rules = roles.add_parser("rules", help="write the rules into a folder")

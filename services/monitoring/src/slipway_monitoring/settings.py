@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     probe_seconds: float = Field(15.0, gt=0, description="from one question to the next")
     probe_limit_seconds: float = Field(10.0, gt=0, description="longest wait for an answer")
 
+    console_password: str = ""
+    prometheus_url: str = "http://prometheus:9090"
+    alertmanager_url: str = "http://alertmanager:9093"
+
     host: str = "0.0.0.0"  # noqa: S104  # nosec B104 - inside a container
     port: int = Field(8080, ge=0, le=65535)
 
