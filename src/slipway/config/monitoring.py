@@ -16,6 +16,7 @@ USER = 10007
 #: The services that watch, in the order in which they are started: what is asked before who asks.
 PROMETHEUS = "prometheus"
 ALERTMANAGER = "alertmanager"
+CONSOLE = "console"
 SERVICES = (
     "figures-host",
     "figures-database",
@@ -23,6 +24,7 @@ SERVICES = (
     ALERTMANAGER,
     PROMETHEUS,
     "probe",
+    CONSOLE,
 )
 #: What the services themselves count where nobody watches: the least.
 UNWATCHED = "minimal"

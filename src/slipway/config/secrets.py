@@ -90,7 +90,10 @@ ALERT_SUPPLIED = (
     Secret("alert_dead_man_url", "is posted to every minute; silence there means trouble here"),
     Secret("alert_mail_password", "the mail server, if it wants a login"),
 )
-MONITORING_MADE = (Secret("probe_password", "the user that asks a known question all the time"),)
+MONITORING_MADE = (
+    Secret("probe_password", "the user that asks a known question all the time"),
+    Secret("console_password", "the login of the console at /ops; at least 12 characters"),
+)
 MONITORING = (*ALERT_SUPPLIED, *MONITORING_MADE)
 # Every secret that only some environments have.
 KNOWN = (*OPTIONAL, *TIER, *BACKUP, *MONITORING)
@@ -108,7 +111,7 @@ AUTHORITY = ("ca.crt", "ca.key")
 
 
 # Who of those that watch is given secrets.
-WATCHERS = ("monitoring", monitoring.ALERTMANAGER)
+WATCHERS = ("monitoring", monitoring.ALERTMANAGER, monitoring.CONSOLE)
 
 
 @dataclass(frozen=True)
@@ -207,6 +210,7 @@ CONSUMERS = {
         (),
         tuple(secret.name for secret in ALERT_SUPPLIED),
     ),
+    monitoring.CONSOLE: Consumer(monitoring.USER, (monitoring.CONSOLE,), (), ("console_password",)),
 }
 
 
@@ -303,6 +307,7 @@ def complaints(values: Mapping[str, str]) -> tuple[str, ...]:
         "slipway_password": 12,
         "backup_key": 32,
         "backup_key_escrow": 32,
+        "console_password": 12,
     }
     short = [
         f"{name} has {len(values[name])} characters, {length} are needed"

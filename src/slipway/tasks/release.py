@@ -273,7 +273,7 @@ def _leave_access(layout: Layout, name: str, environment: Environment, toolbox: 
     """Released from another checkout: this one's user needs CA and password too."""
     if environment.secrets == "generated" and not access.left(layout, name):
         with state.opened(name, toolbox, purpose="leave CA and password") as held:
-            access.leave(layout, name, held.secrets(tuple(access.FILES)))
+            access.leave(layout, name, held.secrets((*access.FILES, *access.WATCHED)))
 
 
 def _check_host(name: str, environment: Environment) -> None:

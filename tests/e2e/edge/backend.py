@@ -100,7 +100,7 @@ def drain(number: int, frame: FrameType | None) -> None:
 
 
 signal.signal(signal.SIGTERM, drain)
-server = Server(("", 8000), Handler)
+server = Server(("", int(os.environ.get("PORT", "8000"))), Handler)
 server.serve_forever()
 server.socket.close()
 os._exit(0)

@@ -11,6 +11,7 @@ import pytest
 from site_copy import NAME, ROOT
 from watch_rig import ALERTS, WAYS, Watched
 
+from slipway.config.monitoring import SERVICES
 from slipway.facts import git
 from slipway.report import Result, write
 
@@ -68,7 +69,7 @@ def test_a_dead_man_is_noticed_because_he_speaks_all_the_time(watched: Watched) 
 
 
 def test_all_of_monitoring_is_small(watched: Watched, measured: list[Result]) -> None:
-    services = "figures-host|figures-database|figures-engine|alertmanager|prometheus|probe"
+    services = "|".join(SERVICES)
     (held,) = dict_of(watched, f'sum(slipway_container_memory_bytes{{service=~"{services}"}})')
     (busy,) = dict_of(
         watched, f'sum(rate(slipway_container_cpu_seconds_total{{service=~"{services}"}}[3m]))'

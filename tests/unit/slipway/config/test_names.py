@@ -27,6 +27,7 @@ def test_names_begin_with_the_environment() -> None:
         "slipway-dev-secrets-backup",
         "slipway-dev-secrets-monitoring",
         "slipway-dev-secrets-alertmanager",
+        "slipway-dev-secrets-console",
     )
 
 

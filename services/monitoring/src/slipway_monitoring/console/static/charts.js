@@ -1,7 +1,7 @@
 // Graphs over time, drawn by uPlot; every release is a line across each of them.
 
 import { element } from "./view.js";
-import { inUnit } from "./format.js";
+import { UNITS, inUnit, onAxis } from "./format.js";
 
 const COLOURS = ["--line-1", "--line-2", "--line-3", "--line-4", "--line-5", "--line-6"];
 const HEIGHT = 170;
@@ -12,7 +12,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 export function prepare(panels) {
   const place = document.getElementById("panels");
   place.replaceChildren(...panels.map((panel) => {
-    const title = panel.only ? `${panel.title} (${panel.only})` : panel.title;
+    const title = [panel.title, panel.unit in UNITS ? "" : panel.unit, panel.only].filter(Boolean).join(", ");
     return element("figure", { id: `panel-${panel.name}` },
       element("figcaption", {}, title), element("div", { class: "graph" }));
   }));
@@ -52,14 +52,15 @@ export function draw(panel, told, marks) {
     width: 2,
     // Lines are told apart without colour too.
     dash: number < COLOURS.length ? undefined : [6, 3],
-    value: (_, value) => inUnit(value, panel.unit),
+    // Without a pointer over the graph there is no moment to tell the value of.
+    value: (_, value, __, place) => (place === null ? "" : inUnit(value, panel.unit)),
   }));
   const options = {
     width: Math.max(240, place.clientWidth),
     height: HEIGHT,
     plugins: [releases(marks)],
     scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
-    axes: [axis, { ...axis, size: 76, values: (_, values) => values.map((each) => inUnit(each, panel.unit)) }],
+    axes: [axis, { ...axis, size: 76, values: (_, values) => values.map((each) => onAxis(each, panel.unit)) }],
     series: [{}, ...lines],
   };
   drawn.set(panel.name, new uPlot(options, [told.times, ...told.series.map((each) => each.values)], place));

@@ -34,8 +34,12 @@ export const moment = (value) =>
   known(value, (each) =>
     new Date(1000 * each).toLocaleString(undefined, { dateStyle: "short", timeStyle: "short" }));
 
-const UNITS = { share, s: seconds, bytes };
+// Units that a value says by itself; another one is written beside it.
+export const UNITS = { share, s: seconds, bytes };
 
 // A value of a graph, in its unit.
 export const inUnit = (value, unit) =>
   unit in UNITS ? UNITS[unit](value) : known(value, (each) => `${digits(each)} ${unit}`);
+
+// The same where the unit stands above the graph.
+export const onAxis = (value, unit) => (unit in UNITS ? UNITS[unit](value) : number(value));

@@ -56,12 +56,15 @@ function objectives(state) {
 
 function services(state) {
   if (state.services === null) return unknown();
+  // Not every service has each of these: a database answers in no time of its own.
+  const of = (part, say) => (each) =>
+    each[part] === null && state.services.some((other) => other[part] !== null) ? "" : say(each[part]);
   const full = (value) => said(share(value), value !== null && value > 0.9 ? "bad" : "");
   return table(["service", "requests/s", "failures/s", "p95", "memory", "processor"],
     state.services.map((each) => [
-      each.service, number(each.requests),
-      said(number(each.errors), each.errors > 0 ? "warn" : ""),
-      seconds(each.duration), full(each.memory), full(each.cpu),
+      each.service, of("requests", number)(each),
+      said(of("errors", number)(each), each.errors > 0 ? "warn" : ""),
+      of("duration", seconds)(each), of("memory", full)(each), of("cpu", full)(each),
     ]));
 }
 
@@ -137,7 +140,7 @@ export function show(state) {
   if (serving.textContent !== text) serving.textContent = text;
   document.getElementById("fresh").textContent = `as of ${new Date(1000 * state.at).toLocaleTimeString()}, monitoring ${state.level}`;
   document.getElementById("missing").textContent = state.missing.length
-    ? `${state.missing.join(" and ")} does not answer: what is missing below is not known, and not zero.` : "";
+    ? `No answer from ${state.missing.join(" and ")}: what is missing below is not known, and not zero.` : "";
   for (const [name, make] of Object.entries(PARTS)) {
     document.querySelector(`[data-part="${name}"]`).replaceChildren(make(state));
   }
