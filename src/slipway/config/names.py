@@ -29,8 +29,8 @@ NETWORK_OPTIONS = {
 DATA_VOLUMES = (FIRST, "files", "edge", "edge-b", "door")
 # Those of a data tier with replicas, and the repository of backups.
 TIER_VOLUMES = (STORE, *MEMBERS[1:], backup.SERVICE)
-# What was measured, and which alerts were told and silenced.
-WATCH_VOLUMES = (monitoring.PROMETHEUS, monitoring.ALERTMANAGER)
+# What was measured, which alerts were told and silenced, and what the public page remembers.
+WATCH_VOLUMES = (monitoring.PROMETHEUS, monitoring.ALERTMANAGER, monitoring.CONSOLE)
 # What is changed where it is, one after the other: the data tier, the service that backs it up, and
 # those that watch.
 IN_PLACE = (*SERVICES, backup.SERVICE, *monitoring.SERVICES)

@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/slow":
             time.sleep(float(self.path.partition("?")[2]))
             self.answer(200, {})
-        elif path == "/status":
+        elif path == "/code":
             self.answer(int(self.path.partition("?")[2]), {})
         elif path == "/torn":
             self.tear()

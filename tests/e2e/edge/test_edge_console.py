@@ -25,9 +25,15 @@ def test_the_console_is_asked_for_its_own_paths_alone(consoled: Edge) -> None:
     assert (status, headers["location"]) == (308, "https://localhost:8443/ops/")
 
 
+@pytest.mark.parametrize("path", ["/status", "/status.json", "/status.css"])
+def test_the_public_page_is_the_consoles_too(consoled: Edge, path: str) -> None:
+    told = json.loads(consoled.ask(path)[2])
+    assert (told["path"], told["headers"]["Host"]) == (path, f"localhost:{consoled.https}")
+
+
 def test_its_requests_are_nobodys_to_count(consoled: Edge) -> None:
     before = consoled.status()["figures"]["1"]["requests"]
-    for path in ("/ops/", "/ops/status?500"):
+    for path in ("/ops/", "/status.json"):
         consoled.ask(path)
     consoled.ask("/")
     until("one more request", lambda: consoled.status()["figures"]["1"]["requests"] == before + 1)

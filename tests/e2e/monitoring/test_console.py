@@ -63,6 +63,21 @@ def test_every_panel_has_data(watched: Watched, console: httpx.Client) -> None:
     watched.eventually(lambda: without() <= ELSEWHERE, "data of every panel")
 
 
+def test_everybody_may_know_how_it_is(watched: Watched) -> None:
+    site = watched.site
+    with httpx.Client(base_url=site.url, verify=site.trust, timeout=30) as anybody:
+
+        def measured() -> bool:
+            told = anybody.get("/status.json").json()
+            return told["state"] == "up" and told["days"][-1]["answered"] is not None
+
+        watched.eventually(measured, "a first share of the day")
+        page = anybody.get("/status")
+        assert page.headers["cache-control"] == "public, max-age=30"
+        assert "Everything works" in page.text
+        assert "backend" not in page.text
+
+
 def test_a_source_that_is_stopped_is_told_as_missing(
     watched: Watched, console: httpx.Client
 ) -> None:

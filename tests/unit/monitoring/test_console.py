@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -187,9 +188,15 @@ def prometheus() -> Prometheus:
 
 
 @pytest.fixture
-async def client(prometheus: Prometheus) -> AsyncIterator[httpx.AsyncClient]:
+async def client(prometheus: Prometheus, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A browser at the console of an environment; nobody has logged in."""
-    own = Settings(environment="prod", monitoring="full", console_password=PASSWORD)
+    own = Settings(
+        environment="prod",
+        domain="slipway.internal",
+        monitoring="full",
+        console_password=PASSWORD,
+        data_directory=tmp_path,
+    )
     async with httpx.AsyncClient(transport=httpx.MockTransport(prometheus.answer)) as http:
         transport = httpx.ASGITransport(app.make(own, http))
         async with httpx.AsyncClient(transport=transport, base_url="https://slipway") as made:
@@ -290,3 +297,18 @@ def test_a_console_without_a_password_does_not_start() -> None:
 
 def test_panels_have_names_of_their_own() -> None:
     assert len({panel.name for panel in PANELS}) == len(PANELS)
+
+
+async def test_everybody_may_read_the_public_page_which_names_nothing(
+    client: httpx.AsyncClient,
+) -> None:
+    page = await client.get("/status")
+    assert page.status_code == 200
+    assert page.headers["cache-control"] == "public, max-age=30"
+    for secret in ("edge-1", "3f2a", "Worst", "postgres", "prod"):
+        assert secret not in page.text
+    assert "slipway.internal" in page.text
+    told = (await client.get("/status.json")).json()
+    assert told["state"] == "up"
+    assert len(told["days"]) == 90
+    assert (await client.get("/status.css")).headers["content-type"].startswith("text/css")

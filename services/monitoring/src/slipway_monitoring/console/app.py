@@ -16,11 +16,18 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from slipway_monitoring.console import state
+from slipway_monitoring.console import public, state
+from slipway_monitoring.console.keeper import Keeper
 from slipway_monitoring.console.panels import BY_NAME, PANELS
 from slipway_monitoring.console.sessions import SECONDS, Door, Throttled
 from slipway_monitoring.console.sources import Sources
@@ -34,6 +41,8 @@ HOURS = (1, 6, 24, 168)
 #: However many look, Prometheus is asked once in this time.
 FRESH_SECONDS = 5.0
 LARGEST_BODY = 4096
+#: The public page may be kept by whoever stands in between, and asked for by everybody.
+PUBLIC = {"cache-control": "public, max-age=30"}
 POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -74,11 +83,14 @@ def make(own: Settings, http: httpx.AsyncClient | None = None) -> Starlette:
 
     http = http or httpx.AsyncClient(trust_env=False)
     sources = Sources(http, own.prometheus_url, own.alertmanager_url)
+    keeper = Keeper(sources, own.data_directory / "status.json")
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with http:
+            keeping = asyncio.create_task(keeper.run())
             yield
+            keeping.cancel()
 
     async def login(request: Request) -> Response:
         if int(request.headers.get("content-length") or LARGEST_BODY + 1) > LARGEST_BODY:
@@ -108,6 +120,9 @@ def make(own: Settings, http: httpx.AsyncClient | None = None) -> Starlette:
     )
     routes = [
         Route("/health", _health),
+        Route("/status", _status_page),
+        Route("/status.json", _status),
+        Route("/status.css", _status_style),
         Route(PREFIX, _lead),
         Route(f"{PREFIX}/", _page),
         Mount(f"{PREFIX}/static", StaticFiles(directory=STATIC)),
@@ -120,6 +135,7 @@ def make(own: Settings, http: httpx.AsyncClient | None = None) -> Starlette:
     zipped = Middleware(GZipMiddleware, minimum_size=1000)
     made = Starlette(routes=routes, middleware=[middleware, zipped], lifespan=lifespan)
     made.state.sources, made.state.screen = sources, Screen(own, sources)
+    made.state.own, made.state.keeper = own, keeper
     return made
 
 
@@ -139,6 +155,26 @@ def _inside(handler: Handler) -> Handler:
 
 async def _health(_request: Request) -> Response:
     return JSONResponse({"status": "live"})
+
+
+async def _told(request: Request) -> dict[str, Any]:
+    """What everybody may know."""
+    known = await request.app.state.screen.state()
+    found = request.app.state.keeper.record
+    return public.summary(known["serving"]["state"], found, known["at"])
+
+
+async def _status(request: Request) -> Response:
+    return JSONResponse(await _told(request), headers=PUBLIC)
+
+
+async def _status_page(request: Request) -> Response:
+    text = public.page(request.app.state.own.domain, await _told(request))
+    return HTMLResponse(text, headers=PUBLIC | {"content-security-policy": POLICY})
+
+
+async def _status_style(_request: Request) -> Response:
+    return Response(public.STYLE, media_type="text/css", headers=PUBLIC)
 
 
 async def _lead(_request: Request) -> Response:

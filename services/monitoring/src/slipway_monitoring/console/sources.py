@@ -46,9 +46,11 @@ class Sources:
         answers = await asyncio.gather(*(self._now(each) for each in queries.values()))
         return dict(zip(queries, answers, strict=True))
 
-    async def _now(self, query: str) -> Samples | None:
+    async def _now(
+        self, query: str, more: Mapping[str, str | float] | None = None
+    ) -> Samples | None:
         try:
-            found = await self._asked("/api/v1/query", {"query": query})
+            found = await self._asked("/api/v1/query", {"query": query, **(more or {})})
         except MonitoringError:
             return None
         samples = (Sample(each["metric"], float(each["value"][1])) for each in found["result"])
@@ -65,6 +67,10 @@ class Sources:
         found = await self._asked("/api/v1/query_range", asked)
         times = list(range(first, math.floor(end) + 1, step))
         return {"times": times, "series": [_series(each, times) for each in found["result"]]}
+
+    async def at(self, query: str, moment: float) -> Samples | None:
+        """What an expression was at a moment; None without an answer."""
+        return await self._now(query, {"time": moment})
 
     async def alerts(self) -> list[dict[str, Any]] | None:
         """What fires, as Alertmanager tells it; None when it does not answer."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from slipway_monitoring.alertmanager import DEAD_MAN
+from slipway_monitoring.console.record import moment
 from slipway_monitoring.console.sources import Sample, Samples
 
 DAY_SECONDS = 86400
@@ -237,7 +237,7 @@ def _alerts(told: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
                 "service": labels.get("service", ""),
                 "summary": notes.get("summary", ""),
                 "runbook": notes.get("runbook", ""),
-                "since": datetime.fromisoformat(each["startsAt"]).timestamp(),
+                "since": moment(each["startsAt"]),
                 "quiet": quiet,
             }
         )
