@@ -43,6 +43,9 @@ def main(words: Sequence[str] | None = None) -> int:
             return health(chosen.url)
         if chosen.role == "rules":
             return write_rules(chosen.folder)
+        if chosen.role == "grafana":
+            words = (sys.executable, "-m", "slipway_monitoring.grafana", chosen.folder, chosen.url)
+            os.execv(words[0], words)  # noqa: S606  # nosec B606
         own = settings.load()
         if chosen.role in PROGRAMS:
             program = PROGRAMS[chosen.role](own)
@@ -127,6 +130,9 @@ def parser() -> argparse.ArgumentParser:
     roles.add_parser("console", help="the page on which people see all of it")
     asked = roles.add_parser("health", help="whether a part in this container answers")
     asked.add_argument("url")
+    grafana = roles.add_parser("grafana", help="write what Grafana reads into a folder")
+    grafana.add_argument("folder")
+    grafana.add_argument("--url", default="http://prometheus:9090", help="where it asks Prometheus")
     rules = roles.add_parser("rules", help="write the rules into a folder")
     rules.add_argument("folder", type=Path)
     return made
