@@ -9,9 +9,8 @@ from difflib import get_close_matches
 
 from slipway.errors import Refused
 from slipway.facts.monitoring import DEAD_MAN
+from slipway.plans import durations
 
-DURATION = re.compile(r"([1-9][0-9]{0,3})([mhd])")
-_SECONDS = {"m": 60, "h": 3600, "d": 86400}
 #: A fault that is known for longer than a month is no reason for silence, but work to be done.
 LONGEST_SECONDS = 31 * 86400
 
@@ -51,10 +50,7 @@ def wanted(alert: str, service: str, duration: str, reason: str, known: Collecti
             f"{DEAD_MAN} says that alerts work, and its silence is the alarm: whoever hears it "
             "off the host can be told to wait, not Alertmanager"
         )
-    found = DURATION.fullmatch(duration)
-    if found is None:
-        raise Refused(f"--duration {duration!r} is none: it should be like 30m, 2h or 3d")
-    if int(found[1]) * _SECONDS[found[2]] > LONGEST_SECONDS:
+    if durations.seconds(duration, "--duration") > LONGEST_SECONDS:
         raise Refused(f"--duration {duration} is too long: at most 31d, and then again")
     if service and not re.fullmatch(r"[A-Za-z0-9_.-]+", service):
         raise Refused(f"--service {service!r} cannot be a service's name")

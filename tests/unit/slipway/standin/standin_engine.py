@@ -220,6 +220,7 @@ class Standin:
         self.commands: list[tuple[str, ...]] = []
         self.dead = False
         self.steps_done = 0
+        self.dated = 0
         self.step = ""
         self.on_moment: Callable[[str, str], None] = lambda _when, _step: None
 
@@ -311,7 +312,10 @@ class Standin:
                     found = {"Id": identity}
             case ("GET", "containers", identity, "logs"):
                 name = self.containers[identity]["Name"]
-                lines = f"{name} said this\n{self._fault(identity, self.faults.log, '')}".encode()
+                said = f"{name} said this\n{self._fault(identity, self.faults.log, '')}"
+                if query.get("timestamps") == ["1"]:
+                    said = self._dated(said)
+                lines = said.encode()
                 return 200, struct.pack(">BxxxL", 1, len(lines)) + lines
             case ("DELETE", "containers", identity) if identity in self.containers:
                 del self.containers[identity]
@@ -847,6 +851,14 @@ class Standin:
         if verb == "run":
             self.on_moment("during", self.step)
         return Answer(*said)
+
+    def _dated(self, said: str) -> str:
+        """Each line with a moment later than that of any line before."""
+        lines = []
+        for line in said.splitlines():
+            self.dated += 1
+            lines.append(f"2026-11-30T08:00:00.{self.dated:09}Z {line}")
+        return "\n".join(lines) + "\n"
 
     def _parts(self, verb: str, name: str, typed: str | bytes = "") -> Answer:
         """As a worker compares what it was given, and puts it back."""
