@@ -299,12 +299,15 @@ def _say_done(
     authority = f"{folder}/ca.crt" if made else "the one that signed your tls.crt"
     password = f"{folder}/admin_password" if made else "the one that you supplied"
     trust = f" --cacert {folder}/ca.crt" if made else ""
+    opens = f"{folder}/console_password" if made else "the secret console_password"
+    watched = environment.monitoring != "none"
+    shown = f"\n  console         {environment.url}/ops/   (password: {opens})" if watched else ""
     invoke_ = typed("invoke ").strip()
     console.say(f"""
 {name} serves generation {steps.generation}, released in {seconds:.0f} s.
   URL             {environment.url}
   CA file         {authority}
-  admin password  {password}   (user: {secrets.ADMIN})
+  admin password  {password}   (user: {secrets.ADMIN}){shown}
 Next:
   curl{trust} {environment.url}/health
   {invoke_} status --env {name}

@@ -20,6 +20,15 @@ def watched(released: World) -> World:
     return released
 
 
+def test_a_release_says_where_the_console_is(released: World) -> None:
+    released.configure(monitoring="minimal")
+    ended = released.release()
+    assert "/ops/   (password: .slipway/dev/console_password)" in ended.output
+    left = released.layout.local / "dev/console_password"
+    assert left.read_text() == released.secret("console_password")
+    assert left.stat().st_mode & 0o777 == 0o600
+
+
 def test_the_worst_comes_first_with_the_page_that_says_what_to_do(watched: World) -> None:
     watched.standin.watch.fire("HostDiskFull", "ticket", minutes=300)
     watched.standin.watch.fire("BackendDown", "page", inhibited=True)
