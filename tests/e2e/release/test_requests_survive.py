@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from mix import Rates, mixed
-from site_copy import NAME, Site
+from mix import LIMITS, Rates, mixed
+from site_copy import NAME, Site, merged
 from slow_model import slow_model
 
 from slipway.report import Result
@@ -21,9 +21,13 @@ MOST_SECONDS = 300.0
 
 @pytest.fixture(scope="module")
 def talking(released: Site) -> Iterator[Site]:
-    """The site with a language model that writes an answer for 10 to 20 seconds."""
+    """The site with a language model that writes an answer for 10 to 20 seconds.
+
+    All of the load is one user, whom the limit of one user's requests would rightly turn away while
+    a build beside the load has both cores.
+    """
     with slow_model((10, 20)) as services:
-        released.services = services
+        released.services = merged({"backend": LIMITS["backend"]}, services)
         released.set_environment()
         assert released.invoke("release", "--env", NAME).exit_code == 0
         yield released
