@@ -263,7 +263,8 @@ def e2e(session: nox.Session) -> None:
     # Of the one member whose tools are in its image alone: gates without an engine cannot run it.
     # What its units covered, where they were run here before, is of the same member.
     env = {"COVERAGE_FILE": str(measured / "data" / "data")}
-    units = [str(each) for each in (MEASURED / "unit(backup)",) if each.is_dir()]
-    words = ("coverage", "combine", "--quiet", "--keep", str(measured / "data"), *units)
+    folders = [measured / "data", MEASURED / "unit(backup)"]
+    found = [str(folder) for folder in folders if folder.is_dir()]
+    words = ("coverage", "combine", "--quiet", "--keep", *found)
     session.run(*words, env=env)
     session.run("coverage", "report", f"--include={SOURCES['backup']}/*", env=env)

@@ -92,7 +92,7 @@ class Disaster:
         with state.opened(self.name, self.tools["toolbox"], purpose=purpose) as held:
             for step in self.plan.steps:
                 held.journal(**note, step=str(step), what=restore_plans.what(step), done=False)
-                self._make([*names.volumes(self.name), names.prefix(self.name) + SERVICE])
+                self._make([*names.volumes(self.name), names.backup_volume(self.name)])
                 try:
                     with console.phase(step.phase) as progress:
                         _ACTIONS[step.kind](self, held, progress)
@@ -115,7 +115,7 @@ class Disaster:
     def adopt(self, held: State, progress: console.Progress) -> None:
         """Make the copy of the repository the environment's own."""
         self._end_one_offs(held)
-        volume = names.prefix(self.name) + SERVICE
+        volume = names.backup_volume(self.name)
         folder = self.plan.origin.folder
         command = commands.adopt(self.tools["backup"], _labels(self.name), folder, volume)
         backup.ask(self.layout, self.name, command, progress, following=self.command)
@@ -123,7 +123,7 @@ class Disaster:
     def state(self, held: State, _progress: console.Progress) -> None:
         """Restore the state, all but what belongs to a run that is over."""
         self._end_one_offs(held)
-        own = names.prefix(self.name) + SERVICE if self.plan.origin.folder else ""
+        own = names.backup_volume(self.name) if self.plan.origin.folder else ""
         command = commands.state(
             *(self.tools["backup"], _labels(self.name), self.plan.point.id),
             *(names.state_volume(self.name), own, self.plan.origin.policy),

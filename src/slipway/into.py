@@ -150,7 +150,7 @@ def _steps(name: str, running: EngineFacts, wanted: plans.Target) -> tuple[Step,
     copies = [
         each
         for each in names.tier_volumes(name)
-        if each in running.volumes and each != names.prefix(name) + SERVICE
+        if each in running.volumes and each != names.backup_volume(name)
     ]
     return (
         *(

@@ -101,17 +101,8 @@ def state(
 def own(image: str, volume: str, user: int, mode: str) -> Argv:
     """Give a volume to a user, where the image that would do it may be gone."""
     return (
-        *(
-            "docker",
-            "run",
-            "--rm",
-            *_ALONE,
-            *_CONFINED,
-            "--cap-add",
-            "CHOWN",
-            "--cap-add",
-            "FOWNER",
-        ),
+        *("docker", "run", "--rm", *_ALONE, *_CONFINED),
+        *("--cap-add", "CHOWN", "--cap-add", "FOWNER"),
         *("--volume", f"{volume}:/volume", "--entrypoint", "install", image),
         *("--directory", f"--owner={user}", f"--group={user}", f"--mode={mode}", "/volume"),
     )

@@ -101,6 +101,11 @@ def tier_volumes(environment: str) -> tuple[str, ...]:
     return tuple(prefix(environment) + name for name in TIER_VOLUMES)
 
 
+def backup_volume(environment: str) -> str:
+    """The volume with the repository of its backups."""
+    return prefix(environment) + backup.SERVICE
+
+
 def toolbox_container(environment: str) -> str:
     """The container through which a release reads and writes the state."""
     return f"{prefix(environment)}toolbox"

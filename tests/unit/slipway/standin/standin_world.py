@@ -237,6 +237,13 @@ class World:
         path = self.standin.volume(f"slipway-{environment}-state") / "ledger.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()]
 
+    def images(self) -> set[str]:
+        """What runs: service and image of every container, whichever generation they are of."""
+        return {
+            f"{each['Config']['Labels']['com.docker.compose.service']} {each['Config']['Image']}"
+            for each in self.standin.containers.values()
+        }
+
     def generations(self) -> set[str]:
         """The projects of the app that have containers."""
         projects = {

@@ -7,9 +7,6 @@ has ended.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -140,24 +137,6 @@ REPLACED = {
 }
 
 
-@pytest.fixture(scope="module")
-def ended() -> dict[str, Any]:
-    """A process of this host that has ended."""
-    shown = "import json; from slipway import holders; print(json.dumps(holders.process()))"
-    done = subprocess.run((sys.executable, "-c", shown), capture_output=True, check=True, text=True)
-    process = json.loads(done.stdout)
-    assert isinstance(process, dict)
-    return process
-
-
-def images(world: World) -> set[str]:
-    """What runs: service and image of every container, whichever generation they are of."""
-    return {
-        f"{each['Config']['Labels']['com.docker.compose.service']} {each['Config']['Image']}"
-        for each in world.standin.containers.values()
-    }
-
-
 def whole(world: World, generation: int | None) -> bool:
     """Whether a generation's containers are all there and healthy."""
     found = world.standin.project(f"slipway-dev-g{generation}")
@@ -193,7 +172,7 @@ def test_the_next_run_finishes_what_was_killed_at_any_moment(
 ) -> None:
     before(world)
     unrouted = world.standin.faults.no_nat
-    old = images(world)
+    old = world.images()
     moments: list[str] = []
 
     def moment(when: str, step: str) -> None:
@@ -205,7 +184,7 @@ def test_the_next_run_finishes_what_was_killed_at_any_moment(
 
     world.standin.on_moment = moment
     assert world.invoke(*words).exit_code == 0
-    new = images(world)
+    new = world.images()
     steps = {each.split(maxsplit=2)[2] for each in moments}
     assert {each.split()[1] for each in moments} == {"before", "during", "after"}
     assert steps <= {str(kind) for kind in Kind}
@@ -225,7 +204,7 @@ def test_the_next_run_finishes_what_was_killed_at_any_moment(
         world.standin.change_lease(process=ended, expires=1e11)
         finished = world.invoke(*words)
         assert finished.exit_code == 0, (name, finished)
-        assert images(world) == new, name
+        assert world.images() == new, name
         assert world.generations() == {f"slipway-dev-g{world.standin.generation}"}, name
         assert whole(world, world.standin.generation), name
         assert world.ledger()[-1]["result"] == "done", name
@@ -260,7 +239,7 @@ def test_a_rollback_takes_back_a_release_that_was_killed_at_any_moment(
 ) -> None:
     """It counts as one on top from its first step on, also while the one before still serves."""
     way_back(world)
-    before, last = images(world), world.ledger()[-1]["number"]
+    before, last = world.images(), world.ledger()[-1]["number"]
     world.change(source)
     moments: list[str] = []
 
@@ -278,7 +257,7 @@ def test_a_rollback_takes_back_a_release_that_was_killed_at_any_moment(
         world.standin.change_lease(process=ended, expires=1e11)
         finished = world.invoke(*BACK)
         assert finished.exit_code == 0, (name, finished)
-        assert images(world) == before, name
+        assert world.images() == before, name
         assert world.ledger()[-1]["to"] == last, name
         assert world.generations() == {f"slipway-dev-g{world.standin.generation}"}, name
         assert whole(world, world.standin.generation), name

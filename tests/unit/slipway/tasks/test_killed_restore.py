@@ -5,9 +5,6 @@ As in test_killed.py, everything is copied at each moment, and the next run star
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -28,24 +25,6 @@ def replicas(world: World) -> None:
     world.configure(backup=standin_backup.SCHEDULED, database={"replicas": 1, "synchronous": True})
 
 
-@pytest.fixture(scope="module")
-def ended() -> dict[str, Any]:
-    """A process of this host that has ended."""
-    shown = "import json; from slipway import holders; print(json.dumps(holders.process()))"
-    done = subprocess.run((sys.executable, "-c", shown), capture_output=True, check=True, text=True)
-    process = json.loads(done.stdout)
-    assert isinstance(process, dict)
-    return process
-
-
-def services(world: World) -> set[str]:
-    """What runs: service and image of every container, whichever generation they are of."""
-    return {
-        f"{each['Config']['Labels']['com.docker.compose.service']} {each['Config']['Image']}"
-        for each in world.standin.containers.values()
-    }
-
-
 @pytest.mark.parametrize("before", [plain, replicas])
 def test_the_same_again_finishes_what_was_killed_at_any_moment(
     world: World, before: Callable[[World], None], ended: dict[str, Any]
@@ -55,7 +34,7 @@ def test_the_same_again_finishes_what_was_killed_at_any_moment(
     if before is replicas:
         world.standin.primaries["dev"] = "postgres-2"
     standin_backup.made(world.standin.points.setdefault("dev", []), (), 3600)
-    old = services(world)
+    old = world.images()
     moments: list[str] = []
 
     def moment(when: str, step: str) -> None:
@@ -81,7 +60,7 @@ def test_the_same_again_finishes_what_was_killed_at_any_moment(
             assert refused.exit_code == 2, (name, refused)
         finished = world.invoke(*RESTORE)
         assert finished.exit_code == 0, (name, finished)
-        assert services(world) == old, name
+        assert world.images() == old, name
         assert world.standin.restored == {"slipway-dev-postgres": "p1"}, name
         assert world.standin.maintenance == {"on": False}, name
         last = world.ledger()[-1]

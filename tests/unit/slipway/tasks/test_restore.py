@@ -13,22 +13,6 @@ RESTORE = ("restore", "--env", "dev", "--yes-overwrite", "dev")
 ONE_OFF = {"project": "slipway-dev-platform", "service": "backup", "oneoff": "True"}
 
 
-@pytest.fixture(scope="module")
-def once_kept(first_release: World) -> World:
-    """A world with backups and two points, made once and put back by `kept`."""
-    with pytest.MonkeyPatch.context() as patch:
-        first_release.restore()
-        first_release.connect(patch)
-        first_release.configure(backup=standin_backup.SCHEDULED)
-        ended = first_release.release()
-        assert ended.exit_code == 0, ended
-        points = first_release.standin.points.setdefault("dev", [])
-        standin_backup.made(points, (), 7200)
-        standin_backup.made(points, (), 3600)
-        first_release.remember("kept")
-    return first_release
-
-
 @pytest.fixture
 def kept(once_kept: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """A released environment with backups and two points."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import standin_backup
 from standin_world import World
 
 DOCUMENT = {
@@ -42,26 +41,10 @@ def compared(*documents: dict[str, Any], nothing: bool = False) -> dict[str, Any
     }
 
 
-@pytest.fixture(scope="module")
-def once_kept(first_release: World) -> World:
-    """A world with backups and two points, made once and put back by `kept`."""
-    with pytest.MonkeyPatch.context() as patch:
-        first_release.restore()
-        first_release.connect(patch)
-        first_release.configure(backup=standin_backup.SCHEDULED)
-        ended = first_release.release()
-        assert ended.exit_code == 0, ended
-        points = first_release.standin.points.setdefault("dev", [])
-        standin_backup.made(points, (), 7200)
-        standin_backup.made(points, (), 3600)
-        first_release.remember("parts")
-    return first_release
-
-
 @pytest.fixture
 def kept(once_kept: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """A released environment with backups, from which one document was deleted."""
-    once_kept.recall("parts")
+    once_kept.recall("kept")
     once_kept.connect(monkeypatch)
     once_kept.standin.compared = compared(DOCUMENT)
     return once_kept
