@@ -44,6 +44,10 @@ variable "TAG_ETCD" {
   default = "local"
 }
 
+variable "TAG_MONITORING" {
+  default = "local"
+}
+
 variable "TAG_POSTGRES" {
   default = "local"
 }
@@ -90,7 +94,7 @@ variable "CA_BUNDLE" {
 }
 
 group "default" {
-  targets = ["backend", "backup", "edge", "etcd", "postgres", "toolbox"]
+  targets = ["backend", "backup", "edge", "etcd", "monitoring", "postgres", "toolbox"]
 }
 
 # Built once per host by host.prepare, never pushed.
@@ -143,6 +147,16 @@ target "backup" {
     SERVICE = "backup"
   }
   tags = ["${REGISTRY}/slipway/backup:${TAG_BACKUP}"]
+}
+
+target "monitoring" {
+  inherits = ["python"]
+  context  = "services/monitoring"
+  target   = "monitoring"
+  args = {
+    SERVICE = "monitoring"
+  }
+  tags = ["${REGISTRY}/slipway/monitoring:${TAG_MONITORING}"]
 }
 
 target "edge" {

@@ -7,11 +7,15 @@ import hashlib
 import logging
 import os
 import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import docker
 import nox
 from docker.errors import DockerException
+from nox.command import CommandFailed
 
 from slipway.commands import uv
 from slipway.gates import advisories
@@ -31,6 +35,7 @@ SOURCES = {
     "toolkit": "src",
     "backend": "services/backend/src",
     "backup": "services/backup/src",
+    "monitoring": "services/monitoring/src",
     "edge": "infra/nginx/agent/src",
     "toolbox": "infra/toolbox/src",
     "postgres": "infra/postgres/src",
@@ -38,6 +43,12 @@ SOURCES = {
 #: Seconds for an interrupted test run to take its servers and containers down.
 PATIENCE = 55
 SIDE_BY_SIDE = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
+END_TO_END = ("pytest", "--timeout=0", "-m", "not exhaustive")
+#: End-to-end tests that wait more than they work run beside others; those that count every request
+#: come last and have the machine for themselves.
+BESIDE = ("tests/e2e/backup", "tests/e2e/monitoring", "tests/e2e/stacks")
+ALONE = ("tests/e2e/edge", "tests/e2e/release")
+OTHER = {"SLIPWAY_E2E_NAME": "e2ebeside", "SLIPWAY_E2E_PORTS": "20443,20080"}
 MEMBERS = [nox.param(name, id=name, tags=[name]) for name in SOURCES]
 
 
@@ -149,9 +160,9 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def performance(session: nox.Session) -> None:
-    """Measure against peers and floors: `-- backend [--quick] [--torch VERSION]`, `-- release`."""
-    if session.posargs[:1] == ["release"]:
-        measure_releases(session, session.posargs)
+    """Measure against peers and floors: `-- backend [--quick]`, `-- release`, `-- monitoring`."""
+    if session.posargs[:1] in (["release"], ["monitoring"]):
+        on_engine(session, f"performance.{session.posargs[0]}", *session.posargs)
         return
     options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     options.add_argument("--torch", default="")
@@ -163,11 +174,6 @@ def performance(session: nox.Session) -> None:
     script = ("python", "-m", "performance.backend", *arguments)
     peers = ("--peers", str(peers_python(session, chosen.torch)))
     session.run(*script, *peers, env=env, interrupt_timeout=PATIENCE)
-
-
-def measure_releases(session: nox.Session, arguments: list[str]) -> None:
-    """Release an environment of its own under load, `[--quick] [--rate N] [--only SCENARIO]`."""
-    on_engine(session, "performance.release", *arguments)
 
 
 def on_engine(session: nox.Session, module: str, *arguments: str) -> None:
@@ -220,8 +226,14 @@ def peers_python(session: nox.Session, torch: str) -> Path:
 
 @nox.session(default=False)
 def chaos(session: nox.Session) -> None:
-    """Break what runs, part by part: `-- data [--rounds N] [--minutes M] [--only FAULT]`."""
+    """Break what runs, part by part: `-- data [--rounds N] [--only FAULT]`, `-- release`."""
     arguments = session.posargs or ["data"]
+    if arguments[0] == "release":
+        require_engine(session)
+        sync(session, "toolkit-test", "toolkit")
+        words = ("pytest", "--timeout=0", "-m", "exhaustive", "tests/e2e", *arguments[1:])
+        session.run(*words, interrupt_timeout=PATIENCE)
+        return
     on_engine(session, f"chaos.{arguments[0]}", *arguments)
 
 
@@ -255,16 +267,43 @@ def e2e(session: nox.Session) -> None:
     sync(session, "toolkit-test", "toolkit")
     measured = MEASURED / session.name
     shutil.rmtree(measured, ignore_errors=True)
-    words = ("pytest", "--timeout=0", *(session.posargs or ["tests/e2e"]))
     env = {"SLIPWAY_E2E_MEASURED": str(measured)}
-    session.run(*words, env=env, interrupt_timeout=PATIENCE)
     if session.posargs:
+        session.run(*END_TO_END, *session.posargs, env=env, interrupt_timeout=PATIENCE)
         return
+    folders = {f"tests/e2e/{each.parent.name}" for each in ROOT.glob("tests/e2e/*/test_*.py")}
+    others = sorted(folders - {*BESIDE, *ALONE})
+    log = CACHE / "e2e-beside.log"
+    session.log(f"{', '.join(BESIDE)}: beside the others, in {log.relative_to(ROOT)}")
+    with ThreadPoolExecutor(1) as pool, log.open("w", encoding="utf-8") as output:
+        beside = pool.submit(proved, session, *BESIDE, env=env | OTHER, output=output)
+        held = [proved(session, *others, env=env | {"SLIPWAY_E2E_REPORT": "data"})]
+        held.append(beside.result())
+    session.log(log.read_text(encoding="utf-8"))
+    held.append(proved(session, *ALONE, env=env))
+    if not all(held):
+        session.error("some end-to-end tests failed")
     # Of the one member whose tools are in its image alone: gates without an engine cannot run it.
     # What its units covered, where they were run here before, is of the same member.
     env = {"COVERAGE_FILE": str(measured / "data" / "data")}
-    folders = [measured / "data", MEASURED / "unit(backup)"]
-    found = [str(folder) for folder in folders if folder.is_dir()]
-    words = ("coverage", "combine", "--quiet", "--keep", *found)
-    session.run(*words, env=env)
+    covered = (measured / "data", MEASURED / "unit(backup)")
+    data = [str(folder) for folder in covered if folder.is_dir()]
+    session.run("coverage", "combine", "--quiet", "--keep", *data, env=env)
     session.run("coverage", "report", f"--include={SOURCES['backup']}/*", env=env)
+
+
+def proved(
+    session: nox.Session, *folders: str, env: dict[str, str], output: IO[str] | None = None
+) -> bool:
+    """Run end-to-end tests; whether all of them passed."""
+    try:
+        session.run(
+            *(*END_TO_END, *folders),
+            env=env,
+            stdout=output,
+            stderr=output and subprocess.STDOUT,
+            interrupt_timeout=PATIENCE,
+        )
+    except CommandFailed:
+        return False
+    return True

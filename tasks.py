@@ -5,6 +5,7 @@ from __future__ import annotations
 from invoke import Collection
 
 from slipway.tasks import (
+    alerts,
     approve,
     backup,
     build,
@@ -22,6 +23,7 @@ from slipway.tasks import (
     restore,
     rollback,
     secrets,
+    silence,
     status,
 )
 
@@ -34,6 +36,7 @@ namespace = Collection(
     approve.approve,
     status.status,
     diagnose.diagnose,
+    alerts.alerts,
     logs.logs,
     maintenance.maintenance,
     down.down,
@@ -45,3 +48,4 @@ namespace.add_collection(Collection.from_module(host), name="host")
 namespace.add_collection(Collection.from_module(history), name="history")
 namespace.add_collection(Collection.from_module(keys), name="keys")
 namespace.add_collection(Collection.from_module(secrets), name="secrets")
+namespace.add_collection(Collection.from_module(silence), name="silence")

@@ -124,8 +124,7 @@ class Release:
         if self.environment.secrets == "generated":
             self.state.put_secrets(secrets.generate())
         wanted = tuple(secret.name for secret in secrets.SECRETS) + secrets.AUTHORITY
-        known = (*secrets.OPTIONAL, *secrets.TIER, *secrets.BACKUP)
-        optional = tuple(secret.name for secret in known)
+        optional = tuple(secret.name for secret in secrets.KNOWN)
         parts = stacks.parts(self.resolved)
         self._provide_made(parts)
         values = self.state.secrets((*wanted, *optional, secrets.PREVIOUS_JWT))
@@ -146,6 +145,8 @@ class Release:
         if not parts.made:
             return
         self.state.put_secrets(secrets.generate_made(parts))
+        if not parts.encrypted:
+            return
         certified = tuple(secret.name for secret in secrets.TIER_CERTIFICATES)
         now = datetime.datetime.now(datetime.UTC)
         # All of one authority, or none.

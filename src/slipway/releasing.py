@@ -13,7 +13,7 @@ from typing import Any
 
 import docker
 
-from slipway import backup, console, data_tier, edge, hooks, state, target
+from slipway import backup, console, data_tier, edge, hooks, monitoring, state, target
 from slipway.apply import Release, ground
 from slipway.build import Images
 from slipway.config import certificates, members, names, secrets
@@ -49,8 +49,9 @@ class Wanted:
 
     For a rollback, `to` is the number of the ledger line that it goes back to, and `resolved` what
     that release kept of its configuration. `attests`: others take from here what is accepted.
-    `without_point` is why the schema may be changed without a recovery point. What `restores` comes
-    up on data that was restored: what journal and ledger say of that.
+    `without_point` is why the schema may be changed without a recovery point, `spend_budget` why
+    more may fail than users were promised. What `restores` comes up on data that was restored: what
+    journal and ledger say of that.
     """
 
     layout: Layout
@@ -64,6 +65,7 @@ class Wanted:
     evidence_due: bool = False
     attests: bool = False
     without_point: str = ""
+    spend_budget: str = ""
     restores: Mapping[str, Any] | None = None
 
 
@@ -91,6 +93,7 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
         door = beside.submit(edge.serving, name, running)
         references, build = images.references, images.build
         tier = beside.submit(data_tier.read, name, running)
+        budgets = beside.submit(monitoring.budgets, name, running)
         refusal = beside.submit(edge.refusal, name, running, references, build)
         resolving = beside.submit(_resolve, wanted, running)
         known = _state(name, environment, engine, images, running)
@@ -135,9 +138,11 @@ def compare(wanted: Wanted, engine: docker.DockerClient) -> tuple[Want, Have]:
         unrouted=unrouted,
         migrates=migrates,
         without_point=wanted.without_point,
+        keeps_budget=environment.error_budget == "refuse",
+        spend_budget=wanted.spend_budget,
     )
     found = drift.drift(name, running, known, active) or ()
-    there = door.result(), found, tier.result().primary, points
+    there = door.result(), found, tier.result().primary, points, budgets.result()
     return want, Have(running, known, active, *there)
 
 
@@ -253,8 +258,9 @@ def note(wanted: Wanted, origin: Mapping[str, Any]) -> dict[str, Any]:
     """What journal and ledger say of the run besides its outcome."""
     to = {"to": wanted.to} if wanted.to else {}
     restores = {"restore": dict(wanted.restores)} if wanted.restores else {}
-    without = {"without_point": wanted.without_point} if wanted.without_point else {}
-    return {**origin, "kind": wanted.kind, **to, **without, **restores}
+    reasons = {"without_point": wanted.without_point, "spend_budget": wanted.spend_budget}
+    given = {name: reason for name, reason in reasons.items() if reason}
+    return {**origin, "kind": wanted.kind, **to, **given, **restores}
 
 
 def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks) -> Outcome:

@@ -22,7 +22,7 @@ from slipway.report import Result, write  # noqa: E402
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site with no environment yet; whatever an earlier run left of it is gone."""
     made = Site(tmp_path_factory.mktemp("site"))
-    down = ("down", "--env", NAME, "--volumes", "--yes")
+    down = ("down", "--env", NAME, "--volumes", "--yes-delete", NAME)
     assert made.invoke(*down).exit_code == 0
     try:
         yield made
@@ -35,11 +35,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def figures(site: Site) -> Iterator[list[Result]]:
-    """What the tests measure; written to reports/release.json at the end."""
+    """What the tests measure; written to reports/release.json, or another one, at the end."""
     measured: list[Result] = []
     yield measured
     engine = str(site.engine.version()["Version"])
-    write(ROOT / "reports", "release", measured, commit=git.read(ROOT).short, engine=engine)
+    topic = os.environ.get("SLIPWAY_E2E_REPORT", "release")
+    write(ROOT / "reports", topic, measured, commit=git.read(ROOT).short, engine=engine)
 
 
 @pytest.fixture(scope="session")

@@ -281,6 +281,27 @@ async def test_a_changed_admin_password_replaces_the_earlier_one(
         await instance.login()
 
 
+async def test_the_probe_is_a_user_where_monitoring_gives_it_a_password(
+    instance: Any, settings: Settings
+) -> None:
+    async def asked(password: str) -> httpx.Response:
+        login = {"username": "slipway-probe", "password": password}
+        answer = await instance.client.post("/v1/login", json=login)
+        assert isinstance(answer, httpx.Response)
+        return answer
+
+    migrate(settings)
+    assert (await asked("a password of its own")).status_code == 401
+    for password in ("a password of its own", "the password after it"):
+        migrate(settings.model_copy(update={"probe_password": password}))
+        answer = await asked(password)
+        assert answer.status_code == 200
+        token = answer.json()["access_token"]
+        told = await instance.client.get("/v1/me", headers={"authorization": f"Bearer {token}"})
+        assert told.json()["role"] == "editor"
+    assert (await asked("a password of its own")).status_code == 401
+
+
 def test_two_migrations_at_once_both_succeed(empty_database: str, settings: Settings) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

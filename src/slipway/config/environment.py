@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from slipway.config.backup import Backup
 from slipway.config.layout import Layout
 from slipway.config.members import MOST_REPLICAS
+from slipway.config.monitoring import Alerts, Level
 from slipway.config.section import Section, sections
 from slipway.errors import Refused
 
@@ -131,13 +139,26 @@ class Environment(Section):
     free_disk_gib: Annotated[int, Field(ge=1, le=10000)] = Field(
         description="free disk that a build or release needs before it starts"
     )
-    monitoring: Literal["minimal", "standard", "full"]
+    monitoring: Level = Field(
+        description="`none`: nobody watches; else how much is watched, how often, for how long"
+    )
+    alerts: Alerts
+    error_budget: Literal["warn", "refuse"] = Field(
+        description="what a release does while an objective's budget of errors is spent"
+    )
     log_level: Literal["debug", "info", "warning", "error"]
     retention: Retention
     backup: Backup
     approvals: Count = Field(
         description="how many trusted keys, other than the evidence's, must have approved a release"
     )
+
+    @field_validator("error_budget")
+    @classmethod
+    def _measured(cls, value: str, before: ValidationInfo) -> str:
+        if value == "refuse" and before.data.get("monitoring") == "none":
+            raise ValueError("with `monitoring: none` nobody measures what is spent")
+        return value
 
     @property
     def url(self) -> str:

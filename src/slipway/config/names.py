@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from slipway.config import backup
+from slipway.config import backup, monitoring
 from slipway.config.members import FIRST, MEMBERS, SERVICES, STORE
 from slipway.config.secrets import CONSUMERS
 
@@ -16,7 +16,9 @@ RELEASE_LABEL = "slipway.release"
 NETWORKS = ("front", "routed", "edge-app", "app-data", "models")
 # Where the data tier has replicas or is backed up: between its members and who backs them up.
 DATA_NETWORK = "data"
-INTERNAL_NETWORKS = ("edge-app", "app-data", DATA_NETWORK)
+# Where the environment is watched: between those who watch, and Alertmanager's way out.
+WATCH_NETWORKS = ("watch", "alerts")
+INTERNAL_NETWORKS = ("edge-app", "app-data", DATA_NETWORK, "watch")
 _UNMASKED = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 # The door routes between these two: the engine must not take the gateway's address behind it, and
 # must not change the callers' addresses.
@@ -27,8 +29,11 @@ NETWORK_OPTIONS = {
 DATA_VOLUMES = (FIRST, "files", "edge", "edge-b", "door")
 # Those of a data tier with replicas, and the repository of backups.
 TIER_VOLUMES = (STORE, *MEMBERS[1:], backup.SERVICE)
-# What is changed where it is, one after the other: the data tier, and the service that backs it up.
-IN_PLACE = (*SERVICES, backup.SERVICE)
+# What was measured, which alerts were told and silenced, and what the public page remembers.
+WATCH_VOLUMES = (monitoring.PROMETHEUS, monitoring.ALERTMANAGER, monitoring.CONSOLE)
+# What is changed where it is, one after the other: the data tier, the service that backs it up, and
+# those that watch.
+IN_PLACE = (*SERVICES, backup.SERVICE, *monitoring.SERVICES)
 DOOR = "door"
 # One serves; while the edge is replaced, the other runs beside it.
 EDGES = ("edge", "edge-b")
@@ -69,7 +74,7 @@ def other_edge(edge: str) -> str:
 
 def networks(environment: str) -> tuple[str, ...]:
     """Every network that an environment can have."""
-    return tuple(network(environment, name) for name in (*NETWORKS, DATA_NETWORK))
+    return tuple(network(environment, name) for name in (*NETWORKS, DATA_NETWORK, *WATCH_NETWORKS))
 
 
 def network(environment: str, name: str) -> str:
@@ -104,6 +109,11 @@ def tier_volumes(environment: str) -> tuple[str, ...]:
 def backup_volume(environment: str) -> str:
     """The volume with the repository of its backups."""
     return prefix(environment) + backup.SERVICE
+
+
+def watch_volumes(environment: str) -> tuple[str, ...]:
+    """The volumes of an environment that is watched."""
+    return tuple(prefix(environment) + name for name in WATCH_VOLUMES)
 
 
 def toolbox_container(environment: str) -> str:

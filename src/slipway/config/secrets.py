@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from slipway.config import backup, members
+from slipway.config import backup, members, monitoring
 
 ADMIN = "admin"
 
@@ -83,6 +83,23 @@ BACKUP_MADE = (
     Secret("backup_token", "what whoever asks the backup service for a run has to show"),
 )
 BACKUP = (*BACKUP_SUPPLIED, BACKUP_MADE[1], *BACKUP_CERTIFICATES)
+# Put there by a person who wants to be told: each lets whoever has it speak in somebody's name.
+ALERT_SUPPLIED = (
+    Secret("alert_webhook_url", "where alerts are posted as Alertmanager's JSON"),
+    Secret("alert_slack_url", "a webhook such as Slack's, which takes its messages"),
+    Secret("alert_dead_man_url", "is posted to every minute; silence there means trouble here"),
+    Secret("alert_mail_password", "the mail server, if it wants a login"),
+)
+MONITORING_MADE = (
+    Secret("probe_password", "the user that asks a known question all the time"),
+    Secret("console_password", "the login of the console at /ops; at least 12 characters"),
+)
+MONITORING = (*ALERT_SUPPLIED, *MONITORING_MADE)
+# Every secret that only some environments have.
+KNOWN = (*OPTIONAL, *TIER, *BACKUP, *MONITORING)
+# The password of the role that reads figures is a data tier's, and a watched plain server's.
+MONITOR_PASSWORD = "monitor_password"  # noqa: S105  # nosec B105
+
 # What a plain server needs of a data tier's to be backed up.
 PLAIN = ("backup_password", "data_ca.crt", "data.crt", "data.key")
 
@@ -93,12 +110,20 @@ PREVIOUS_JWT = "jwt_secret_previous"
 AUTHORITY = ("ca.crt", "ca.key")
 
 
+# Who of those that watch is given secrets.
+WATCHERS = ("monitoring", monitoring.ALERTMANAGER, monitoring.CONSOLE)
+
+
 @dataclass(frozen=True)
 class Parts:
-    """What decides which secrets there are: the database's servers, and whether it is backed up."""
+    """What decides which secrets there are: the database's servers, and what is kept beside them.
+
+    `backups`: the database is backed up; `watched`: the environment has monitoring.
+    """
 
     servers: tuple[str, ...] = (members.FIRST,)
     backups: bool = False
+    watched: bool = False
 
     @property
     def replicated(self) -> bool:
@@ -108,14 +133,25 @@ class Parts:
     @property
     def made(self) -> tuple[str, ...]:
         """What a release makes for these parts, whoever supplies the other secrets."""
-        tier = tuple(secret.name for secret in TIER) if self.replicated else ()
-        if not self.backups:
-            return tier
-        own = (secret.name for secret in (*BACKUP_MADE, *BACKUP_CERTIFICATES))
-        return tuple(dict.fromkeys((*tier, *PLAIN, *own)))
+        made = [secret.name for secret in TIER] if self.replicated else []
+        if self.backups:
+            own = (secret.name for secret in (*BACKUP_MADE, *BACKUP_CERTIFICATES))
+            made += [*PLAIN, *own]
+        if self.watched:
+            made += [MONITOR_PASSWORD, *(secret.name for secret in MONITORING_MADE)]
+        return tuple(dict.fromkeys(made))
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the database's servers have certificates."""
+        return self.replicated or self.backups
 
     def knows(self, consumer: str, name: str) -> bool:
         """Whether a secret that only some environments have is this consumer's in this one."""
+        if name in {secret.name for secret in MONITORING} or consumer in WATCHERS:
+            return self.watched and (name != "data_ca.crt" or self.encrypted)
+        if name == MONITOR_PASSWORD and self.watched:
+            return True
         if name in {secret.name for secret in BACKUP}:
             return self.backups
         if name not in {secret.name for secret in TIER} or self.replicated:
@@ -144,7 +180,7 @@ CONSUMERS = {
         10001,
         ("migrate",),
         ("slipway_password", "jwt_secret", "admin_password"),
-        ("data_ca.crt",),
+        ("data_ca.crt", "probe_password"),
     ),
     "postgres": Consumer(
         10003,
@@ -161,12 +197,26 @@ CONSUMERS = {
         (),
         ("backup_password", "data_ca.crt", *(secret.name for secret in BACKUP)),
     ),
+    # The probe reads a new certificate by itself, as the edge does.
+    "monitoring": Consumer(
+        monitoring.USER,
+        ("figures-database", monitoring.PROMETHEUS, "probe"),
+        (),
+        (MONITOR_PASSWORD, "probe_password", "data_ca.crt", "ca.crt", "tls.crt"),
+    ),
+    monitoring.ALERTMANAGER: Consumer(
+        monitoring.USER,
+        (monitoring.ALERTMANAGER,),
+        (),
+        tuple(secret.name for secret in ALERT_SUPPLIED),
+    ),
+    monitoring.CONSOLE: Consumer(monitoring.USER, (monitoring.CONSOLE,), (), ("console_password",)),
 }
 
 
 def generate_made(parts: Parts) -> dict[str, str]:
     """New random values for what these parts have among themselves, but for certificates."""
-    random = {secret.name for secret in (*TIER_PASSWORDS, *BACKUP_MADE)}
+    random = {secret.name for secret in (*TIER_PASSWORDS, *BACKUP_MADE, *MONITORING_MADE)}
     return {name: secrets.token_urlsafe(32) for name in parts.made if name in random}
 
 
@@ -231,7 +281,7 @@ def fingerprint(service: str, fingerprints: Mapping[str, str], parts: Parts | No
         name
         for consumer, reads in CONSUMERS.items()
         if service in reads.services
-        for name in (*reads.secrets, *(key.name for key in (*OPTIONAL, *TIER, *BACKUP)))
+        for name in (*reads.secrets, *(key.name for key in KNOWN))
         if name in reads.secrets
         or (name in reads.optional and name in fingerprints and parts.knows(consumer, name))
     )
@@ -257,6 +307,7 @@ def complaints(values: Mapping[str, str]) -> tuple[str, ...]:
         "slipway_password": 12,
         "backup_key": 32,
         "backup_key_escrow": 32,
+        "console_password": 12,
     }
     short = [
         f"{name} has {len(values[name])} characters, {length} are needed"

@@ -148,7 +148,12 @@ def read(engine: docker.DockerClient, environment: str) -> EngineFacts:
         containers=_containers(engine, found),
         networks=frozenset(each["Name"] for each in networks),
         volumes=frozenset(
-            volumes & {*names.volumes(environment), *names.tier_volumes(environment)}
+            volumes
+            & {
+                *names.volumes(environment),
+                *names.tier_volumes(environment),
+                *names.watch_volumes(environment),
+            }
         ),
         internal=frozenset(each["Name"] for each in networks if each["Internal"]),
         joined={

@@ -21,6 +21,7 @@ MEMBERS: Mapping[str, str] = {
     "slipway": ".",
     "slipway-backend": "services/backend",
     "slipway-backup": "services/backup",
+    "slipway-monitoring": "services/monitoring",
     "slipway-edge": "infra/nginx/agent",
     "slipway-toolbox": "infra/toolbox",
     "slipway-postgres": "infra/postgres",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from slipway.commands import compose
-from slipway.config import names
+from slipway.config import monitoring, names
 from slipway.config.environment import Environment
 from slipway.config.layout import Layout
 from slipway.errors import CommandFailed, Refused
@@ -40,7 +40,12 @@ def resolve(
         "SLIPWAY_GENERATION": str(generation),
         "SLIPWAY_RELEASE": release,
         "SLIPWAY_LOG_LEVEL": environment.log_level,
-        "SLIPWAY_MONITORING": environment.monitoring,
+        "SLIPWAY_MONITORING": (
+            monitoring.UNWATCHED if environment.monitoring == "none" else environment.monitoring
+        ),
+        "SLIPWAY_WATCHERS": "0" if environment.monitoring == "none" else "1",
+        "SLIPWAY_ALERTS": environment.alerts.told,
+        "SLIPWAY_DOMAIN": environment.domain,
         "SLIPWAY_ADDRESS": environment.ports.address,
         "SLIPWAY_HTTPS_PORT": str(environment.ports.https),
         "SLIPWAY_HTTP_PORT": str(environment.ports.http),

@@ -47,12 +47,14 @@ ENVIRONMENTS: Mapping[str, Environment] = {
     # installed in images, or on a developer's laptop
     "backend": Environment(members=("slipway-backend",)),
     "backup": Environment(members=("slipway-backup",)),
+    "monitoring": Environment(members=("slipway-monitoring",)),
     "model": Environment(extras=(("slipway-backend", "model"),)),
     "embedded": Environment(members=("slipway-backend",), extras=_EMBEDDED),
     # unit tests: one member and the test group, nothing else
     "toolkit-test": Environment(members=("slipway",), groups=("test",)),
     "backend-test": Environment(members=("slipway-backend",), extras=_EMBEDDED, groups=("test",)),
     "backup-test": Environment(members=("slipway-backup",), groups=("test",)),
+    "monitoring-test": Environment(members=("slipway-monitoring",), groups=("test",)),
     "edge-test": Environment(members=("slipway-edge",), groups=("test",)),
     "toolbox-test": Environment(members=("slipway-toolbox",), groups=("test",)),
     "postgres-test": Environment(members=("slipway-postgres",), groups=("test",)),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from slipway.facts.monitoring import Budgets
 from slipway.plans.differences import Difference
 from slipway.plans.estimate import Estimate
 from slipway.plans.migrations import Migrations
@@ -66,6 +67,7 @@ class Preview:
     changes: tuple[Difference, ...]
     secrets: tuple[Difference, ...]
     drift: tuple[Difference, ...]
+    budgets: Budgets
     migrations: Migrations
     gaps: tuple[Gap, ...]
     estimate: Estimate
@@ -109,6 +111,7 @@ class Preview:
             "point": self.plan.point,
             "hooks": list(self.hooks),
             "drift": [each.plain() for each in self.drift],
+            "budgets": dict(self.budgets.left),
             "gaps": [
                 {"subject": gap.subject, "seconds": gap.seconds, "line": gap.line}
                 for gap in self.gaps
@@ -130,6 +133,7 @@ class Preview:
             *self._settings(),
             ("secrets", [f"{each.subject}: {each}" for each in self.secrets]),
             ("not as released", [f"{each.subject}: {each}" for each in self.drift]),
+            ("error budget left", [str(self.budgets)] if self.budgets.left else []),
             ("rests on", [f"recovery point {self.plan.point}"] if self.plan.point else []),
             ("schema changes", self.migrations.lines() if self.plan.of(Kind.MIGRATE) else []),
             ("hooks", list(self.hooks)),
@@ -175,7 +179,17 @@ def short(reference: str) -> str:
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What differs between two plans as `plain` gave them, leaving out what a hash leaves out."""
-    skipped = ("hash", "estimate", "drift", "transfer", "gaps", "version", "url", "point")
+    skipped = (
+        "hash",
+        "estimate",
+        "drift",
+        "transfer",
+        "gaps",
+        "version",
+        "url",
+        "point",
+        "budgets",
+    )
     one, other = (
         dict(_flat({key: value for key, value in each.items() if key not in skipped}))
         for each in (before, after)

@@ -10,12 +10,13 @@ from typing import Any
 
 from slipway.config import members, names
 from slipway.config.backup import SERVICE as BACKUP
-from slipway.config.secrets import BACKUP as BACKUP_SECRETS
-from slipway.config.secrets import OPTIONAL, TIER, Parts
+from slipway.config.monitoring import PROMETHEUS
+from slipway.config.secrets import KNOWN, Parts
 from slipway.facts.backup import Points
 from slipway.facts.engine import Container, EngineFacts
+from slipway.facts.monitoring import Budgets
 from slipway.facts.state import StateFacts
-from slipway.plans import backup, data_tier
+from slipway.plans import backup, data_tier, monitoring
 from slipway.plans.differences import Difference
 from slipway.plans.stacks import Stack
 from slipway.plans.steps import GROUND, Kind, Step
@@ -85,7 +86,9 @@ class Want:
     its secrets. `resolved` is what they are cut out of. What `goes_back` migrates nothing: a
     migration is never run backwards. `unrouted` are the kernel's words where it refuses the rules
     of a door, so that the edge publishes the ports itself. `migrates`: the schema changes, or may,
-    and `without_point` is somebody's reason to do that without a recovery point.
+    and `without_point` is somebody's reason to do that without a recovery point. What
+    `keeps_budget` is not released to when its budget of errors is spent, but for the reason in
+    `spend_budget`.
     """
 
     environment: str
@@ -102,12 +105,15 @@ class Want:
     unrouted: str = ""
     migrates: bool = False
     without_point: str = ""
+    keeps_budget: bool = False
+    spend_budget: str = ""
 
     @property
     def parts(self) -> Parts:
         """What decides which secrets its services have."""
         servers = tuple(name for name in members.MEMBERS if name in self.platform.hashes)
-        return Parts(servers, BACKUP in self.platform.hashes)
+        hashes = self.platform.hashes
+        return Parts(servers, BACKUP in hashes, PROMETHEUS in hashes)
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,8 @@ class Have:
     `door` is the edge that gets new connections, None without a door that answers. `drift` is
     what is not as it was released; containers that drifted are replaced. `primary` is the member
     of a data tier that takes writes, None without one. `points` are what the backup service says
-    it keeps, None without one that answers; they are asked for only where they matter.
+    it keeps, None without one that answers; they are asked for only where they matter. `budgets`
+    are what is left of those of errors.
     """
 
     engine: EngineFacts
@@ -127,6 +134,7 @@ class Have:
     drift: tuple[Difference, ...] = ()
     primary: str | None = None
     points: Points | None = None
+    budgets: Budgets = field(default_factory=Budgets)
 
     def drifted(self, container: Container) -> list[str]:
         """The attributes in which a container is not as it was released."""
@@ -145,12 +153,9 @@ def plan(want: Want, have: Have) -> Plan:
         # A run was killed when all was done but to say so.
         steps.append(Step(Kind.PROVE, f"generation {current}", "serves, not yet proved"))
     secrets = _secrets(want, have)
-    if (
-        not want.goes_back
-        and "admin_password" in _changed(want, have)
-        and not any(step.kind is Kind.MIGRATE for step in steps)
-    ):
-        steps.append(Step(Kind.MIGRATE, "database", "the admin's password changed", new))
+    users = _users(want, have)
+    if users and not want.goes_back and not any(step.kind is Kind.MIGRATE for step in steps):
+        steps.append(Step(Kind.MIGRATE, "database", users, new))
     if any(step.kind is Kind.MIGRATE for step in steps):
         place = next(i for i, step in enumerate(steps) if step.kind is Kind.MIGRATE)
         steps[place:place] = backup.point(want, have)
@@ -163,6 +168,17 @@ def plan(want: Want, have: Have) -> Plan:
         *(environment, new, previous, tuple(steps), want.content, edge, _basis(have)),
         point=backup.fresh(have.points, have.state.now) if rests_on else "",
     )
+
+
+def _users(want: Want, have: Have) -> str:
+    """Why the users that the settings name have to be made anew; empty when they need not."""
+    if "admin_password" in _changed(want, have):
+        return "the admin's password changed"
+    known = have.state
+    password = known.secrets.get(monitoring.PASSWORD)
+    if want.parts.watched and (not password or known.handed.get(monitoring.PASSWORD) != password):
+        return "the probe's user is made"
+    return ""
 
 
 def _basis(have: Have) -> str:
@@ -314,13 +330,13 @@ def _changed(want: Want, have: Have) -> list[str]:
     """The secrets that are not as their consumers were given them."""
     return [
         name
-        for name in (*want.secrets, *(each.name for each in (*OPTIONAL, *TIER, *BACKUP_SECRETS)))
+        for name in (*want.secrets, *(each.name for each in KNOWN))
         if name in have.state.secrets and have.state.secrets[name] != have.state.handed.get(name)
     ]
 
 
 def platform_steps(want: Want, have: Have) -> list[Step]:
-    """The steps that put right what is changed in place: the data tier, then its backups."""
+    """The steps that put right what is changed in place: data tier, backups, monitoring."""
     found = _containers(want, have)
     wrong = {
         name: reason
@@ -329,7 +345,8 @@ def platform_steps(want: Want, have: Have) -> list[Step]:
         if (reason := _wrong(found[name], want, have))
     }
     own = backup.service(want, found, wrong.pop(BACKUP, ""))
-    return [*data_tier.steps(want, have, found, wrong), *own]
+    watching = monitoring.steps(want, found, wrong)
+    return [*data_tier.steps(want, have, found, wrong), *own, *watching]
 
 
 def _containers(want: Want, have: Have) -> dict[str, Container]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slipway.config import backup, members, names, secrets
+from slipway.config import backup, members, monitoring, names, secrets
 from slipway.config.secrets import Parts
 
 STACK_LABEL = "slipway.stack"
@@ -77,9 +77,14 @@ def backed_up(resolved: Mapping[str, Any]) -> bool:
     return int(resolved["services"].get(backup.SERVICE, {}).get("scale", 0)) > 0
 
 
+def watched(resolved: Mapping[str, Any]) -> bool:
+    """Whether a project has services that watch it."""
+    return int(resolved["services"].get(monitoring.PROMETHEUS, {}).get("scale", 0)) > 0
+
+
 def parts(resolved: Mapping[str, Any]) -> Parts:
     """What decides which secrets the services of a project have."""
-    return Parts(members.of(count(resolved)), backed_up(resolved))
+    return Parts(members.of(count(resolved)), backed_up(resolved), watched(resolved))
 
 
 def with_backup(resolved: Mapping[str, Any], parts: Parts) -> Mapping[str, Any]:
@@ -94,6 +99,20 @@ def with_backup(resolved: Mapping[str, Any], parts: Parts) -> Mapping[str, Any]:
     del service["scale"]
     service["environment"]["DATABASE_HOSTS"] = ",".join(parts.servers)
     return {**resolved, "services": {**services, backup.SERVICE: service}}
+
+
+def with_monitoring(resolved: Mapping[str, Any], parts: Parts) -> Mapping[str, Any]:
+    """The project with those who watch it, on the networks that there are, or without them."""
+    watching = [name for name in monitoring.SERVICES if name in resolved["services"]]
+    services = copy.deepcopy(dict(resolved["services"]))
+    for name in watching:
+        services[name].pop("scale", None)
+        if not parts.watched:
+            del services[name]
+        elif not parts.encrypted:
+            # Without replicas and backups nobody is on it, and it is not made.
+            services[name]["networks"].pop(names.DATA_NETWORK, None)
+    return {**resolved, "services": services}
 
 
 def with_members(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -132,6 +151,9 @@ def _plain(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
     service = copy.deepcopy(services[members.FIRST])
     del service["scale"]
     service["environment"].pop("SYNCHRONOUS", None)
+    if watched(resolved):
+        # A plain server makes the role that reads figures when it starts.
+        service["environment"]["WATCHED"] = "on"
     if not service["environment"]:
         del service["environment"]
     if not backed_up(resolved):
@@ -172,6 +194,7 @@ def cut(
     known_parts = parts(resolved)
     servers = len(known_parts.servers)
     resolved = with_backup(with_members(with_second_edge(resolved)), known_parts)
+    resolved = with_monitoring(resolved, known_parts)
     for name, service in resolved["services"].items():
         if service.get("labels", {}).get(STACK_LABEL) != stack:
             continue

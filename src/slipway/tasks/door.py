@@ -43,7 +43,7 @@ def _guarded(body: Callable[..., None]) -> Callable[..., None]:
         except SlipwayError as error:
             if debugging():
                 raise
-            noun = body.__name__.replace("_", "-")
+            noun = body.__name__.strip("_").replace("_", "-")
             raise Exit(f"{noun}: {error}", code=error.exit_code) from error
         except BrokenPipeError as error:
             # Whoever read has read enough, as `invoke logs | head` does.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Collection
 
 import docker
 import invoke
@@ -29,9 +30,16 @@ STOP_SECONDS = 80
         "env": "the environment to stop",
         "volumes": "also delete its data: database, files, ledger, secrets, backups on its host",
         "yes": "answer the question about the data beforehand",
+        "yes-delete": "the environment's name, where its backups would go with its data",
     }
 )
-def down(_context: invoke.Context, env: str = "", volumes: bool = False, yes: bool = False) -> None:
+def down(
+    _context: invoke.Context,
+    env: str = "",
+    volumes: bool = False,
+    yes: bool = False,
+    yes_delete: str = "",
+) -> None:
     """Stop and remove an environment's containers and networks, and with --volumes its data."""
     layout = checkout()
     known = env in environments.names(layout)
@@ -47,11 +55,7 @@ def down(_context: invoke.Context, env: str = "", volumes: bool = False, yes: bo
             console.say(f"Nothing to do: nothing of {env} runs{kept}.")
             return
         if volumes:
-            console.confirm(
-                f"Delete ALL data of {env} ({', '.join(sorted(running.volumes)) or 'no volumes'})?",
-                yes=yes,
-                flag="--yes",
-            )
+            _confirm(env, running.volumes, yes=yes, yes_delete=yes_delete)
         for container in engine_facts.one_offs(engine, env):
             container.remove(force=True)
         # The app first, the platform under it last.
@@ -72,6 +76,18 @@ def down(_context: invoke.Context, env: str = "", volumes: bool = False, yes: bo
             console.say(
                 f"{env} is stopped. Its data is kept; invoke release --env {env} starts it."
             )
+
+
+def _confirm(name: str, volumes: Collection[str], *, yes: bool, yes_delete: str) -> None:
+    """Ask before data is deleted; where its backups go with it, nothing would bring it back."""
+    question = f"Delete ALL data of {name} ({', '.join(sorted(volumes)) or 'no volumes'})"
+    if names.backup_volume(name) in volumes:
+        together = f"{question}, and its backups on this host?"
+        console.confirm_name(together, name, yes_delete, flag="--yes-delete")
+    elif not yes_delete:
+        console.confirm(f"{question}?", yes=yes, flag="--yes")
+    elif yes_delete != name:
+        raise Refused(f"{yes_delete!r} is not {name!r}. Nothing was changed.")
 
 
 def _await_release(engine: docker.DockerClient, name: str) -> None:

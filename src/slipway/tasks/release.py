@@ -33,7 +33,7 @@ from slipway.facts import engine as engine_facts
 from slipway.facts import host
 from slipway.facts import target as target_facts
 from slipway.facts.manifest import Gate
-from slipway.plans import answers, backup, data_tier
+from slipway.plans import answers, backup, budget, data_tier
 from slipway.plans import release as plans
 from slipway.plans.preview import Preview
 from slipway.plans.release import Have, Plan, Want
@@ -53,6 +53,7 @@ from slipway.tasks.door import task
         "expect": "the hash of a plan: apply only that one",
         "version": "of what the environment's source released, this one; without it the newest",
         "without-point": "why the schema may change without a recovery point; goes into the ledger",
+        "spend-budget": "why to release while the error budget is spent; goes into the ledger",
         "yes": "answer the question beforehand that environments with a source ask",
     }
 )
@@ -65,6 +66,7 @@ def release(
     expect: str = "",
     version: str = "",
     without_point: str = "",
+    spend_budget: str = "",
     yes: bool = False,
 ) -> None:
     """Plan, build or take what is new, start it beside what runs, switch to it, and prove it."""
@@ -89,15 +91,13 @@ def release(
             evidence_due=source.evidence_due,
             attests=source.attests,
             without_point=without_point,
+            spend_budget=spend_budget,
         )
         with target.reached(environment) as reached:
             if "toolbox" not in source.images.build:
                 _check_target(wanted, reached)
             compared = releasing.compare(wanted, reached.engine)
-            answers.refuse_cut(compared[0].resolved, env)
-            data_tier.refuse(*compared)
-            steps = plans.plan(*compared)
-            backup.refuse(*compared, steps.steps)
+            steps = _planned(compared)
             if steps.empty and not json:
                 if not plan:
                     _settle_unchanged(layout, wanted, reached, source)
@@ -125,6 +125,16 @@ def release(
             kept = Pruning(layout, env, environment, reached.engine, built["toolbox"])
             pruning.after_release(kept)
     _say_done(layout, env, environment, steps, time.monotonic() - began)
+
+
+def _planned(compared: tuple[Want, Have]) -> Plan:
+    """The steps. Raises Refused where users or their data would suffer for them."""
+    answers.refuse_cut(compared[0].resolved, compared[0].environment)
+    data_tier.refuse(*compared)
+    steps = plans.plan(*compared)
+    backup.refuse(*compared, steps.steps)
+    budget.refuse(*compared, steps.steps)
+    return steps
 
 
 def _apply(
@@ -225,6 +235,8 @@ def _warn_unrouted(want: Want) -> None:
 def _show(source: Source, agreed: Preview, *, json: bool) -> None:
     if source.told and not json:
         console.say(source.told)
+    if warning := agreed.budgets.warning:
+        console.warn(warning)
     console.say(formats.dumps(agreed.plain(), indent=2) if json else str(agreed))
 
 
@@ -261,7 +273,7 @@ def _leave_access(layout: Layout, name: str, environment: Environment, toolbox: 
     """Released from another checkout: this one's user needs CA and password too."""
     if environment.secrets == "generated" and not access.left(layout, name):
         with state.opened(name, toolbox, purpose="leave CA and password") as held:
-            access.leave(layout, name, held.secrets(tuple(access.FILES)))
+            access.leave(layout, name, held.secrets((*access.FILES, *access.WATCHED)))
 
 
 def _check_host(name: str, environment: Environment) -> None:
@@ -287,12 +299,15 @@ def _say_done(
     authority = f"{folder}/ca.crt" if made else "the one that signed your tls.crt"
     password = f"{folder}/admin_password" if made else "the one that you supplied"
     trust = f" --cacert {folder}/ca.crt" if made else ""
+    opens = f"{folder}/console_password" if made else "the secret console_password"
+    watched = environment.monitoring != "none"
+    shown = f"\n  console         {environment.url}/ops/   (password: {opens})" if watched else ""
     invoke_ = typed("invoke ").strip()
     console.say(f"""
 {name} serves generation {steps.generation}, released in {seconds:.0f} s.
   URL             {environment.url}
   CA file         {authority}
-  admin password  {password}   (user: {secrets.ADMIN})
+  admin password  {password}   (user: {secrets.ADMIN}){shown}
 Next:
   curl{trust} {environment.url}/health
   {invoke_} status --env {name}

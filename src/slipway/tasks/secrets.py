@@ -37,7 +37,13 @@ def list_(_context: invoke.Context, env: str = "") -> None:
     for secret in known.SECRETS:
         mark = "there  " if secret.name in there else "missing"
         console.say(f"  {mark}  {secret.name:<18} {secret.purpose}")
-    for secret in (*known.OPTIONAL, *(known.BACKUP_SUPPLIED if environment.backup.on else ())):
+    backed_up, watched = environment.backup.on, environment.monitoring != "none"
+    optional = (
+        *known.OPTIONAL,
+        *(known.BACKUP_SUPPLIED if backed_up else ()),
+        *(known.ALERT_SUPPLIED if watched else ()),
+    )
+    for secret in optional:
         mark = "there  " if secret.name in there else "not set"
         console.say(f"  {mark}  {secret.name:<18} {secret.purpose}")
 
@@ -53,7 +59,7 @@ def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-"
     """Keep a secret in an environment's state; the next release hands it to its consumers."""
     layout = checkout()
     environment = environments.load(env, layout)
-    supplied = (*known.SECRETS, *known.OPTIONAL, *known.BACKUP_SUPPLIED)
+    supplied = (*known.SECRETS, *known.OPTIONAL, *known.BACKUP_SUPPLIED, *known.ALERT_SUPPLIED)
     accepted = [secret.name for secret in supplied]
     if name not in accepted:
         raise Refused(

@@ -10,7 +10,7 @@ from typing import Any
 import docker
 import invoke
 
-from slipway import console, edge, target
+from slipway import console, edge, monitoring, target
 from slipway.config import environment as environments
 from slipway.config import names
 from slipway.config.layout import checkout
@@ -18,6 +18,7 @@ from slipway.errors import SlipwayError
 from slipway.facts import engine as engine_facts
 from slipway.facts import state as state_facts
 from slipway.facts.engine import EngineFacts
+from slipway.facts.monitoring import Budgets
 from slipway.facts.state import StateFacts
 from slipway.plans import drift
 from slipway.tasks.door import task
@@ -42,6 +43,7 @@ def status(_context: invoke.Context, env: str = "", json: bool = False) -> None:
         running = engine_facts.read(reached.engine, env)
         report = describe(env, running) | {"url": environment.url}
         known = _state(reached.engine, environment.registry, env, running)
+        report["monitoring"] = monitoring.seen(env, running)
     found = drift.drift(env, running, known, report["generation"])
     report["drift"] = None if found is None else [each.plain() for each in found]
     console.say(_text(report) if not json else _as_json(report))
@@ -124,6 +126,7 @@ def _text(report: dict[str, Any]) -> str:
         ready = "ready" if address["ready"] else "NOT READY"
         lines.append(f"  edge -> {address['address']}  {ready}, {address['in_flight']} in flight")
     lines.append(_drift(report["drift"]))
+    lines += _monitoring(report["environment"], report["monitoring"])
     return "\n".join(lines)
 
 
@@ -142,3 +145,22 @@ def _drift(found: list[dict[str, str]] | None) -> str:
     named = ", ".join(f"{each['subject']} ({each['attribute']})" for each in found[:SHOWN])
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return f"  drift: {len(found)} attributes are not as released: {named}{more}; see --json"
+
+
+def _monitoring(name: str, seen: Mapping[str, Any] | None) -> list[str]:
+    """What those who watch say; nothing where nobody does."""
+    if seen is None:
+        return []
+    lines = []
+    if seen["alerts"] is not None:
+        told = [each for each in seen["alerts"] if each["state"] == "told"]
+        named = ", ".join(f"{each['name']} ({each['severity']})" for each in told[:SHOWN])
+        more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+        lines.append(
+            f"  alerts: {named}{more}; see invoke alerts --env {name}" if told else "  alerts: none"
+        )
+    if seen["budgets"]:
+        lines.append(f"  error budget left: {Budgets(seen['budgets'])}")
+    if seen["unknown"]:
+        lines.append(f"  monitoring DOES NOT ANSWER: {seen['unknown']}")
+    return lines

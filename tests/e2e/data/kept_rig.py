@@ -49,7 +49,7 @@ class Kept:
 
         Whoever comes in between is told that another one is at work.
         """
-        self.invoke("down", "--volumes", "--yes")
+        self.down()
         answer = self.invoke("release")
         assert answer.exit_code == 0, answer.text
         eventually(self.points, "first point")
@@ -71,12 +71,16 @@ class Kept:
         assert answer.exit_code == 0, answer.text
         return answer
 
+    def down(self, name: str = KEPT) -> Answer:
+        """Take an environment down with all of its data and its backups."""
+        return self.invoke("down", "--volumes", "--yes-delete", name, env=name)
+
     def remove(self) -> Answer:
         """Take both environments down with their data, and forget their files."""
         folder = self.site.root / "infra/compose/environments"
         for name in (COPY, KEPT):
             if (folder / f"{name}.yaml").exists():
-                answer = self.invoke("down", "--volumes", "--yes", env=name)
+                answer = self.down(name)
                 (folder / f"{name}.yaml").unlink()
         return answer
 

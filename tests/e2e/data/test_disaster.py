@@ -130,7 +130,7 @@ def test_an_environment_comes_back_from_a_copy_of_its_repository(
     assert "lives on this engine" in lives.text
     cited(kept, document)
 
-    assert kept.invoke("down", "--volumes", "--yes").exit_code == 0
+    assert kept.down().exit_code == 0
     assert of_environment(kept) == []
     (tmp_path / "other-key").write_text("k" * 43)
     for wrong in (

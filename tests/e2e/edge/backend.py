@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/slow":
             time.sleep(float(self.path.partition("?")[2]))
             self.answer(200, {})
-        elif path == "/status":
+        elif path == "/code":
             self.answer(int(self.path.partition("?")[2]), {})
         elif path == "/torn":
             self.tear()
@@ -100,7 +100,7 @@ def drain(number: int, frame: FrameType | None) -> None:
 
 
 signal.signal(signal.SIGTERM, drain)
-server = Server(("", 8000), Handler)
+server = Server(("", int(os.environ.get("PORT", "8000"))), Handler)
 server.serve_forever()
 server.socket.close()
 os._exit(0)

@@ -94,12 +94,20 @@ class Edge:
 
     def backend(self, generation: int, *, ready: bool = True) -> str:
         """Start a backend of a generation and return its container's name."""
+        told = {"GENERATION": str(generation), "READY": "yes" if ready else "no"}
+        return self._beside(f"backend-g{generation}", BACKEND, told)
+
+    def console(self) -> str:
+        """Start what answers as the console does, and return its container's name."""
+        return self._beside("console", BACKEND, {"PORT": "8080"})
+
+    def _beside(self, alias: str, program: str, told: dict[str, str]) -> str:
         name = f"{self.name}-{uuid.uuid4().hex[:6]}"
         docker(
             *("run", "--detach", "--name", name, "--network", self.name),
-            *("--network-alias", f"backend-g{generation}", "--memory", "64m"),
-            *("--env", f"GENERATION={generation}", "--env", f"READY={'yes' if ready else 'no'}"),
-            *("--entrypoint", "python3", self.image, "-c", BACKEND),
+            *("--network-alias", alias, "--memory", "64m"),
+            *(word for pair in told.items() for word in ("--env", "=".join(pair))),
+            *("--entrypoint", "python3", self.image, "-c", program),
         )
         self.started.append(name)
         return name

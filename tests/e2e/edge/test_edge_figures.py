@@ -32,7 +32,7 @@ def gained(edge: Edge, before: dict[str, Any], requests: int) -> dict[str, int]:
 def test_an_answer_counts_once_and_a_5xx_as_failed(edge: Edge) -> None:
     """4xx is the caller's own; 503 with Retry-After of the backend is told apart as busy."""
     before = counted(edge)
-    for path in ("/", "/status?404", "/status?429", "/status?204", "/status?500", "/status?503"):
+    for path in ("/", "/code?404", "/code?429", "/code?204", "/code?500", "/code?503"):
         edge.ask(path)
     edge.ask("/", "HEAD")
     assert gained(edge, before, 7) == {"requests": 7, "failed": 2, "busy": 1}

@@ -2,7 +2,8 @@
 
 The steps are those of the plan. After each one the releasing process gets SIGKILL, or loses its
 connection to the engine, while all kinds of requests go on; whatever serves then, the next run
-finishes it at once.
+finishes it at once. The gate kills at the turning points and loses the engine; after each step of
+whole plans takes 10 minutes more: `nox -s chaos -- release`.
 """
 
 from __future__ import annotations
@@ -162,6 +163,23 @@ def soaking(site: Site) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+def test_a_release_killed_at_its_turning_points(changed: Site, figures: list[Result]) -> None:
+    """When the new one has started, when it serves, and when the old one is gone."""
+    old = str(changed.status()["generation"])
+    before = last_lines(changed, 1)
+    with mixed(changed, RATES, MOST_SECONDS) as load:
+        runs = killed(changed, RELEASE, {Kind.START, Kind.SWITCH, Kind.DISCARD})
+        new = alone(changed)
+        result = load.stop()
+    figures.append(result.figure(f"a release is killed after: {', '.join(runs.after)}"))
+    assert runs.after == [Kind.START, Kind.SWITCH, Kind.DISCARD]
+    assert load.losses() == []
+    assert set(result.generations) == {old, new}
+    assert last_lines(changed, 2) == [*before, ("release", new, "done")]
+    assert unchanged(changed)
+
+
+@pytest.mark.exhaustive
 def test_a_release_and_then_a_rollback_killed_after_any_step_of_their_plans(
     released: Site, figures: list[Result]
 ) -> None:
@@ -199,6 +217,7 @@ def test_a_release_and_then_a_rollback_killed_after_any_step_of_their_plans(
     assert unchanged(released)
 
 
+@pytest.mark.exhaustive
 def test_a_rollback_to_what_is_still_warm_killed_after_any_step_of_its_plan(
     released: Site, figures: list[Result]
 ) -> None:
@@ -226,6 +245,7 @@ def test_a_rollback_to_what_is_still_warm_killed_after_any_step_of_its_plan(
     assert unchanged(released)
 
 
+@pytest.mark.exhaustive
 def test_a_release_killed_when_all_was_done_but_to_say_so(
     changed: Site, figures: list[Result]
 ) -> None:

@@ -7,19 +7,21 @@ from typing import Any
 import pytest
 
 from slipway.config import environment as environments
+from slipway.config import monitoring
 from slipway.config.layout import checkout
 from slipway.facts.stacks import resolve
 
 LAYOUT = checkout()
 IMAGES = {
     name: f"localhost:5000/slipway/{name}:test"
-    for name in ("backend", "backup", "door", "edge", "etcd", "postgres")
+    for name in ("backend", "backup", "door", "edge", "etcd", "monitoring", "postgres")
 }
-# Who begins as root, and with which of root's powers: rules are for root alone, and files and state
-# belong to others.
+# Who is root, and with which of root's powers: rules are for root alone, files and state belong to
+# others, and the engine's socket is root's.
 ROOT = {
     "door": ["NET_ADMIN"],
     "backup": ["DAC_READ_SEARCH", "SETGID", "SETPCAP", "SETUID"],
+    "figures-engine": [],
 }
 
 
@@ -34,7 +36,7 @@ class TestEnvironment:
 
     def test_it_resolves_to_the_same_services(self, name: str) -> None:
         services = {"backend", "worker", "migrate", "door", "edge", "etcd", "postgres", "backup"}
-        assert set(self.services(name)) == services
+        assert set(self.services(name)) == services | set(monitoring.SERVICES)
 
     def test_only_the_door_publishes_ports(self, name: str) -> None:
         publishing = [each for each, service in self.services(name).items() if "ports" in service]
@@ -60,5 +62,7 @@ class TestEnvironment:
         assert set(services["postgres"]["networks"]) == {"app-data", "data"}
         assert set(services["etcd"]["networks"]) == {"data"}
         assert "data" not in {*services["backend"]["networks"], *services["edge"]["networks"]}
+        assert "edge-app" not in services["figures-database"]["networks"]
+        assert set(services["prometheus"]["networks"]) == {"watch", "edge-app", "app-data", "data"}
         assert "app-data" not in services["edge"]["networks"]
         assert "public" not in services["backend"]["networks"]

@@ -33,10 +33,14 @@ VARIABLES = {
     "SLIPWAY_SYNCHRONOUS": "on",
     "SLIPWAY_BACKUPS": "0",
     "SLIPWAY_BACKUP_POLICY": "",
+    "SLIPWAY_WATCHERS": "0",
+    "SLIPWAY_ALERTS": "told",
+    "SLIPWAY_DOMAIN": "localhost",
     "SLIPWAY_BACKEND_IMAGE": "backend@sha256:1",
     "SLIPWAY_DOOR_IMAGE": "door@sha256:4",
     "SLIPWAY_EDGE_IMAGE": "edge@sha256:2",
     "SLIPWAY_BACKUP_IMAGE": "backup@sha256:6",
+    "SLIPWAY_MONITORING_IMAGE": "monitoring@sha256:7",
     "SLIPWAY_ETCD_IMAGE": "etcd@sha256:5",
     "SLIPWAY_POSTGRES_IMAGE": "postgres@sha256:3",
 }
@@ -52,7 +56,7 @@ def shape(project: Any) -> Any:
             "labels": each["labels"],
             "scale": each.get("scale", 1),
             "networks": sorted(each["networks"]),
-            "volumes": [(volume["source"], volume["target"]) for volume in each["volumes"]],
+            "volumes": [(volume["source"], volume["target"]) for volume in each.get("volumes", ())],
         }
         for name, each in project["services"].items()
     }

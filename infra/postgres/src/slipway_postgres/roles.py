@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from slipway_postgres.settings import PASSWORDS, Settings
 
 DATABASE = "slipway"
@@ -57,15 +59,23 @@ INSIDE = (
 
 def of_backups(settings: Settings) -> str:
     """SQL for a plain server in single-user mode, one command a line: the role of backups."""
-    role = "slipway_backup"
+    return _alone(settings, "slipway_backup", OF_BACKUPS)
+
+
+def of_monitoring(settings: Settings) -> str:
+    """SQL for a plain server in single-user mode, one command a line: who reads figures."""
+    return _alone(settings, "slipway_monitor", ())
+
+
+def _alone(settings: Settings, role: str, inside: Sequence[str]) -> str:
     password = settings.password(role).replace("'", "''")
     lines = [
         # Not by catching the error: in single-user mode any error ends the server.
-        "DO $$BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'slipway_backup')"
-        " THEN CREATE ROLE slipway_backup; END IF; END$$",
+        f"DO $$BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')"  # nosec B608
+        f" THEN CREATE ROLE {role}; END IF; END$$",
         f"ALTER ROLE {role} LOGIN {ATTRIBUTES[role]} PASSWORD '{password}'",
         *(each for each in GRANTS if each.endswith(f" TO {role}") or f" ROLE {role} " in each),
-        *OF_BACKUPS,
+        *inside,
         f"GRANT CONNECT ON DATABASE {DATABASE} TO {role}",
     ]
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ import psycopg
 from procrastinate.schema import SchemaManager
 
 from slipway_backend import schema
+from slipway_backend.access import Role
 from slipway_backend.errors import StartRefused
 from slipway_backend.logs import get_logger
 from slipway_backend.security import hash_password, verify_password
@@ -25,7 +26,7 @@ OPTIONS = f"-c statement_timeout=0 -c lock_timeout={LOCK_TIMEOUT}"
 
 
 def migrate(settings: Settings) -> None:
-    """Upgrade the schema, apply the queue's schema, create or refresh the admin user.
+    """Upgrade the schema, apply the queue's schema, create or refresh the users of the settings.
 
     Two runs at once wait for each other. Running again changes nothing. Raises StartRefused when
     the password is missing, the database cannot be reached, or a lock is not given in time.
@@ -46,8 +47,12 @@ def migrate(settings: Settings) -> None:
             )
             applied = _apply_queue_schema(connection, settings.release)
             log.info("queue_schema_current", applied=applied)
-            outcome = _refresh_admin(connection, settings.admin_username, password)
+            outcome = _refresh(connection, settings.admin_username, password, "admin")
             log.info("admin_user", username=settings.admin_username, outcome=outcome)
+            if settings.probe_password:
+                probe = settings.probe_username
+                outcome = _refresh(connection, probe, settings.probe_password, "editor")
+                log.info("probe_user", username=probe, outcome=outcome)
     except psycopg.errors.LockNotAvailable:
         raise StartRefused(
             f"A table stayed locked for {LOCK_TIMEOUT}: nothing was changed by the failed step; "
@@ -127,7 +132,8 @@ def queue_changes_due(known: Sequence[str], done: Mapping[str, str], release: st
     return [] if own and release not in schema.ALONE else pending
 
 
-def _refresh_admin(connection: psycopg.Connection, username: str, password: str) -> str:
+def _refresh(connection: psycopg.Connection, username: str, password: str, role: Role) -> str:
+    """Give a user of the settings their password; one that is not there yet gets the role."""
     row = connection.execute(
         "SELECT password_hash FROM users WHERE username = %s", [username]
     ).fetchone()
@@ -136,10 +142,10 @@ def _refresh_admin(connection: psycopg.Connection, username: str, password: str)
     hashed = hash_password(password)
     with connection.transaction():
         connection.execute(
-            "INSERT INTO users (username, password_hash, role) VALUES (%s, %s, 'admin')"
+            "INSERT INTO users (username, password_hash, role) VALUES (%s, %s, %s)"
             " ON CONFLICT (username) DO UPDATE SET password_hash = excluded.password_hash,"
             " sessions_ended_at = now(), updated_at = now()",
-            [username, hashed],
+            [username, hashed, role],
         )
         # A password is changed because somebody may know it, and may have logged in with it.
         connection.execute(

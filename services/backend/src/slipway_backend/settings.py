@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     audit_days: int = Field(90, ge=1, le=36500, description="days that audit entries are kept")
     admin_username: str = Field("admin", min_length=1)
     admin_password: str = Field("", description="read by `migrate` only")
+    probe_username: str = Field("slipway-probe", min_length=1)
+    probe_password: str = Field(
+        "", description="read by `migrate` only; empty where no monitoring asks questions"
+    )
     files_directory: Path = Path("/var/lib/slipway/files")
     model_directory: Path = Path("/opt/slipway/model")
     generation: str = "0"

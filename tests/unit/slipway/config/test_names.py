@@ -25,6 +25,9 @@ def test_names_begin_with_the_environment() -> None:
         "slipway-dev-secrets-edge",
         "slipway-dev-secrets-etcd",
         "slipway-dev-secrets-backup",
+        "slipway-dev-secrets-monitoring",
+        "slipway-dev-secrets-alertmanager",
+        "slipway-dev-secrets-console",
     )
 
 

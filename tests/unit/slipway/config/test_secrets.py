@@ -165,3 +165,29 @@ def test_short_values_are_complained_about_by_name() -> None:
         "jwt_secret has 5 characters, 32 are needed",
         "admin_password has 6 characters, 12 are needed",
     )
+
+
+def test_who_watches_is_given_what_it_needs_where_it_watches() -> None:
+    watched = Parts(watched=True)
+    assert watched.made == ("monitor_password", "probe_password", "console_password")
+    assert set(secrets.generate_made(watched)) == set(watched.made)
+    values = VALUES | dict.fromkeys((*TIER, *watched.made, "alert_slack_url", "ca.crt"), "x")
+    assert set(secrets.files("monitoring", values, watched)) == {
+        *("monitor_password", "probe_password", "ca.crt", "tls.crt"),
+    }
+    backed_up = Parts(backups=True, watched=True)
+    assert "data_ca.crt" in secrets.files("monitoring", values, backed_up)
+    assert set(secrets.files("alertmanager", values, watched)) == {"alert_slack_url"}
+    assert set(secrets.files("console", values, watched)) == {"console_password"}
+    assert "monitor_password" in secrets.files("postgres", values, watched)
+    assert "probe_password" in secrets.files("migrate", values, watched)
+
+
+def test_where_nobody_watches_nothing_of_it_is_handed_out() -> None:
+    values = VALUES | dict.fromkeys((*TIER, "probe_password", "alert_slack_url", "ca.crt"), "x")
+    for parts in (Parts(), TIERED, BACKED_UP):
+        assert secrets.files("monitoring", values, parts) == {}
+        assert secrets.files("alertmanager", values, parts) == {}
+        assert secrets.files("console", values | {"console_password": "x"}, parts) == {}
+        assert "probe_password" not in secrets.files("migrate", values, parts)
+    assert "monitor_password" not in secrets.files("postgres", values, Parts())

@@ -31,6 +31,7 @@ PROJECTS = {
     "slipway-edge": Project("slipway-edge"),
     "slipway-toolbox": Project("slipway-toolbox"),
     "slipway-backup": Project("slipway-backup"),
+    "slipway-monitoring": Project("slipway-monitoring"),
     "slipway-postgres": Project("slipway-postgres"),
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from slipway.config import monitoring
 from slipway.plans import stacks
 from slipway.plans.stacks import Stack
 
@@ -18,7 +19,7 @@ TEMPLATE = Path(__file__).parents[1] / "standin" / "resolved.template"
 FINGERPRINTS = {"jwt_secret": "1", "slipway_password": "2", "postgres_password": "3"}
 
 
-def resolved(generation: int = 1, servers: int = 1, backups: int = 0) -> Any:
+def resolved(generation: int = 1, servers: int = 1, backups: int = 0, watchers: int = 0) -> Any:
     return json.loads(
         string.Template(TEMPLATE.read_text()).substitute(
             SLIPWAY_ENVIRONMENT="dev",
@@ -35,6 +36,10 @@ def resolved(generation: int = 1, servers: int = 1, backups: int = 0) -> Any:
             SLIPWAY_SYNCHRONOUS="on",
             SLIPWAY_BACKUPS=backups,
             SLIPWAY_BACKUP_POLICY="",
+            SLIPWAY_WATCHERS=watchers,
+            SLIPWAY_ALERTS="",
+            SLIPWAY_DOMAIN="localhost",
+            SLIPWAY_MONITORING_IMAGE="monitoring@sha256:7",
             SLIPWAY_BACKUP_IMAGE="backup@sha256:6",
             SLIPWAY_BACKEND_IMAGE="backend@sha256:1",
             SLIPWAY_ETCD_IMAGE="etcd@sha256:5",
@@ -242,3 +247,52 @@ class TestBackups:
         document = resolved()
         del document["services"]["backup"]
         assert cut(document, stack="platform", generation=None).hashes == self.platform(1, 0).hashes
+
+
+class TestMonitoring:
+    """Who watches is there where somebody shall, on the networks that there are."""
+
+    @staticmethod
+    def platform(**changes: int) -> Stack:
+        return cut(resolved(**changes), stack="platform", generation=None)
+
+    def test_where_nobody_shall_watch_there_is_nothing_of_it(self) -> None:
+        found = self.platform()
+        assert not set(found.hashes) & set(monitoring.SERVICES)
+        assert not set(found.document["networks"]) & {"watch", "alerts"}
+        assert not set(found.document["volumes"]) & {"prometheus", "alertmanager"}
+
+    @pytest.mark.parametrize(("servers", "backups"), [(1, 0), (1, 1), (3, 0)])
+    def test_prometheus_is_on_every_network_with_something_to_measure(
+        self, servers: int, backups: int
+    ) -> None:
+        found = self.platform(watchers=1, servers=servers, backups=backups).document
+        assert set(monitoring.SERVICES) <= set(found["services"])
+        networks = {"watch", "edge-app", "app-data"}
+        expected = networks | ({"data"} if servers > 1 or backups else set())
+        assert set(found["services"]["prometheus"]["networks"]) == expected
+        assert ("data" in found["networks"]) == ("data" in expected)
+
+    def test_one_container_holds_the_socket_and_is_on_one_network(self) -> None:
+        services = self.platform(watchers=1, servers=3, backups=1).document["services"]
+        holding = {
+            name
+            for name, each in services.items()
+            if any("docker.sock" in volume["source"] for volume in each.get("volumes", ()))
+        }
+        assert holding == {"figures-engine"}
+        assert set(services["figures-engine"]["networks"]) == {"watch"}
+        outward = {name for name, each in services.items() if "alerts" in each["networks"]}
+        assert outward == {"alertmanager"}
+
+    def test_it_changes_the_plain_database_and_nobody_else(self) -> None:
+        before, after = self.platform().hashes, self.platform(watchers=1).hashes
+        assert {name for name in before if before[name] != after[name]} == {"postgres"}
+        before, after = self.platform(servers=3).hashes, self.platform(servers=3, watchers=1).hashes
+        assert {name for name in before if before[name] != after[name]} == set()
+
+    def test_a_project_that_knew_no_monitoring_is_left_as_it_was(self) -> None:
+        document = resolved()
+        for name in monitoring.SERVICES:
+            del document["services"][name]
+        assert cut(document, stack="platform", generation=None).hashes == self.platform().hashes

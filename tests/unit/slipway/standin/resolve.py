@@ -23,6 +23,7 @@ PLACES = {
     "SLIPWAY_WORKER_REPLICAS": "64078",
     "SLIPWAY_DATABASE_MEMBERS": "64079",
     "SLIPWAY_BACKUPS": "64076",
+    "SLIPWAY_WATCHERS": "64075",
 }
 WORDS = {
     f"SLIPWAY_{name}": f"sentinel-{name.lower().replace('_', '-')}"
@@ -33,11 +34,14 @@ WORDS = {
         "RELEASE",
         "SYNCHRONOUS",
         "BACKUP_POLICY",
+        "ALERTS",
+        "DOMAIN",
         "BACKEND_IMAGE",
         "BACKUP_IMAGE",
         "DOOR_IMAGE",
         "EDGE_IMAGE",
         "ETCD_IMAGE",
+        "MONITORING_IMAGE",
         "POSTGRES_IMAGE",
     )
 }
@@ -50,7 +54,8 @@ def main() -> None:
     printed = run(compose.config(layout.stack_files("dev"), "resolved"), env=values).output
     resolved = {key: value for key, value in json.loads(printed).items() if key != "x-slipway"}
     text = json.dumps(resolved, indent=1)
-    for name, value in values.items():
+    # The longest first: a name may begin as another one does.
+    for name, value in sorted(values.items(), key=lambda each: -len(each[1])):
         text = text.replace(value, f"${{{name}}}")
     (HERE / "resolved.template").write_text(f"{text}\n")
     described = run(bake.describe(layout.root / "docker-bake.hcl", ()), cwd=layout.root).output

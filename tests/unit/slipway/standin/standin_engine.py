@@ -32,6 +32,7 @@ sys.path.insert(0, str(HERE.parents[3] / "infra/toolbox/src"))
 
 import standin_backup  # noqa: E402
 import standin_inspect  # noqa: E402
+import standin_monitoring  # noqa: E402
 import standin_tier  # noqa: E402
 from standin_registry import Registry  # noqa: E402
 
@@ -51,7 +52,7 @@ PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = (
     *("containers", "networks", "volumes", "images", "toolboxes", "generations"),
     *("maintenance", "serving_edges", "draining", "number", "schemas", "database", "primaries"),
-    *("points", "restored"),
+    *("points", "restored", "watch"),
 )
 DENIED = 3
 LABEL = "com.docker.compose."
@@ -159,6 +160,7 @@ class Standin:
         self.restored: dict[str, str] = {}
         self.read_only: set[str] = set()
         self.copies: dict[str, standin_backup.Copy] = {}
+        self.watch = standin_monitoring.Watch()
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -218,6 +220,7 @@ class Standin:
         self.commands: list[tuple[str, ...]] = []
         self.dead = False
         self.steps_done = 0
+        self.dated = 0
         self.step = ""
         self.on_moment: Callable[[str, str], None] = lambda _when, _step: None
 
@@ -309,7 +312,10 @@ class Standin:
                     found = {"Id": identity}
             case ("GET", "containers", identity, "logs"):
                 name = self.containers[identity]["Name"]
-                lines = f"{name} said this\n{self._fault(identity, self.faults.log, '')}".encode()
+                said = f"{name} said this\n{self._fault(identity, self.faults.log, '')}"
+                if query.get("timestamps") == ["1"]:
+                    said = self._dated(said)
+                lines = said.encode()
                 return 200, struct.pack(">BxxxL", 1, len(lines)) + lines
             case ("DELETE", "containers", identity) if identity in self.containers:
                 del self.containers[identity]
@@ -464,6 +470,10 @@ class Standin:
                 return self._member(self._environment(identity), rest)
             case ("exec", identity, "slipway-backup", *rest) if identity in self.containers:
                 return self._backup(self._environment(identity), rest)
+            case ("exec", identity, "promtool", *rest) if identity in self.containers:
+                return Answer(*self.watch.promtool(rest))
+            case ("exec", identity, "amtool", *rest) if identity in self.containers:
+                return Answer(*self.watch.amtool(rest))
             case ("exec", "--interactive", identity, "slipway-backend", "parts", verb, name) if (
                 identity in self.containers
             ):
@@ -841,6 +851,14 @@ class Standin:
         if verb == "run":
             self.on_moment("during", self.step)
         return Answer(*said)
+
+    def _dated(self, said: str) -> str:
+        """Each line with a moment later than that of any line before."""
+        lines = []
+        for line in said.splitlines():
+            self.dated += 1
+            lines.append(f"2026-11-30T08:00:00.{self.dated:09}Z {line}")
+        return "\n".join(lines) + "\n"
 
     def _parts(self, verb: str, name: str, typed: str | bytes = "") -> Answer:
         """As a worker compares what it was given, and puts it back."""

@@ -58,17 +58,23 @@ def hosted(service: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mounts(service: Mapping[str, Any], document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The volumes that it sees."""
+    """The volumes that it sees, and what of the host; only volumes have a name."""
     return [
         {
-            "Type": volume["type"],
-            "Name": document["volumes"][volume["source"]]["name"],
-            "Source": "/var/lib/docker/volumes",
-            "Destination": volume["target"],
-            "RW": not volume.get("read_only"),
+            "Type": mount["type"],
+            **_source(mount, document),
+            "Destination": mount["target"],
+            "RW": not mount.get("read_only"),
         }
-        for volume in service.get("volumes") or ()
+        for mount in service.get("volumes") or ()
     ]
+
+
+def _source(mount: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, str]:
+    if mount["type"] == "bind":
+        return {"Source": mount["source"]}
+    named = document["volumes"][mount["source"]]["name"]
+    return {"Name": named, "Source": "/var/lib/docker/volumes"}
 
 
 def networks(

@@ -31,6 +31,7 @@ from slipway.facts import host
 from slipway.facts import lock as lock_facts
 from slipway.plans import lock as locks
 from slipway.tasks import (
+    alerts,
     approve,
     backup,
     build,
@@ -46,6 +47,7 @@ from slipway.tasks import (
     restore,
     rollback,
     secrets,
+    silence,
     status,
 )
 
@@ -59,6 +61,7 @@ SOURCES = {
         'revision = "0001"\ndown_revision = None\nphase = "expand"\n'
     ),
     "services/backup/app.py": "print('kept')\n",
+    "services/monitoring/app.py": "print('watched')\n",
     "infra/nginx/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/etcd/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/postgres/Dockerfile": "FROM slipway/base:trixie\n",
@@ -122,8 +125,8 @@ class World:
         for name in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "SLIPWAY_DEBUG", *KEY_VARIABLES):
             patch.delenv(name, raising=False)
         modules = (
-            *(approve, backup, build, db, diagnose, down, history, keys, logs, maintenance),
-            *(prune, release, restore, rollback, secrets, status),
+            *(alerts, approve, backup, build, db, diagnose, down, history, keys, logs),
+            *(maintenance, prune, release, restore, rollback, secrets, silence, status),
         )
         for module in modules:
             patch.setattr(module, "checkout", lambda: self.layout)

@@ -48,7 +48,7 @@ def lose(world: World, **settings: object) -> None:
     (world.folder / "key").write_text(f"{SECRET}\n")
     (world.folder / "access").mkdir()
     (world.folder / "access" / "second_key").write_text("PEM")
-    gone = world.invoke("down", "--env", "dev", "--volumes", "--yes")
+    gone = world.invoke("down", "--env", "dev", "--volumes", "--yes-delete", "dev")
     assert gone.exit_code == 0, gone
     standin.points.clear()
     standin.generation = standin.serving_edge = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from standin_backup import SCHEDULED
 from standin_world import Clock, World
 
 
@@ -25,7 +26,7 @@ def test_a_second_time_there_is_nothing_to_do(released: World) -> None:
     released.standin.forget()
     ended = released.invoke("down", "--env", "dev")
     assert ended.exit_code == 0
-    assert ended.output == "Nothing to do: nothing of dev runs (12 volumes are kept).\n"
+    assert ended.output == "Nothing to do: nothing of dev runs (14 volumes are kept).\n"
     assert released.standin.changes == []
 
 
@@ -64,6 +65,26 @@ def test_with_a_yes_everything_goes(released: World) -> None:
     assert ended.output.endswith("dev is gone, with its data.\n")
     assert (released.standin.containers, released.standin.networks) == ({}, {})
     assert released.standin.volumes == {}
+
+
+def test_backups_do_not_go_with_the_data_by_a_mere_yes(released: World) -> None:
+    released.configure(backup=SCHEDULED)
+    assert released.release().exit_code == 0
+    words = ("down", "--env", "dev", "--volumes")
+    for given in (("--yes",), ("--yes-delete", "prod")):
+        ended = released.invoke(*words, *given)
+        assert ended.exit_code == 2
+        assert "slipway-dev-backup" in released.standin.volumes
+    assert "give --yes-delete dev" in released.invoke(*words, "--yes").errors
+    assert "and its backups on this host?" in released.invoke(*words, "--yes").errors
+    assert released.invoke(*words, "--yes-delete", "dev").exit_code == 0
+    assert released.standin.volumes == {}
+
+
+def test_another_name_deletes_nothing(released: World) -> None:
+    ended = released.invoke("down", "--env", "dev", "--volumes", "--yes-delete", "prod")
+    assert ended.exit_code == 2
+    assert "'prod' is not 'dev'. Nothing was changed." in ended.errors
 
 
 def test_data_that_was_kept_can_go_later(released: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from standin_world import World
 
@@ -67,3 +69,43 @@ def test_nothing_runs_is_said(world: World) -> None:
     ended = world.invoke("logs", "--env", "dev")
     assert ended.exit_code == 2
     assert "dev has no container of any service (there: nothing runs)" in ended.errors
+
+
+def test_what_is_searched_for_is_printed_in_the_order_of_its_writing(released: World) -> None:
+    request = '{"event": "request", "request_id": "a-1"}'
+    released.standin.faults.log = {"edge": f"{request}\n", "backend": f"{request}\nother\n"}
+    found = released.invoke("logs", "--env", "dev", "--grep", "a-1").output.splitlines()
+    assert len(found) == 3
+    assert found == sorted(found)
+    assert {line.split()[1] for line in found} == {
+        *("g1-backend-1", "g1-backend-2", "platform-edge-1"),
+    }
+    words = ("logs", "--env", "dev", "--json", "--service", "backend")
+    told = [json.loads(line) for line in released.invoke(*words).output.splitlines()]
+    assert {each.get("request_id", each.get("text")) for each in told} == {
+        *("a-1", "other"),
+        *(f"/slipway-dev-g1-backend-{number} said this" for number in (1, 2)),
+    }
+    assert {each["service"] for each in told} == {"backend"}
+
+
+def test_nothing_like_that_is_said(released: World) -> None:
+    ended = released.invoke("logs", "--env", "dev", "--since", "2h", "--grep", "no such text")
+    assert (ended.exit_code, ended.output) == (0, "")
+    assert "no line is like that" in ended.errors
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--since", "yesterday"), "--since 'yesterday' is no length of time"),
+        (("--follow", "--grep", "a"), "--follow prints what comes"),
+        (("--follow", "--json"), "--follow prints what comes"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(
+    released: World, words: tuple[str, ...], said: str
+) -> None:
+    ended = released.invoke("logs", "--env", "dev", *words)
+    assert ended.exit_code == 2
+    assert said in ended.errors

@@ -123,7 +123,7 @@ class TestChanged:
         assert (ended.exit_code, ended.errors) == (0, "")
         serving(released, 2)
         assert (
-            "images: build backend; unchanged: backup, edge, etcd, postgres, toolbox"
+            "images: build backend; unchanged: backup, edge, etcd, monitoring, postgres, toolbox"
             in ended.output
         )
         order = [each for each in released.standin.changes if not each.startswith("toolbox")]
@@ -353,8 +353,8 @@ class TestBuild:
         ended = world.release()
         assert ended.exit_code == 1
         assert (
-            "built, but not in the registry: backend, backup, edge, etcd, postgres, toolbox"
-            in ended.errors
+            "built, but not in the registry: "
+            "backend, backup, edge, etcd, monitoring, postgres, toolbox" in ended.errors
         )
 
 

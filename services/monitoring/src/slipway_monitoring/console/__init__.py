@@ -1,0 +1,1 @@
+"""The console: the state of the environment on one page, for people who keep it open."""
