@@ -31,14 +31,18 @@ def measured(watched: Watched) -> object:
 
 
 def test_everything_that_is_asked_answers(watched: Watched) -> None:
+    serving = ("backend", str(watched.site.status()["generation"]))
+
     def answering() -> bool:
         found = watched.values("up")
-        return {each["job"] for each, _ in found} == JOBS and all(value for _, value in found)
+        backends = [each for each, _ in found if each["job"] == "backend"]
+        return (
+            {each["job"] for each, _ in found} == JOBS
+            and all(value for _, value in found)
+            and {(each["service"], each["generation"]) for each in backends} == {serving}
+        )
 
-    watched.eventually(answering, "figures of every part")
-    backends = [each for each, _ in watched.values('up{job="backend"}')]
-    serving = ("backend", str(watched.site.status()["generation"]))
-    assert {(each["service"], each["generation"]) for each in backends} == {serving}
+    watched.eventually(answering, "figures of every part, and of one generation")
     assert watched.values("pg_up") != []
 
 

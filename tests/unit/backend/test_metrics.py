@@ -32,6 +32,13 @@ def test_a_higher_level_gives_more_figures() -> None:
     assert minimal * 1.25 < standard < full / 1.25
 
 
+def test_a_level_has_the_bounds_of_those_below_so_that_both_can_be_summed() -> None:
+    minimal, standard, full = BUCKETS.values()
+    for what in ("request", "stage", "tokens"):
+        below, between, above = (set(getattr(each, what)) for each in (minimal, standard, full))
+        assert below < between < above
+
+
 def test_figures_of_models_are_named_as_the_conventions_for_generative_ai_name_them() -> None:
     names = {line.split("{")[0] for line in lines("standard")}
     assert "gen_ai_client_token_usage_bucket" in names

@@ -28,18 +28,28 @@ class Buckets:
     tokens: Sequence[float]
 
 
-# Half a second is the service level objective of a query, so that every level can tell it.
+def bounds(first: float, last: float) -> tuple[float, ...]:
+    """Upper bounds in steps of a quarter, ten a decade (ISO 3, R10): 1, 1.25, 1.6, 2, 2.5, ..."""
+    series = (1, 1.25, 1.6, 2, 2.5, 3.15, 4, 5, 6.3, 8)
+    decades = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
+    every = [round(each * 10.0**decade, 8) for decade in decades for each in series]
+    return tuple(each for each in every if first <= each <= last)
+
+
+# Half a second is the service level objective of a query, so that every level can tell it. Each
+# level has the bounds of those below: while an environment goes from one to another, both are
+# summed by bound, and with others in between a percentile would be the highest bound there is.
 BUCKETS: dict[Level, Buckets] = {
-    "minimal": Buckets(request=(0.5,), stage=(1.0,), tokens=(1024,)),
+    "minimal": Buckets(request=(0.5,), stage=(0.5,), tokens=(1024,)),
     "standard": Buckets(
-        request=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-        stage=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 120),
+        request=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25),
+        stage=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 25, 100),
         tokens=(16, 64, 256, 1024, 4096, 16384, 65536),
     ),
-    # Each step a quarter to a third, for percentiles that may be read to two digits.
+    # For percentiles that may be read to two digits.
     "full": Buckets(
-        request=tuple(sorted({0.5, *(round(0.001 * 1.3**step, 5) for step in range(41))})),
-        stage=tuple(round(0.0002 * 1.35**step, 6) for step in range(45)),
+        request=bounds(0.002, 40),
+        stage=bounds(0.0005, 100),
         # The bounds that the conventions recommend.
         tokens=tuple(4**step for step in range(14)),
     ),

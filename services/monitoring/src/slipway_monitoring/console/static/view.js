@@ -60,7 +60,7 @@ function services(state) {
   const of = (part, say) => (each) =>
     each[part] === null && state.services.some((other) => other[part] !== null) ? "" : say(each[part]);
   const full = (value) => said(share(value), value !== null && value > 0.9 ? "bad" : "");
-  return table(["service", "requests/s", "failures/s", "p95", "memory", "processor"],
+  return table(["service", "requests/s", "failed/s", "p95", "memory", "processor"],
     state.services.map((each) => [
       each.service, of("requests", number)(each),
       said(of("errors", number)(each), each.errors > 0 ? "warn" : ""),
