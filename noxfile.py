@@ -229,15 +229,18 @@ def peers_python(session: nox.Session, torch: str) -> Path:
 
 @nox.session(default=False)
 def chaos(session: nox.Session) -> None:
-    """Break what runs, part by part: `-- data [--rounds N] [--only FAULT]`, `-- release`."""
+    """Break what runs, part by part: `-- data [--rounds N] [--minutes M] [--only FAULT]`."""
     arguments = session.posargs or ["data"]
-    if arguments[0] == "release":
-        require_engine(session)
-        sync(session, "toolkit-test", "toolkit")
-        words = ("pytest", "--timeout=0", "-m", "exhaustive", "tests/e2e", *arguments[1:])
-        session.run(*words, interrupt_timeout=PATIENCE)
-        return
     on_engine(session, f"chaos.{arguments[0]}", *arguments)
+
+
+@nox.session(default=False)
+def exhaustive(session: nox.Session) -> None:
+    """Try every case of what e2e tries one or some of: each step, each sabotage, each fault."""
+    require_engine(session)
+    sync(session, "toolkit-test", "toolkit")
+    words = ("pytest", "--timeout=0", "-m", "exhaustive", *(session.posargs or ["tests/e2e"]))
+    session.run(*words, interrupt_timeout=PATIENCE)
 
 
 @nox.session(default=False)

@@ -112,7 +112,7 @@ def test_a_restore_that_was_killed_goes_on_when_it_is_typed_again(rig: Rig) -> N
         assert "a server runs on" in refused.told["error"]
 
 
-@pytest.mark.parametrize("share", [0.2, 0.86])
+@pytest.mark.parametrize("share", [pytest.param(0.2, marks=pytest.mark.exhaustive), 0.86])
 def test_a_run_that_was_killed_leaves_no_point_and_is_in_nobodys_way(
     rig: Rig, share: float
 ) -> None:
@@ -215,6 +215,7 @@ def test_the_service_opens_no_file_of_the_hosts_by_its_handle(rig: Rig) -> None:
     assert int(said) == errno.EINVAL, said
 
 
+@pytest.mark.exhaustive
 def test_the_service_goes_on_after_its_database_was_restored(rig: Rig) -> None:
     rig.query("INSERT INTO ledger VALUES (30)")
     left = []

@@ -51,6 +51,7 @@ def test_the_database_goes_back_to_a_point_and_its_replica_follows(
     assert "Nothing to do" in kept.invoke("release").text
 
 
+@pytest.mark.exhaustive
 def test_what_was_there_before_comes_back_too(kept: Kept) -> None:
     kept.mark(10)
     point = kept.point()

@@ -159,6 +159,7 @@ def test_a_fault_costs_error_budget_and_who_cannot_tell_how_much_stops_a_release
         site.set_environment(monitoring="full", alerts=ALERTS)
 
 
+@pytest.mark.exhaustive
 def test_a_killed_backend_is_told_though_users_are_served(
     watched: Watched, measured: list[Result]
 ) -> None:

@@ -3,7 +3,7 @@
 The steps are those of the plan. After each one the releasing process gets SIGKILL, or loses its
 connection to the engine, while all kinds of requests go on; whatever serves then, the next run
 finishes it at once. The gate kills at the turning points and loses the engine; after each step of
-whole plans takes 10 minutes more: `nox -s chaos -- release`.
+whole plans: `nox -s exhaustive`.
 """
 
 from __future__ import annotations
