@@ -39,6 +39,7 @@ SOURCES = {
     "edge": "infra/nginx/agent/src",
     "toolbox": "infra/toolbox/src",
     "postgres": "infra/postgres/src",
+    "logs": "infra/logs/src",
 }
 #: Seconds for an interrupted test run to take its servers and containers down.
 PATIENCE = 55
