@@ -22,7 +22,7 @@ EVER_DAYS = 3650
 class Wanted:
     """Lines of the last `seconds`, or of any time, with `grep` in them; `tail` per container.
 
-    `request` is the id of one, whose lines are wanted from edge to database in the order in which
+    `request` is the id of one, whose lines are wanted from edge to worker in the order in which
     things began.
     """
 

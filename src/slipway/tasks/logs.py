@@ -37,7 +37,7 @@ LATE_SECONDS = 15.0
         "tail": "how many lines of each container, or `all`; all of them where a time is given",
         "since": "only what was written in this time: 30m, 2h, 3d",
         "grep": "only lines with this text in them",
-        "request": "follow one request by its id, from the edge to the database",
+        "request": "follow one request by its id, from the edge to the worker",
         "json": "print each line as one JSON object",
     },
     iterable=["service"],
