@@ -26,7 +26,7 @@ def test_a_second_time_there_is_nothing_to_do(released: World) -> None:
     released.standin.forget()
     ended = released.invoke("down", "--env", "dev")
     assert ended.exit_code == 0
-    assert ended.output == "Nothing to do: nothing of dev runs (14 volumes are kept).\n"
+    assert ended.output == "Nothing to do: nothing of dev runs (15 volumes are kept).\n"
     assert released.standin.changes == []
 
 
