@@ -45,9 +45,12 @@ SOURCES = {
 PATIENCE = 55
 SIDE_BY_SIDE = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
 END_TO_END = ("pytest", "--timeout=0", "-m", "not exhaustive")
-#: End-to-end tests that wait more than they work run beside others; those that count every request
+#: About half of the end-to-end tests' time, run beside the others; those that count every request
 #: come last and have the machine for themselves.
-BESIDE = ("tests/e2e/backup", "tests/e2e/monitoring", "tests/e2e/stacks")
+BESIDE = (
+    *("tests/e2e/backup/test_drills.py", "tests/e2e/backup/test_members.py"),
+    *("tests/e2e/backup/test_restores.py", "tests/e2e/monitoring", "tests/e2e/stacks"),
+)
 ALONE = ("tests/e2e/edge", "tests/e2e/release")
 OTHER = {"SLIPWAY_E2E_NAME": "e2ebeside", "SLIPWAY_E2E_PORTS": "20443,20080"}
 MEMBERS = [nox.param(name, id=name, tags=[name]) for name in SOURCES]
@@ -272,8 +275,8 @@ def e2e(session: nox.Session) -> None:
     if session.posargs:
         session.run(*END_TO_END, *session.posargs, env=env, interrupt_timeout=PATIENCE)
         return
-    folders = {f"tests/e2e/{each.parent.name}" for each in ROOT.glob("tests/e2e/*/test_*.py")}
-    others = sorted(folders - {*BESIDE, *ALONE})
+    files = [str(each.relative_to(ROOT)) for each in ROOT.glob("tests/e2e/*/test_*.py")]
+    others = sorted(each for each in files if not each.startswith(BESIDE + ALONE))
     log = CACHE / "e2e-beside.log"
     session.log(f"{', '.join(BESIDE)}: beside the others, in {log.relative_to(ROOT)}")
     with ThreadPoolExecutor(1) as pool, log.open("w", encoding="utf-8") as output:

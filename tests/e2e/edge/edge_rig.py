@@ -99,7 +99,7 @@ class Edge:
 
     def console(self) -> str:
         """Start what answers as the console does, and return its container's name."""
-        return self._beside("console", BACKEND, {"PORT": "8080"})
+        return self._beside("console", BACKEND, {"GENERATION": "", "PORT": "8080"})
 
     def _beside(self, alias: str, program: str, told: dict[str, str]) -> str:
         name = f"{self.name}-{uuid.uuid4().hex[:6]}"

@@ -14,7 +14,7 @@ from site_copy import NAME, Site
 
 from slipway.config import names
 
-READY_SECONDS = 15
+READY_SECONDS = 20
 #: Fault -> what the overlay says of the services, and what the answer must show.
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "wrong-port": (

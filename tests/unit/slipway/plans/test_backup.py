@@ -5,78 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from running_dev import PLATFORM, RUNNING, WANT, container, stack
 
-from slipway.config import names, secrets
+from slipway.config import secrets
 from slipway.errors import Refused
 from slipway.facts.backup import Point, Points
-from slipway.facts.engine import Container, EngineFacts
-from slipway.facts.state import StateFacts
 from slipway.plans import backup, release
 from slipway.plans.release import Have, Plan, Want
-from slipway.plans.stacks import Stack
 from slipway.plans.steps import Kind
 
 NOW = 1_700_000_000.0
 HOUR = 3600.0
-PLATFORM = ("edge", "edge-b", "door", "postgres")
-
-
-def stack(*services: str, version: str = "1") -> Stack:
-    """A stack of these services, each with a hash of this version."""
-    hashes = {name: f"{name}-{version}" for name in services}
-    return Stack("", {"services": {name: {} for name in services}}, hashes)
-
-
-def container(project: str, service: str, health: str = "healthy") -> Container:
-    """A container that is as the first version of its stack wants it."""
-    return Container(
-        id=f"{project}-{service}",
-        name=f"{project}-{service}",
-        project=project,
-        service=service,
-        image="image",
-        config_hash=f"{service}-1",
-        release="3f2a",
-        state="running",
-        health=health,
-        exit_code=0,
-        out_of_memory=False,
-        restarts=0,
-        started="",
-        memory_limit=0,
-        probes=(),
-    )
-
-
-WANT = Want(
-    environment="dev",
-    platform=stack(*PLATFORM),
-    app=stack("backend"),
-    secrets=tuple(secret.name for secret in secrets.SECRETS),
-    secrets_generated=True,
-    certificate_due=False,
-    soak_seconds=0,
-)
 WITH_BACKUPS = stack(*PLATFORM, "backup")
-MIGRATES = replace(WANT, platform=WITH_BACKUPS, app=stack("backend", version="2"), migrates=True)
-RUNNING = Have(
-    engine=EngineFacts(
-        containers=(
-            *(container("slipway-dev-platform", name) for name in ("edge", "door", "postgres")),
-            container("slipway-dev-g1", "backend"),
-        ),
-        networks=frozenset(names.network("dev", each) for each in names.NETWORKS),
-        volumes=frozenset(names.volumes("dev")),
-    ),
-    state=StateFacts(
-        ledger=({"generation": 1, "result": "done", "version": "3f2a"},),
-        secrets=dict.fromkeys(WANT.secrets, "1"),
-        handed=dict.fromkeys(WANT.secrets, "1"),
-        now=NOW,
-    ),
-    active=1,
-    door="edge",
-)
+MIGRATES = replace(WANT, platform=WITH_BACKUPS, app=stack(backend="backend-2"), migrates=True)
+UNTIL_NOW = replace(RUNNING, state=replace(RUNNING.state, now=NOW))
 
 
 def points(*ages: float) -> Points:
@@ -88,10 +30,10 @@ def points(*ages: float) -> Points:
 def backed_up(found: Points | None, health: str = "healthy") -> Have:
     """The same environment with a backup service that says this."""
     given = dict.fromkeys((*WANT.secrets, *MIGRATES.parts.made), "1")
-    service = container("slipway-dev-platform", "backup", health)
-    engine = replace(RUNNING.engine, containers=(*RUNNING.engine.containers, service))
-    state = replace(RUNNING.state, secrets=given, handed=given)
-    return replace(RUNNING, engine=engine, state=state, points=found)
+    service = container("slipway-dev-platform", "backup", health=health)
+    engine = replace(UNTIL_NOW.engine, containers=(*UNTIL_NOW.engine.containers, service))
+    state = replace(UNTIL_NOW.state, secrets=given, handed=given)
+    return replace(UNTIL_NOW, engine=engine, state=state, points=found)
 
 
 def kinds(plan: Plan) -> list[str]:
@@ -157,7 +99,7 @@ def test_a_service_that_does_not_answer_is_a_refusal_with_both_ways_on() -> None
 @pytest.mark.parametrize(
     "have",
     [
-        RUNNING,
+        UNTIL_NOW,
         backed_up(None, "unhealthy"),
     ],
     ids=["new", "ill"],
@@ -189,7 +131,7 @@ class TestService:
     """It is changed in place, after the database, and goes when no backups are wanted."""
 
     def test_it_starts_where_there_is_none_and_its_secrets_are_made(self) -> None:
-        plan = release.plan(replace(WANT, platform=WITH_BACKUPS), RUNNING)
+        plan = release.plan(replace(WANT, platform=WITH_BACKUPS), UNTIL_NOW)
         assert kinds(plan) == ["secret", "platform"]
         made = {*secrets.PLAIN, "backup_key", "backup_token", "backup.crt", "backup.key"}
         assert set(plan.steps[0].reason.removeprefix("made: ").split(", ")) == made

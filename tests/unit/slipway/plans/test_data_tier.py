@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from running_dev import DEV, container
 
 from slipway.config import names, secrets
 from slipway.errors import Refused
@@ -20,22 +21,11 @@ from slipway.plans.release import Have, Plan, Want
 from slipway.plans.stacks import Stack
 from slipway.plans.steps import Kind
 
-DEV = "dev"
 PROJECT = names.platform_project(DEV)
 REPLICAS = {"backend": 2, "worker": 1}
 APP = {"backend": "backend-1", "worker": "worker-1"}
 TIER = ("etcd", "postgres", "postgres-2", "postgres-3")
 EVERY_SECRET = tuple(secret.name for secret in (*secrets.SECRETS, *secrets.TIER))
-
-
-def container(project: str, service: str, number: int = 1, **changes: Any) -> Container:
-    """A healthy container of version 1."""
-    name = f"{project}-{service}-{number}"
-    stated: dict[str, Any] = dict.fromkeys(("image", "release", "started"), "")
-    stated |= dict.fromkeys(("exit_code", "restarts", "memory_limit"), 0)
-    stated |= {"state": "running", "health": "healthy", "config_hash": f"{service}-1"}
-    identity = {"id": name, "name": name, "project": project, "service": service}
-    return Container(**(stated | identity | {"out_of_memory": False, "probes": ()} | changes))
 
 
 def want(*services: str, **hashes: str) -> Want:

@@ -4,74 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from slipway.config import names, secrets
+from running_dev import PLATFORM, RUNNING, WANT, container, stack
+
+from slipway.config import names
 from slipway.config.monitoring import SERVICES
-from slipway.facts.engine import Container, EngineFacts
-from slipway.facts.state import StateFacts
 from slipway.plans import monitoring, release
 from slipway.plans.release import Have, Want
-from slipway.plans.stacks import Stack
 from slipway.plans.steps import Kind, Step
 
-PLATFORM = ("edge", "edge-b", "door", "postgres")
-
-
-def stack(*services: str, **hashes: str) -> Stack:
-    """A stack of these services, each with a hash of the first version, or the one given."""
-    known = {name: f"{name}-1" for name in services} | hashes
-    return Stack("", {"services": {name: {} for name in known}}, known)
-
-
-def container(project: str, service: str) -> Container:
-    """A container that is as the first version of its stack wants it."""
-    return Container(
-        id=f"{project}-{service}",
-        name=f"{project}-{service}",
-        project=project,
-        service=service,
-        image="image",
-        config_hash=f"{service}-1",
-        release="3f2a",
-        state="running",
-        health="healthy",
-        exit_code=0,
-        out_of_memory=False,
-        restarts=0,
-        started="",
-        memory_limit=0,
-        probes=(),
-    )
-
-
-WANT = Want(
-    environment="dev",
-    platform=stack(*PLATFORM),
-    app=stack("backend"),
-    secrets=tuple(secret.name for secret in secrets.SECRETS),
-    secrets_generated=True,
-    certificate_due=False,
-    soak_seconds=0,
-)
 WATCHED = replace(WANT, platform=stack(*PLATFORM, *SERVICES))
 MADE = WATCHED.parts.made
-RUNNING = Have(
-    engine=EngineFacts(
-        containers=(
-            *(container(names.platform_project("dev"), each) for each in PLATFORM[::3]),
-            container(names.platform_project("dev"), "door"),
-            container(names.generation_project("dev", 1), "backend"),
-        ),
-        networks=frozenset(names.network("dev", each) for each in names.NETWORKS),
-        volumes=frozenset(names.volumes("dev")),
-    ),
-    state=StateFacts(
-        ledger=({"generation": 1, "result": "done", "version": "3f2a"},),
-        secrets=dict.fromkeys(WANT.secrets, "1"),
-        handed=dict.fromkeys(WANT.secrets, "1"),
-    ),
-    active=1,
-    door="edge",
-)
 
 
 def with_watchers(have: Have) -> Have:

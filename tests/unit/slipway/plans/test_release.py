@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running_dev import DEV, container
 
 from slipway.config import names, secrets
 from slipway.facts.engine import Container, EngineFacts
@@ -22,34 +23,12 @@ from slipway.plans.stacks import Stack
 from slipway.plans.steps import Kind
 
 CASES = Path(__file__).parent / "cases"
-DEV = "dev"
 REPLICAS = {"backend": 2, "worker": 1}
 
 
 def stack(hashes: dict[str, str]) -> Stack:
     services = {name: {"scale": REPLICAS.get(name, 1)} for name in hashes}
     return Stack(project="", document={"services": services}, hashes=hashes)
-
-
-def container(project: str, service: str, number: int = 1, **changes: Any) -> Container:
-    made = Container(
-        id=f"{project}-{service}-{number}",
-        name=f"{project}-{service}-{number}",
-        project=project,
-        service=service,
-        image="image",
-        config_hash=f"{service}-1",
-        release="3f2a",
-        state="running",
-        health="healthy",
-        exit_code=0,
-        out_of_memory=False,
-        restarts=0,
-        started="",
-        memory_limit=0,
-        probes=(),
-    )
-    return replace(made, **changes)
 
 
 def platform(**hashes: str) -> tuple[Container, ...]:
