@@ -94,6 +94,23 @@ def test_only_a_replica_is_behind() -> None:
     ]
 
 
+def test_a_stopped_member_does_not_answer_and_of_one_that_is_not_asked_it_is_not_known() -> None:
+    members = said(
+        database=(series(1, instance="postgres-1"),),
+        running=(
+            series(1, service="postgres", instance="postgres-1"),
+            series(0, service="postgres-2", instance="postgres-2-1"),
+            series(1, service="postgres-3", instance="postgres-3-1"),
+            series(1, service="edge", instance="edge-1"),
+        ),
+    )["database"]
+    assert [(each["member"], each["up"]) for each in members] == [
+        ("postgres-1", True),
+        ("postgres-2-1", False),
+        ("postgres-3-1", None),
+    ]
+
+
 def test_backups_certificate_and_disk_are_told_as_times_from_now() -> None:
     found = said(
         problems=(series(0),),

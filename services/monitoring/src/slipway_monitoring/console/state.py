@@ -164,14 +164,21 @@ def _serves(instance: Sample, serving: float | None) -> bool | None:
 
 
 def _database(answers: Answers) -> list[dict[str, Any]] | None:
-    up = _by(answers, "database", "instance")
-    if up is None:
+    told = _by(answers, "database", "instance")
+    if told is None:
         return None
+    # A member whose container is stopped is asked by nobody; of one that runs, it is not known.
+    made = {
+        each.labels["instance"]: None if each.value else 0.0
+        for each in answers["running"] or ()
+        if each.labels["service"].startswith("postgres")
+    }
+    up: dict[str, float | None] = {**made, **told}
     replica, lag = (_by(answers, name, "instance") or {} for name in ("replica", "lag"))
     return [
         {
             "member": name,
-            "up": bool(value),
+            "up": _true(value),
             "role": {None: None, 0.0: "primary"}.get(replica.get(name), "replica"),
             # A primary follows nobody.
             "lag_seconds": lag.get(name) if replica.get(name) else None,
