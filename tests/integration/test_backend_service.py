@@ -574,8 +574,7 @@ async def test_guesses_sent_at_once_are_stopped_as_well(instance: Any) -> None:
     tried = sum(answer.status_code == 401 for answer in answers)
     # The last free guess may be joined by those that are being checked beside it.
     assert tried <= 5 + instance.state.password_checks.total_tokens
-    # Thirty at once wait for connections: on a busy machine some wait in vain, which tries nothing.
-    assert {answer.status_code for answer in answers} - {503} == {401, 429}
+    assert {answer.status_code for answer in answers} == {401, 429}
 
 
 async def test_a_name_is_not_throttled_under_another_spelling(instance: Any) -> None:
