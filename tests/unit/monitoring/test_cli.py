@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from slipway_monitoring import cli, server
+from slipway_monitoring import cli, roles, server
 from slipway_monitoring.errors import MonitoringError
 from slipway_monitoring.settings import Settings
 
@@ -52,7 +52,7 @@ def test_work_that_fails_ends_the_process(make: Make) -> None:
         raise RuntimeError("as nobody expected")
 
     with pytest.raises(RuntimeError, match="as nobody expected"):
-        cli.serve(make(host="127.0.0.1", port=0), {}, work)
+        roles.serve(make(host="127.0.0.1", port=0), {}, work)
 
 
 def test_figures_are_served_while_work_is_done(make: Make, unused_port: int) -> None:
@@ -62,4 +62,4 @@ def test_figures_are_served_while_work_is_done(make: Make, unused_port: int) -> 
         assert httpx.get(f"{url}/metrics", trust_env=False).text == '"figures"'
 
     paths = {"/metrics": server.as_json(lambda: "figures")}
-    cli.serve(make(host="127.0.0.1", port=unused_port), paths, work)
+    roles.serve(make(host="127.0.0.1", port=unused_port), paths, work)

@@ -4,115 +4,40 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
-from prometheus_client import CollectorRegistry
-
-from slipway_monitoring import alertmanager, exporters, prometheus, server, settings, targets
-from slipway_monitoring.engine import Engine
+from slipway_monitoring import health
 from slipway_monitoring.errors import MonitoringError
-from slipway_monitoring.exporter import Containers
 from slipway_monitoring.logs import log
-from slipway_monitoring.probe import Figures, Probe
-from slipway_monitoring.server import Answer
-from slipway_monitoring.settings import Settings
-
-HEALTH_SECONDS = 8.0
-
-#: Programs that a role becomes: Debian's, once their configuration is written, and the console,
-#: which is too much to load for whoever only asks whether a part is healthy.
-PROGRAMS: dict[str, Callable[[Settings], list[str]]] = {
-    "host": lambda _settings: exporters.host(),
-    "database": exporters.database,
-    "alertmanager": alertmanager.render,
-    "prometheus": prometheus.render,
-    "console": lambda _settings: [sys.executable, "-m", "slipway_monitoring.console"],
-}
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the words say; 1 with the reason when it cannot be done."""
     chosen = parser().parse_args(words)
     try:
-        if chosen.role == "health":
-            return health(chosen.url)
-        if chosen.role == "rules":
-            return write_rules(chosen.folder)
-        if chosen.role == "grafana":
-            words = (sys.executable, "-m", "slipway_monitoring.grafana", chosen.folder, chosen.url)
-            os.execv(words[0], words)  # noqa: S606  # nosec B606
-        own = settings.load()
-        if chosen.role in PROGRAMS:
-            program = PROGRAMS[chosen.role](own)
-            os.execv(program[0], program)  # noqa: S606  # nosec B606
-        {"engine": engine, "probe": probe}[chosen.role](own)
+        _do(chosen)
     except MonitoringError as error:
         log("error", chosen.role, "cannot go on", reason=str(error))
         return 1
     return 0
 
 
-def engine(own: Settings) -> None:
-    """Serve figures and targets of the environment's containers until told to stop."""
-    containers = Containers(Engine(own.engine_socket), own.environment)
-    registry = CollectorRegistry()
-    registry.register(containers)
-    kinds = {"plain": targets.plain, "patroni": targets.patroni, "database": targets.database}
-    paths: dict[str, Answer] = {
-        f"/targets/{name}": server.as_json(lambda of=of: of(containers.found()))  # type: ignore[misc]
-        for name, of in kinds.items()
-    }
-    serve(own, {**paths, "/metrics": server.figures(registry)})
+def _do(chosen: argparse.Namespace) -> None:
+    if chosen.role == "health":
+        health.ask(chosen.url)
+        return
+    if chosen.role == "grafana":
+        words = (sys.executable, "-m", "slipway_monitoring.grafana", chosen.folder, chosen.url)
+        os.execv(words[0], words)  # noqa: S606  # nosec B606
+    # Not for `health`, which the engine runs every few seconds in every container.
+    from slipway_monitoring import roles  # noqa: PLC0415
 
-
-def probe(own: Settings) -> None:
-    """Ask the known question until told to stop, and serve what came of it."""
-    registry = CollectorRegistry()
-    asking = Probe(own, Figures(registry))
-    serve(own, {"/metrics": server.figures(registry)}, asking.run)
-
-
-def serve(
-    own: Settings,
-    paths: dict[str, Answer],
-    work: Callable[[threading.Event], object] = threading.Event.wait,
-) -> None:
-    """Answer until told to stop, and do the work meanwhile, which ends when it is told.
-
-    What the work fails with ends the process: figures of nobody who works would look good.
-    """
-    stop = threading.Event()
-    alive = server.as_json(lambda: {"status": "live"})
-    with server.make(own.host, own.port, {**paths, "/health": alive}) as running:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        work(stop)
-        running.shutdown()
-
-
-def health(url: str) -> int:
-    """Ask a part in this container whether it answers; the engine does so again and again."""
-    try:
-        answer = httpx.get(url, timeout=HEALTH_SECONDS, trust_env=False)
-    except httpx.HTTPError as error:
-        raise MonitoringError(f"{url} does not answer: {error}") from error
-    if not answer.is_success:
-        raise MonitoringError(f"{url} answers {answer.status_code}")
-    return 0
-
-
-def write_rules(folder: Path) -> int:
-    """Write every rule that Prometheus is given into a folder, for `promtool` to test."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in prometheus.rule_files("full", backups=True).items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return 0
+    if chosen.role == "rules":
+        roles.write_rules(chosen.folder)
+    else:
+        roles.begin(chosen.role)
 
 
 def parser() -> argparse.ArgumentParser:

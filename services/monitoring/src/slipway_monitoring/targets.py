@@ -70,12 +70,13 @@ def database(found: Iterable[Container]) -> list[Target]:
     ]
 
 
+def is_server(service: str) -> bool:
+    """Whether a service is one of the database's servers."""
+    return service == "postgres" or service.startswith("postgres-")
+
+
 def _members(found: Iterable[Container]) -> Iterable[Container]:
-    return (
-        each
-        for each in found
-        if each.running and (each.service == "postgres" or each.service.startswith("postgres-"))
-    )
+    return (each for each in found if each.running and is_server(each.service))
 
 
 def _target(container: Container, address: str, **labels: str) -> Target:

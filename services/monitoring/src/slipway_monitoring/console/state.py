@@ -8,6 +8,7 @@ from typing import Any
 from slipway_monitoring.alertmanager import DEAD_MAN
 from slipway_monitoring.console.record import moment
 from slipway_monitoring.console.sources import Sample, Samples
+from slipway_monitoring.targets import is_server
 
 DAY_SECONDS = 86400
 WORST = {"page": 0, "ticket": 1}
@@ -171,7 +172,7 @@ def _database(answers: Answers) -> list[dict[str, Any]] | None:
     made = {
         each.labels["instance"]: None if each.value else 0.0
         for each in answers["running"] or ()
-        if each.labels["service"].startswith("postgres")
+        if is_server(each.labels["service"])
     }
     up: dict[str, float | None] = {**made, **told}
     replica, lag = (_by(answers, name, "instance") or {} for name in ("replica", "lag"))
