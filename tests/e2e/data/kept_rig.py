@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +28,14 @@ SCHEDULED = {
     "keep": {"full": 2, "differential": 6},
     "second": None,
 }
+#: Twenty empty tables, each with the index of its key, a moment apart.
+BUILD = """DO $$ BEGIN
+    FOR number IN 1..20 LOOP
+        EXECUTE format('CREATE TABLE built.t{batch}_%s (id int PRIMARY KEY)', number);
+        COMMIT;
+        PERFORM pg_sleep(0.005);
+    END LOOP;
+END $$"""
 
 
 class Kept:
@@ -117,6 +129,26 @@ class Kept:
         self.query("CREATE TABLE IF NOT EXISTS marks (number int)")
         self.query("ALTER TABLE marks OWNER TO slipway")
         self.query(f"INSERT INTO marks VALUES ({number})")
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """Have small indexes built all the time, as a migration builds them."""
+        self.query("CREATE SCHEMA built")
+        ended = threading.Event()
+
+        def build() -> None:
+            batch = 0
+            while not ended.is_set():
+                batch += 1
+                self.query(BUILD.format(batch=batch))
+
+        with ThreadPoolExecutor(1) as pool:
+            building = pool.submit(build)
+            try:
+                yield
+            finally:
+                ended.set()
+        building.result()
 
     def marks(self, service: str = "postgres", env: str = KEPT) -> list[str]:
         """The numbers that are there."""

@@ -99,7 +99,11 @@ def test_another_environment_comes_up_on_the_data_and_this_one_goes_on(kept: Kep
     assert kept.container("postgres").attrs["State"]["StartedAt"] == started
 
 
-def test_a_drill_proves_the_newest_point_and_the_list_says_so(kept: Kept) -> None:
+def test_a_drill_proves_a_point_and_what_was_built_while_the_copy_before_was_taken(
+    kept: Kept,
+) -> None:
+    with kept.building():
+        assert kept.invoke("backup", "--full").exit_code == 0
     point = kept.point()
     assert kept.invoke("backup.verify").exit_code == 0
     answer = kept.invoke("backup.drill")
