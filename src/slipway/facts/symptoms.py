@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import docker
 
@@ -38,12 +39,25 @@ def read(
     handle = engine.containers.get(container.id)
     log = handle.logs(tail=LOG_LINES).decode(errors="replace")
     return Symptoms(
-        container=container,
+        container=replace(container, out_of_memory=_out_of_memory(engine, container)),
         log=tuple(log.splitlines()),
         listening=_listening(container),
         error=handle.attrs["State"].get("Error", ""),
         answers=tuple(answers),
     )
+
+
+def _out_of_memory(engine: docker.DockerClient, container: Container) -> bool:
+    """Whether it ran out of memory.
+
+    Its state forgets that as soon as it is started again; the engine knows its last 256 events.
+    """
+    if container.out_of_memory:
+        return True
+    # Whole seconds: of the one that is now, only its end lets everything in it be seen.
+    end = int(time.time()) + 1
+    wanted = {"container": container.id, "event": "oom"}
+    return any(engine.events(since=1, until=end, filters=wanted))
 
 
 def _listening(container: Container) -> frozenset[int] | None:

@@ -178,6 +178,17 @@ class TestDiagnose:
         assert "never-ready: 1 of 2 backends of generation 1 are ready" in ended.output
         assert ended.errors == "diagnose: dev has 2 faults\n"
 
+    def test_who_was_started_again_after_it_ran_out_of_memory_is_told_so(
+        self, released: World
+    ) -> None:
+        released.standin.faults.service["backend"] = "oom"
+        for each in released.standin.project("slipway-dev-g1"):
+            if each["Name"].endswith("backend-1"):
+                each["RestartCount"] = 2
+                each["State"]["Health"]["Status"] = "starting"
+        ended = released.invoke("diagnose", "--env", "dev")
+        assert "out-of-memory: slipway-dev-g1-backend-1: ended for want of memory" in ended.output
+
     def test_an_edge_that_does_not_answer_is_a_fault(self, released: World) -> None:
         released.standin.faults.edge_silent = True
         ended = released.invoke("diagnose", "--env", "dev")
