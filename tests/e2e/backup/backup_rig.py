@@ -345,6 +345,21 @@ class Rig:
         assert done.exit_code == 0, done.output
         return done.output.decode().split("\n")[:-1]
 
+    @contextlib.contextmanager
+    def writing(self, table: str) -> Iterator[None]:
+        """Have a transaction that writes to a table, and does not end meanwhile."""
+        session = "SELECT pid FROM pg_stat_activity WHERE application_name = 'writing'"
+        psql = "psql --no-psqlrc -U postgres -d slipway".split()
+        writes = ("BEGIN", f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE", "SELECT pg_sleep(600)")
+        words = [*psql, *(f"--command={each}" for each in writes)]
+        self.database.exec_run(words, environment={"PGAPPNAME": "writing"}, detach=True)
+        held = f"SELECT 1 FROM pg_locks WHERE relation = '{table}'::regclass AND pid IN ({session})"
+        try:
+            self.eventually(lambda: self.query(held), "transaction that writes")
+            yield
+        finally:
+            self.query(f"SELECT pg_terminate_backend(pid) FROM ({session}) AS found")
+
     def asked(self, service: Container, path: str, *options: str) -> tuple[int, str]:
         """What the service's interface answers, asked inside its container."""
         script = (

@@ -155,7 +155,7 @@ def test_a_fault_costs_error_budget_and_who_cannot_tell_how_much_stops_a_release
         assert f"Whether {NAME} has any error budget left is not known" in refused.text
         assert planned("--spend-budget", "this mends it").exit_code == 0
     finally:
-        watched.container("prometheus").start()
+        watched.start("prometheus")
         site.set_environment(monitoring="full", alerts=ALERTS)
 
 

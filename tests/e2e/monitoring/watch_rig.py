@@ -76,6 +76,14 @@ class Watched:
         (found,) = self.engine.containers.list(all=True, filters={"label": labels})
         return found
 
+    def start(self, service: str) -> None:
+        """Start what a test has stopped, until it is healthy again."""
+        self.container(service).start()
+        self.eventually(
+            lambda: self.container(service).attrs["State"]["Health"]["Status"] == "healthy",
+            f"health of {service}",
+        )
+
     def asked(self, path: str) -> Any:
         """What Prometheus answers."""
         url = f"http://127.0.0.1:9090{path}"
