@@ -45,6 +45,16 @@ def test_what_is_finished_waits_for_each_repository_and_a_history_stays(twice: S
     assert queues.hand_out(twice, done=given) == []
 
 
+def test_what_there_was_no_room_for_goes_and_what_is_being_received_stays(own: Settings) -> None:
+    own.spool.mkdir(parents=True)
+    sizes = {WHOLE[0]: 0, WHOLE[1]: queues.SEGMENT_BYTES, PARTIAL[:-8]: queues.SEGMENT_BYTES // 16}
+    for name, size in sizes.items():
+        with (own.spool / f"{name}.partial").open("wb") as file:
+            file.truncate(size)
+    queues.forget_torn(own)
+    assert sorted(each.stem for each in own.spool.iterdir()) == [*WHOLE]
+
+
 def test_what_was_given_before_a_kill_is_given_again(twice: Settings) -> None:
     first = twice.queue(repositories.FIRST)
     first.mkdir(parents=True)

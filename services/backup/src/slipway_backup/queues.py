@@ -22,6 +22,7 @@ from slipway_backup.sources import database
 WHOLE = re.compile(r"^[0-9A-F]{24}$")
 HISTORY = re.compile(r"^[0-9A-F]{8}\.history$")
 PARTIAL = re.compile(r"^[0-9A-F]{24}\.partial$")
+SEGMENT_BYTES = 16 << 20
 #: As much as the database keeps for a slot. What waits lies on the first repository's volume.
 WAITING_BYTES = 4 << 30
 
@@ -54,6 +55,17 @@ def set_aside(settings: Settings) -> None:
             _give(settings, each)
         if PARTIAL.match(each.name) or HISTORY.match(each.name):
             each.unlink(missing_ok=True)
+
+
+def forget_torn(settings: Settings) -> None:
+    """Remove from the spool what there was no room for: nothing was received into it.
+
+    pg_receivewal fills a file with zeros before it writes into it, leaves what it could not fill,
+    and will not go on with a file of another size (open_walfile of its receivelog.c).
+    """
+    for each in settings.spool.glob("*.partial"):
+        if each.stat().st_size not in {0, SEGMENT_BYTES}:
+            each.unlink()
 
 
 def archive(settings: Settings, repository: Repository) -> Iterator[str]:

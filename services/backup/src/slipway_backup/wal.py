@@ -33,7 +33,6 @@ ELSEWHERE = (
     "has already been removed",
     "could not find any WAL file",
 )
-SEGMENT_BYTES = 16 * 1024 * 1024
 
 
 class Receiver:
@@ -123,9 +122,8 @@ class Receiver:
             return
         if any(text in said for text in ELSEWHERE):
             queues.set_aside(self._settings)
-        raise Failed(
-            f"pg_receivewal ended: {said.strip().splitlines()[-1] if said.strip() else ''}"
-        )
+        # The last line is that it ended; why is in the one before.
+        raise Failed(f"pg_receivewal ended: {'; '.join(said.strip().splitlines()[-2:])}")
 
     def _settled(self, child: subprocess.Popen[str]) -> str:
         """Wait for a receiver to end; what it said."""
@@ -137,6 +135,7 @@ class Receiver:
 
     def _settle(self) -> None:
         """Have a slot, and a spool that goes on from where the slot is."""
+        queues.forget_torn(self._settings)
         with connection.connect(self._settings) as session:
             row = session.execute(
                 b"SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'slipway_backup'"
