@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
@@ -18,13 +20,26 @@ RSYSLOG = "/usr/sbin/rsyslogd"
 CONFIGURATION = Path("/etc/slipway-logs/rsyslog.conf")
 PORT = 8080
 PACKAGES = Path(__file__).parents[1]
+#: While a file is gone, imfile does not see for five seconds that another one of the same input was
+#: renamed, and so does not begin with what follows it. So files have an input for each beginning
+#: that the name of a container's folder can have, and what comes and goes elsewhere is no matter.
+BEGINNINGS = tuple(f"{number:02x}" for number in range(256))
+FILES = (
+    'input(type="imfile" file="{files}" tag="engine" ruleset="lines" addMetadata="off"'
+    ' persistStateInterval="500" reopenOnTruncate="on")'
+)
+#: As many of its last errors are said when rsyslog fails.
+ERRORS = 20
 
 
 def variables(settings: Settings) -> dict[str, str]:
     """What the configuration is told."""
     return {
         "OWN_TAG": f'"tag":"slipway-{settings.environment}-',
-        "FILES": f"{settings.engine}/*/*-json.log",
+        "INPUTS": "\n".join(
+            FILES.format(files=f"{settings.engine}/{beginning}*/*-json.log")
+            for beginning in BEGINNINGS
+        ),
         "MISSED": str(settings.data / "missed" / "*.log"),
         "PLACES": str(settings.data / "places"),
         "COUNTED": str(settings.work / "counted"),
@@ -51,7 +66,14 @@ def run(settings: Settings, configuration: Path = CONFIGURATION) -> int:
         rsyslog = subprocess.Popen(  # noqa: S603  # nosec B603
             [RSYSLOG, "-n", "-f", str(configuration), "-i", str(pid)],
             env=os.environ | variables(settings),
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
         )
+        # It says there once more what its own log says already, but for why it does not start.
+        errors: deque[str] = deque(maxlen=ERRORS)
+        listening = threading.Thread(target=errors.extend, args=(rsyslog.stderr,), daemon=True)
+        listening.start()
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             rsyslog.terminate()
@@ -61,6 +83,11 @@ def run(settings: Settings, configuration: Path = CONFIGURATION) -> int:
         threading.Thread(target=telling.serve_forever, daemon=True).start()
         code = rsyslog.wait()
         telling.shutdown()
+    if code:
+        # Its program for lines may outlive it, and has the same way out.
+        listening.join(1)
+        told = {"level": "error", "event": "rsyslog ended", "code": code}
+        print(json.dumps(told | {"reason": "".join(errors).strip()}), flush=True)
     return 128 - code if code < 0 else code
 
 
