@@ -1,4 +1,4 @@
-"""One environment with a log store, for these tests."""
+"""The environment of the tests with a log store, which it gets while it runs."""
 
 from __future__ import annotations
 
@@ -8,20 +8,11 @@ import pytest
 from site_copy import NAME, Site
 
 
-@pytest.fixture(scope="session", autouse=True)
-def edge_image() -> None:
-    """Nothing here is of the edge's alone."""
-
-
 @pytest.fixture(scope="module")
-def kept(site: Site) -> Iterator[Site]:
+def kept(released: Site) -> Iterator[Site]:
     """An environment that keeps what its containers write."""
-    site.set_environment(logs={"days": 7, "gib": 1})
-    answer = site.invoke("release", "--env", NAME)
+    released.set_environment(logs={"days": 7, "gib": 1})
+    answer = released.invoke("release", "--env", NAME)
     assert answer.exit_code == 0, answer.text
-    try:
-        yield site
-    finally:
-        # Store and collector go with everything alone: no other test has them.
-        assert site.invoke("down", "--env", NAME).exit_code == 0
-        site.put_back()
+    yield released
+    released.put_back()

@@ -39,3 +39,25 @@ def test_nothing_is_missed_of_a_container_that_was_never_read(tmp_path: Path) ->
     (container / "abc-json.log").write_text("now\n")
     (container / "abc-json.log.1").write_text("before\n")
     assert missed.save(tmp_path / "engine", tmp_path, tmp_path) == []
+
+
+def test_a_container_that_goes_meanwhile_is_nothing_to_stop_for(tmp_path: Path) -> None:
+    going, places, copies = (tmp_path / name for name in ("engine/abc", "places", "missed"))
+    for folder in (going, places, copies):
+        folder.mkdir(parents=True)
+    # As the engine removes them: the name is still listed, and nothing is behind it.
+    (going / "abc-json.log").symlink_to(going / "gone")
+    assert missed.save(tmp_path / "engine", places, copies) == []
+
+
+def test_places_in_files_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    container, places, copies = (tmp_path / name for name in ("engine/abc", "places", "missed"))
+    for folder in (container, places, copies):
+        folder.mkdir(parents=True)
+    kept, gone = container / "abc-json.log", container / "gone-json.log"
+    for number, file in enumerate((kept, gone), 1):
+        file.write_text("read\n")
+        (places / f"imfile-state:{number}").write_text(json.dumps({"filename": str(file)}))
+    gone.unlink()
+    missed.save(tmp_path / "engine", places, copies)
+    assert [state.name for state in places.iterdir()] == ["imfile-state:1"]
