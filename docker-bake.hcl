@@ -44,6 +44,10 @@ variable "TAG_ETCD" {
   default = "local"
 }
 
+variable "TAG_LOGS" {
+  default = "local"
+}
+
 variable "TAG_MONITORING" {
   default = "local"
 }
@@ -94,7 +98,7 @@ variable "CA_BUNDLE" {
 }
 
 group "default" {
-  targets = ["backend", "backup", "edge", "etcd", "monitoring", "postgres", "toolbox"]
+  targets = ["backend", "backup", "edge", "etcd", "logs", "monitoring", "postgres", "toolbox"]
 }
 
 # Built once per host by host.prepare, never pushed.
@@ -169,6 +173,12 @@ target "etcd" {
   inherits = ["common"]
   context  = "infra/etcd"
   tags     = ["${REGISTRY}/slipway/etcd:${TAG_ETCD}"]
+}
+
+target "logs" {
+  inherits = ["common"]
+  context  = "infra/logs"
+  tags     = ["${REGISTRY}/slipway/logs:${TAG_LOGS}"]
 }
 
 target "postgres" {

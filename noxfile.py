@@ -39,6 +39,7 @@ SOURCES = {
     "edge": "infra/nginx/agent/src",
     "toolbox": "infra/toolbox/src",
     "postgres": "infra/postgres/src",
+    "logs": "infra/logs/src",
 }
 #: Seconds for an interrupted test run to take its servers and containers down.
 PATIENCE = 55
@@ -163,8 +164,8 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def performance(session: nox.Session) -> None:
-    """Measure against peers and floors: `-- backend [--quick]`, `-- release`, `-- monitoring`."""
-    if session.posargs[:1] in (["release"], ["monitoring"]):
+    """Measure: `-- backend [--quick]`, `-- release`, `-- monitoring`, `-- logs [--lines N]`."""
+    if session.posargs[:1] in (["release"], ["monitoring"], ["logs"]):
         on_engine(session, f"performance.{session.posargs[0]}", *session.posargs)
         return
     options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

@@ -9,7 +9,7 @@ import docker
 from slipway import build as builder
 from slipway import hooks, releasing
 from slipway.build import Images
-from slipway.config import members, monitoring, names
+from slipway.config import logs, members, monitoring, names
 from slipway.config.backup import SERVICE as BACKUP
 from slipway.facts import migrations as migration_facts
 from slipway.facts import transfer
@@ -64,7 +64,8 @@ def preview(
             Gap(step.subject, *(estimates.last(step.phase, ledger) or (None, None)))
             for step in plan.of(Kind.PLATFORM)
             # The primary goes on while etcd is away, and no user waits for who keeps or watches.
-            if step.recreate and step.subject not in {members.STORE, BACKUP, *monitoring.SERVICES}
+            if step.recreate
+            and step.subject not in {members.STORE, BACKUP, *logs.SERVICES, *monitoring.SERVICES}
         ),
         estimate=estimates.estimate(phases, ledger),
         hooks=hooks.read(wanted.layout, wanted.name, environment).of(wanted.kind),

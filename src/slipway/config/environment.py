@@ -19,6 +19,7 @@ from pydantic import (
 
 from slipway.config.backup import Backup
 from slipway.config.layout import Layout
+from slipway.config.logs import Logs
 from slipway.config.members import MOST_REPLICAS
 from slipway.config.monitoring import Alerts, Level
 from slipway.config.section import Section, sections
@@ -97,7 +98,6 @@ class Retention(Section):
     build_cache_gib: Annotated[int, Field(ge=1, le=1000)] = Field(
         description="how large the engine's build cache may be after a release, in GiB"
     )
-    logs_days: Annotated[int, Field(ge=1, le=3650)] = Field(description="days of logs")
 
 
 class Environment(Section):
@@ -147,6 +147,9 @@ class Environment(Section):
         description="what a release does while an objective's budget of errors is spent"
     )
     log_level: Literal["debug", "info", "warning", "error"]
+    logs: Logs | None = Field(
+        description="how long the central log store keeps lines, or null: the containers alone do"
+    )
     retention: Retention
     backup: Backup
     approvals: Count = Field(

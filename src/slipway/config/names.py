@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from slipway.config import backup, monitoring
+from slipway.config import backup, logs, monitoring
 from slipway.config.members import FIRST, MEMBERS, SERVICES, STORE
 from slipway.config.secrets import CONSUMERS
 
@@ -31,9 +31,11 @@ DATA_VOLUMES = (FIRST, "files", "edge", "edge-b", "door")
 TIER_VOLUMES = (STORE, *MEMBERS[1:], backup.SERVICE)
 # What was measured, which alerts were told and silenced, and what the public page remembers.
 WATCH_VOLUMES = (monitoring.PROMETHEUS, monitoring.ALERTMANAGER, monitoring.CONSOLE)
-# What is changed where it is, one after the other: the data tier, the service that backs it up, and
-# those that watch.
-IN_PLACE = (*SERVICES, backup.SERVICE, *monitoring.SERVICES)
+# What was written, and what waits to be kept.
+LOG_VOLUMES = logs.SERVICES
+# What is changed where it is, one after the other: the data tier, the service that backs it up,
+# those that keep the logs, and those that watch.
+IN_PLACE = (*SERVICES, backup.SERVICE, *logs.SERVICES, *monitoring.SERVICES)
 DOOR = "door"
 # One serves; while the edge is replaced, the other runs beside it.
 EDGES = ("edge", "edge-b")
@@ -114,6 +116,11 @@ def backup_volume(environment: str) -> str:
 def watch_volumes(environment: str) -> tuple[str, ...]:
     """The volumes of an environment that is watched."""
     return tuple(prefix(environment) + name for name in WATCH_VOLUMES)
+
+
+def log_volumes(environment: str) -> tuple[str, ...]:
+    """The volumes of an environment with a central log store."""
+    return tuple(prefix(environment) + name for name in LOG_VOLUMES)
 
 
 def toolbox_container(environment: str) -> str:

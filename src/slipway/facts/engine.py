@@ -153,6 +153,7 @@ def read(engine: docker.DockerClient, environment: str) -> EngineFacts:
                 *names.volumes(environment),
                 *names.tier_volumes(environment),
                 *names.watch_volumes(environment),
+                *names.log_volumes(environment),
             }
         ),
         internal=frozenset(each["Name"] for each in networks if each["Internal"]),

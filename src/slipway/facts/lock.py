@@ -25,6 +25,7 @@ MEMBERS: Mapping[str, str] = {
     "slipway-edge": "infra/nginx/agent",
     "slipway-toolbox": "infra/toolbox",
     "slipway-postgres": "infra/postgres",
+    "slipway-logs": "infra/logs",
 }
 
 _HEADER = re.compile(r"\A# [^\n]*\n# inputs (?P<inputs>\w+)\n# body (?P<body>\w+)\n")

@@ -58,6 +58,7 @@ ENVIRONMENTS: Mapping[str, Environment] = {
     "edge-test": Environment(members=("slipway-edge",), groups=("test",)),
     "toolbox-test": Environment(members=("slipway-toolbox",), groups=("test",)),
     "postgres-test": Environment(members=("slipway-postgres",), groups=("test",)),
+    "logs-test": Environment(members=("slipway-logs",), groups=("test",)),
     # the other gates
     "lint": Environment(groups=("lint",)),
     "types": Environment(members=_ALL, extras=_EMBEDDED, groups=("types", "test", "clients")),

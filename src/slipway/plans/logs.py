@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as formats
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slipway.errors import Refused
@@ -10,21 +12,30 @@ from slipway.facts.logs import Line
 from slipway.plans import durations
 
 TAIL = "200"
+#: As many lines as the store is asked for where nobody says how many.
+MOST = 10000
+#: A person's search without a time: everything that the store may keep.
+EVER_DAYS = 3650
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Lines of the last `seconds`, or of any time, with `grep` in them; `tail` per container."""
+    """Lines of the last `seconds`, or of any time, with `grep` in them; `tail` per container.
+
+    `request` is the id of one, whose lines are wanted from edge to worker in the order in which
+    things began.
+    """
 
     tail: str
     seconds: int | None
     grep: str
     json: bool
+    request: str = ""
 
     @property
     def searches(self) -> bool:
         """Whether lines have to be looked at, instead of being passed on as they are."""
-        return self.seconds is not None or bool(self.grep) or self.json
+        return self.seconds is not None or bool(self.grep or self.request) or self.json
 
     def shown(self, line: Line) -> str:
         """A line as it is printed."""
@@ -36,12 +47,46 @@ class Wanted:
         )
 
 
-def wanted(tail: str, since: str, grep: str, *, json: bool, follow: bool) -> Wanted:
+def wanted(
+    tail: str, since: str, grep: str, *, json: bool, follow: bool, request: str = ""
+) -> Wanted:
     """What was typed. Raises Refused with what is wrong with it."""
+    if request and not re.fullmatch(r"[A-Za-z0-9._-]{8,128}", request):
+        raise Refused(f"--request {request!r} is no request's id: 8 to 128 of A-Z a-z 0-9 . _ -")
+    if request and follow:
+        raise Refused("--request is one request's lines; --follow prints what comes")
     if tail and tail != "all" and not (tail.isascii() and tail.isdigit()):
         raise Refused(f"--tail {tail!r} is neither a number nor `all`")
     seconds = durations.seconds(since, "--since") if since else None
-    found = Wanted(tail or (TAIL if seconds is None and not grep else "all"), seconds, grep, json)
-    if follow and found.searches:
+    whole = seconds is not None or grep or request
+    return Wanted(tail or ("all" if whole else TAIL), seconds, grep, json, request)
+
+
+def followed(wanted: Wanted) -> None:
+    """Check that what comes can be followed without a store. Raises Refused when it cannot."""
+    if wanted.searches:
         raise Refused("--follow prints what comes; --since, --grep and --json search what is there")
-    return found
+
+
+def question(wanted: Wanted, services: Sequence[str], since: str = "") -> dict[str, str]:
+    """What the log store is asked, as its own words; `since` is a moment that goes before others.
+
+    Whatever was typed is quoted: none of it is taken for the store's own language.
+    """
+    time = f"_time:>={since}" if since else f"_time:{wanted.seconds or EVER_DAYS * 86400}s"
+    filters = [time]
+    if services:
+        filters.append(f"service:in({','.join(map(quoted, sorted(services)))})")
+    if wanted.request:
+        filters.append(f"request_id:={quoted(wanted.request)}")
+    query = " ".join(filters)
+    if wanted.grep:
+        # As if the line were one text: what is looked for may be in any of its fields.
+        pattern = quoted(re.escape(wanted.grep))
+        query += f" | pack_json as whole | filter whole:~{pattern} | delete whole"
+    return {"query": query, "limit": str(MOST) if wanted.tail == "all" else wanted.tail}
+
+
+def quoted(text: str) -> str:
+    """A text as the store's language quotes it."""
+    return formats.dumps(text, ensure_ascii=False)

@@ -16,7 +16,7 @@ from slipway.facts.backup import Points
 from slipway.facts.engine import Container, EngineFacts
 from slipway.facts.monitoring import Budgets
 from slipway.facts.state import StateFacts
-from slipway.plans import backup, data_tier, monitoring
+from slipway.plans import backup, data_tier, log_store, monitoring
 from slipway.plans.differences import Difference
 from slipway.plans.stacks import Stack
 from slipway.plans.steps import GROUND, Kind, Step
@@ -336,7 +336,7 @@ def _changed(want: Want, have: Have) -> list[str]:
 
 
 def platform_steps(want: Want, have: Have) -> list[Step]:
-    """The steps that put right what is changed in place: data tier, backups, monitoring."""
+    """The steps that put right what is changed in place: data tier, backups, logs, monitoring."""
     found = _containers(want, have)
     wrong = {
         name: reason
@@ -345,8 +345,9 @@ def platform_steps(want: Want, have: Have) -> list[Step]:
         if (reason := _wrong(found[name], want, have))
     }
     own = backup.service(want, found, wrong.pop(BACKUP, ""))
+    keeping = log_store.steps(want, found, wrong)
     watching = monitoring.steps(want, found, wrong)
-    return [*data_tier.steps(want, have, found, wrong), *own, *watching]
+    return [*data_tier.steps(want, have, found, wrong), *own, *keeping, *watching]
 
 
 def _containers(want: Want, have: Have) -> dict[str, Container]:

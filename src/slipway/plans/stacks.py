@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slipway.config import backup, members, monitoring, names, secrets
+from slipway.config import backup, logs, members, monitoring, names, secrets
 from slipway.config.secrets import Parts
 
 STACK_LABEL = "slipway.stack"
@@ -115,6 +115,16 @@ def with_monitoring(resolved: Mapping[str, Any], parts: Parts) -> Mapping[str, A
     return {**resolved, "services": services}
 
 
+def with_logs(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The project with a central log store and its collector, or without them."""
+    services = dict(resolved["services"])
+    for name in logs.SERVICES:
+        service = services.pop(name, None)
+        if service is not None and int(service.get("scale", 0)) > 0:
+            services[name] = {key: value for key, value in service.items() if key != "scale"}
+    return {**resolved, "services": services}
+
+
 def with_members(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
     """The project with a service for each member of the data tier, or with the plain server alone.
 
@@ -194,7 +204,7 @@ def cut(
     known_parts = parts(resolved)
     servers = len(known_parts.servers)
     resolved = with_backup(with_members(with_second_edge(resolved)), known_parts)
-    resolved = with_monitoring(resolved, known_parts)
+    resolved = with_logs(with_monitoring(resolved, known_parts))
     for name, service in resolved["services"].items():
         if service.get("labels", {}).get(STACK_LABEL) != stack:
             continue

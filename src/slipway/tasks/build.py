@@ -12,7 +12,7 @@ from slipway.errors import Refused
 from slipway.facts import engine, host
 from slipway.tasks.door import task
 
-IMAGES = ("backend", "backup", "edge", "etcd", "monitoring", "postgres", "toolbox")
+IMAGES = ("backend", "backup", "edge", "etcd", "logs", "monitoring", "postgres", "toolbox")
 
 
 @task(

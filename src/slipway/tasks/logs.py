@@ -1,9 +1,10 @@
-"""`invoke logs`: what the containers of an environment wrote."""
+"""`invoke logs`: what the services of an environment wrote."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
 
 import docker
 import invoke
@@ -11,6 +12,7 @@ import invoke
 from slipway import console, target
 from slipway.commands import compose
 from slipway.config import environment as environments
+from slipway.config import logs as log_store
 from slipway.config import names
 from slipway.config.layout import checkout
 from slipway.errors import Refused
@@ -22,6 +24,10 @@ from slipway.plans import logs as plans
 from slipway.run import run_attached
 from slipway.tasks.door import task
 
+#: Seconds between two questions about what has come, and how late a line may come.
+FOLLOW_SECONDS = 2.0
+LATE_SECONDS = 15.0
+
 
 @task(
     help={
@@ -30,7 +36,8 @@ from slipway.tasks.door import task
         "follow": "keep printing what comes",
         "tail": "how many lines of each container, or `all`; all of them where a time is given",
         "since": "only what was written in this time: 30m, 2h, 3d",
-        "grep": "only lines with this text in them, as a request's id",
+        "grep": "only lines with this text in them",
+        "request": "follow one request by its id, from the edge to the worker",
         "json": "print each line as one JSON object",
     },
     iterable=["service"],
@@ -43,40 +50,88 @@ def logs(
     tail: str = "",
     since: str = "",
     grep: str = "",
+    request: str = "",
     json: bool = False,
 ) -> None:
-    """Print the logs of an environment's containers, the newest generation's for the app.
+    """Print what an environment's services wrote, of the newest generation or since a time.
 
-    What is searched for is printed in the order in which it was written, whoever wrote it.
+    Searches ask the central log store, where there is one, which knows also containers that are
+    gone; else they read the containers. They print in the order of writing, whoever wrote it.
     """
     environment = environments.load(env, checkout())
-    wanted = plans.wanted(tail, since, grep, json=json, follow=follow)
+    wanted = plans.wanted(tail, since, grep, json=json, follow=follow, request=request)
     with target.reached(environment) as reached:
         running = engine_facts.read(reached.engine, env)
-        projects: dict[str, set[str]] = {}
-        for each in running.containers:
-            if not service or _kind(each.service) in service:
-                projects.setdefault(each.project, set()).add(each.service)
-        if not projects:
-            there = (
-                ", ".join(sorted({each.service for each in running.containers})) or "nothing runs"
-            )
-            raise Refused(
-                f"{env} has no container of {', '.join(service) or 'any service'} (there: {there})",
-                next_command=f"invoke status --env {env}",
-            )
+        store = _store(env, running) if wanted.searches else None
+        if store is not None:
+            _print_kept(store, wanted, _kinds(service), follow=follow)
+            return
+        if follow:
+            plans.followed(wanted)
+        projects = _projects(env, running, service)
         if wanted.searches:
-            found = _found(reached.engine, env, running, projects, wanted)
-            for line in found:
-                console.say(wanted.shown(line))
-            if not found:
-                console.warn("no line is like that")
+            _print(_found(reached.engine, env, running, projects, wanted), wanted)
             return
         followed = _newest(env, projects) if follow else None
         for project in [followed] if followed else sorted(projects):
             run_attached(
                 compose.logs(project, sorted(projects[project]), follow=follow, tail=wanted.tail)
             )
+
+
+def _store(env: str, running: EngineFacts) -> str | None:
+    """The container of the log store; None where none runs, which is said where one should."""
+    platform = running.of(names.platform_project(env))
+    found = next((each for each in platform if each.service == log_store.STORE), None)
+    if found is not None and found.state != "running":
+        console.warn(f"the log store does not run ({found.condition}): containers are read instead")
+        return None
+    return None if found is None else found.id
+
+
+def _print_kept(
+    store: str, wanted: plans.Wanted, services: Collection[str], *, follow: bool
+) -> None:
+    """Print what the store finds, and, if asked to, what comes until somebody stops it."""
+    question = plans.question(wanted, sorted(services))
+    found = facts.search(store, question)
+    if len(found) == plans.MOST:
+        console.warn(f"these are the last {plans.MOST}: there may be more; --tail says how many")
+    _print(found, wanted, quiet=follow)
+    shown = dict.fromkeys(found)
+    try:
+        while follow:
+            time.sleep(FOLLOW_SECONDS)
+            since = datetime.now(UTC) - timedelta(seconds=FOLLOW_SECONDS + LATE_SECONDS)
+            come = facts.search(store, plans.question(wanted, sorted(services), since.isoformat()))
+            _print([line for line in come if line not in shown], wanted, quiet=True)
+            shown = dict.fromkeys(come)
+    except KeyboardInterrupt:
+        return
+
+
+def _print(found: list[Line], wanted: plans.Wanted, *, quiet: bool = False) -> None:
+    if wanted.request:
+        found = sorted(found, key=lambda line: line.begun)
+    for line in found:
+        console.say(wanted.shown(line))
+    if not found and not quiet:
+        console.warn("no line is like that")
+
+
+def _projects(env: str, running: EngineFacts, service: Collection[str]) -> dict[str, set[str]]:
+    """The projects with containers of these services. Raises Refused where there is none."""
+    projects: dict[str, set[str]] = {}
+    for each in running.containers:
+        if not service or _kind(each.service) in service:
+            projects.setdefault(each.project, set()).add(each.service)
+    if not projects:
+        there = ", ".join(sorted({each.service for each in running.containers})) or "nothing runs"
+        raise Refused(
+            f"{env} has no container of {', '.join(service) or 'any service'} (there: {there})",
+            next_command=f"invoke status --env {env}",
+        )
+    return projects
 
 
 def _found(
@@ -96,9 +151,15 @@ def _found(
         for line in facts.read(
             engine, each, each.name.removeprefix(prefix), since=since, tail=wanted.tail
         )
-        if wanted.grep in line.text
+        if wanted.grep in line.text and wanted.request in line.text
     ]
     return sorted(lines, key=lambda line: line.moment)
+
+
+def _kinds(services: Collection[str]) -> set[str]:
+    """The services as the store knows them."""
+    edges = names.EDGES if names.EDGES[0] in services else ()
+    return {*services, *edges}
 
 
 def _kind(service: str) -> str:

@@ -7,21 +7,22 @@ from typing import Any
 import pytest
 
 from slipway.config import environment as environments
-from slipway.config import monitoring
+from slipway.config import logs, monitoring
 from slipway.config.layout import checkout
 from slipway.facts.stacks import resolve
 
 LAYOUT = checkout()
 IMAGES = {
     name: f"localhost:5000/slipway/{name}:test"
-    for name in ("backend", "backup", "door", "edge", "etcd", "monitoring", "postgres")
+    for name in ("backend", "backup", "door", "edge", "etcd", "logs", "monitoring", "postgres")
 }
 # Who is root, and with which of root's powers: rules are for root alone, files and state belong to
-# others, and the engine's socket is root's.
+# others, and the engine's socket and its files of lines are root's.
 ROOT = {
     "door": ["NET_ADMIN"],
     "backup": ["DAC_READ_SEARCH", "SETGID", "SETPCAP", "SETUID"],
     "figures-engine": [],
+    "collector": [],
 }
 
 
@@ -36,7 +37,8 @@ class TestEnvironment:
 
     def test_it_resolves_to_the_same_services(self, name: str) -> None:
         services = {"backend", "worker", "migrate", "door", "edge", "etcd", "postgres", "backup"}
-        assert set(self.services(name)) == services | set(monitoring.SERVICES)
+        expected = services | {*logs.SERVICES, *monitoring.SERVICES}
+        assert set(self.services(name)) == expected
 
     def test_only_the_door_publishes_ports(self, name: str) -> None:
         publishing = [each for each, service in self.services(name).items() if "ports" in service]

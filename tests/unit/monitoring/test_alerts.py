@@ -18,7 +18,7 @@ ALERTS = alert_cases.alerts(FILES)
 CASES = {case.alert: case for case in alert_cases.read()}
 TOPICS = {
     *("watch", "edge", "containers", "app", "rag", "database", "backup", "host"),
-    "objectives",
+    *("objectives", "logs"),
 }
 #: Alerts of which there is no figure: they are there or not, or say when.
 PLAIN = {"page", "ticket"}

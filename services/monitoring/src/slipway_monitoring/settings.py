@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     domain: str = "localhost"
     monitoring: Level = "standard"
     backups: bool = Field(False, description="whether there are backups to watch")
+    logs: bool = Field(False, description="whether there is a log store")
     alerts: Alerts = Field(default_factory=Alerts)
 
     secrets_directory: Path = SECRETS
@@ -65,6 +66,7 @@ class Settings(BaseSettings):
     console_password: str = ""
     prometheus_url: str = "http://prometheus:9090"
     alertmanager_url: str = "http://alertmanager:9093"
+    logs_url: str = "http://logs:9428"
 
     host: str = "0.0.0.0"  # noqa: S104  # nosec B104 - inside a container
     port: int = Field(8080, ge=0, le=65535)

@@ -30,6 +30,8 @@ PLAIN = {
     "edge-b": Door("edge", "edge-app", 9145),
     "backup": Door("backup", "data", 8080),
     "etcd": Door("etcd", "data", 2381),
+    "logs": Door("logs", "watch", 9428),
+    "collector": Door("collector", "watch", 8080),
 }
 PATRONI_PORT = 8008
 POSTGRES_PORT = 5432

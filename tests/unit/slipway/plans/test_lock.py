@@ -33,6 +33,7 @@ PROJECTS = {
     "slipway-backup": Project("slipway-backup"),
     "slipway-monitoring": Project("slipway-monitoring"),
     "slipway-postgres": Project("slipway-postgres"),
+    "slipway-logs": Project("slipway-logs"),
 }
 
 

@@ -19,7 +19,9 @@ TEMPLATE = Path(__file__).parents[1] / "standin" / "resolved.template"
 FINGERPRINTS = {"jwt_secret": "1", "slipway_password": "2", "postgres_password": "3"}
 
 
-def resolved(generation: int = 1, servers: int = 1, backups: int = 0, watchers: int = 0) -> Any:
+def resolved(
+    generation: int = 1, servers: int = 1, backups: int = 0, watchers: int = 0, logs: int = 0
+) -> Any:
     return json.loads(
         string.Template(TEMPLATE.read_text()).substitute(
             SLIPWAY_ENVIRONMENT="dev",
@@ -37,6 +39,10 @@ def resolved(generation: int = 1, servers: int = 1, backups: int = 0, watchers: 
             SLIPWAY_BACKUPS=backups,
             SLIPWAY_BACKUP_POLICY="",
             SLIPWAY_WATCHERS=watchers,
+            SLIPWAY_LOGS=logs,
+            SLIPWAY_LOGS_DAYS="7",
+            SLIPWAY_LOGS_BYTES="1000",
+            SLIPWAY_LOGS_IMAGE="logs@sha256:8",
             SLIPWAY_ALERTS="",
             SLIPWAY_DOMAIN="localhost",
             SLIPWAY_MONITORING_IMAGE="monitoring@sha256:7",
@@ -296,3 +302,34 @@ class TestMonitoring:
         for name in monitoring.SERVICES:
             del document["services"][name]
         assert cut(document, stack="platform", generation=None).hashes == self.platform().hashes
+
+
+class TestLogs:
+    """A log store and its collector are there where the environment's file says so."""
+
+    @staticmethod
+    def platform(**changes: int) -> Stack:
+        return cut(resolved(**changes), stack="platform", generation=None)
+
+    def test_without_a_store_there_is_nothing_of_it(self) -> None:
+        found = self.platform()
+        assert not set(found.hashes) & {"logs", "collector"}
+        assert not set(found.document["volumes"]) & {"logs", "collector"}
+        assert "watch" not in found.document["networks"]
+
+    def test_they_have_a_volume_each_and_no_way_out(self) -> None:
+        services = self.platform(logs=1).document["services"]
+        for name in ("logs", "collector"):
+            assert set(services[name]["networks"]) == {"watch"}
+            assert "scale" not in services[name]
+        mounts = {each["source"]: each for each in services["collector"]["volumes"]}
+        assert mounts["/var/lib/docker/containers"]["read_only"]
+        assert "cap_add" not in services["collector"]
+
+    def test_they_change_nobody_else(self) -> None:
+        before, after = self.platform().hashes, self.platform(logs=1).hashes
+        assert before.items() <= after.items()
+
+    def test_every_line_says_whose_it_is(self) -> None:
+        for service in resolved(logs=1)["services"].values():
+            assert service["logging"]["options"]["tag"] == "{{.Name}}"

@@ -24,6 +24,7 @@ PLACES = {
     "SLIPWAY_DATABASE_MEMBERS": "64079",
     "SLIPWAY_BACKUPS": "64076",
     "SLIPWAY_WATCHERS": "64075",
+    "SLIPWAY_LOGS": "64074",
 }
 WORDS = {
     f"SLIPWAY_{name}": f"sentinel-{name.lower().replace('_', '-')}"
@@ -35,12 +36,15 @@ WORDS = {
         "SYNCHRONOUS",
         "BACKUP_POLICY",
         "ALERTS",
+        "LOGS_DAYS",
+        "LOGS_BYTES",
         "DOMAIN",
         "BACKEND_IMAGE",
         "BACKUP_IMAGE",
         "DOOR_IMAGE",
         "EDGE_IMAGE",
         "ETCD_IMAGE",
+        "LOGS_IMAGE",
         "MONITORING_IMAGE",
         "POSTGRES_IMAGE",
     )

@@ -135,6 +135,14 @@ class Answer:
     exit_code: int = 0
 
 
+@dataclass
+class LogStore:
+    """What the log store finds, whatever it is asked; and what it was asked."""
+
+    lines: list[dict[str, str]] = field(default_factory=list)
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+
 class Standin:
     """Engine, `docker` program and registry; everything they hold is an attribute."""
 
@@ -161,6 +169,7 @@ class Standin:
         self.read_only: set[str] = set()
         self.copies: dict[str, standin_backup.Copy] = {}
         self.watch = standin_monitoring.Watch()
+        self.log_store = LogStore()
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -485,6 +494,11 @@ class Standin:
                 return Answer(*self.watch.promtool(rest))
             case ("exec", identity, "amtool", *rest) if identity in self.containers:
                 return Answer(*self.watch.amtool(rest))
+            case ("exec", "--interactive", identity, "slipway-logs", "ask", path) if (
+                identity in self.containers
+            ):
+                self.log_store.asked.append({"path": path, **json.loads(request["input"])})
+                return Answer("".join(f"{json.dumps(line)}\n" for line in self.log_store.lines))
             case ("exec", "--interactive", identity, "slipway-backend", "parts", verb, name) if (
                 identity in self.containers
             ):

@@ -64,6 +64,7 @@ SOURCES = {
     "services/monitoring/app.py": "print('watched')\n",
     "infra/nginx/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/etcd/Dockerfile": "FROM slipway/base:trixie\n",
+    "infra/logs/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/postgres/Dockerfile": "FROM slipway/base:trixie\n",
     "infra/toolbox/Dockerfile": "FROM slipway/base:trixie\n",
     "samples/handbook.md": "Grease it with oil.\n",

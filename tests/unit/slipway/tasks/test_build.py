@@ -9,10 +9,10 @@ from standin_world import World
 def test_all_images_are_built_and_named_by_digest(world: World) -> None:
     ended = world.invoke("build")
     assert (ended.exit_code, ended.errors) == (0, "")
-    names = [line.partition("@sha256:")[0].strip() for line in ended.output.splitlines()[-7:]]
+    names = [line.partition("@sha256:")[0].strip() for line in ended.output.splitlines()[-8:]]
+    first, second = ("backend", "backup", "edge", "etcd"), ("logs", "monitoring", "postgres")
     assert names == [
-        f"{world.standin.registry}/slipway/{name}"
-        for name in ("backend", "backup", "edge", "etcd", "monitoring", "postgres", "toolbox")
+        f"{world.standin.registry}/slipway/{name}" for name in (*first, *second, "toolbox")
     ]
 
 
@@ -29,7 +29,7 @@ def test_only_the_services_that_are_asked_for(world: World) -> None:
 def test_a_second_time_nothing_is_built(released: World) -> None:
     ended = released.invoke("build")
     assert ended.output.startswith(
-        "images: nothing to build (backend, backup, edge, etcd, monitoring, postgres, toolbox"
+        "images: nothing to build (backend, backup, edge, etcd, logs, monitoring, postgres, toolbox"
     )
     assert released.standin.changes == []
 
@@ -40,7 +40,7 @@ def test_an_unknown_service_is_refused_with_those_there_are(world: World, name: 
     assert ended.exit_code == 2
     assert ended.errors == (
         f"build: There is no image {name} "
-        "(there are: backend, backup, edge, etcd, monitoring, postgres, toolbox)\n"
+        "(there are: backend, backup, edge, etcd, logs, monitoring, postgres, toolbox)\n"
         "  next: invoke build --service backend\n"
     )
     assert world.standin.commands == []

@@ -121,7 +121,7 @@ CHANGES: dict[str, tuple[Callable[[Container], object], dict[str, tuple[str, str
     ),
     "log driver": (
         lambda each: each["HostConfig"].update(LogConfig={"Type": "none", "Config": {}}),
-        {"log driver": ("json-file max-file=5 max-size=10m", "none")},
+        {"log driver": ("json-file max-file=5 max-size=10m tag={{.Name}}", "none")},
     ),
     "health check": (
         lambda each: each["Config"].update(Healthcheck={"Test": ["NONE"]}),

@@ -164,9 +164,9 @@ class TestSameBytes:
         world.standin.absent = {each.partition("@")[2] for each in built}
         assert world.release_to("prod", "--yes").exit_code == 0
         fetched = [each for each in world.standin.changes if each.startswith("pull ")]
-        images = ("backend", "backup", "edge", "etcd", "monitoring", "postgres", "toolbox")
+        images = ("backend", "backup", "edge", "etcd", "logs", "monitoring", "postgres", "toolbox")
         assert fetched == [f"pull slipway/{name}" for name in images]
-        assert world.standin.changes[:7] == fetched
+        assert world.standin.changes[:8] == fetched
 
 
 class TestAsks:

@@ -54,7 +54,7 @@ def test_a_prune_that_the_engine_does_not_finish_takes_nothing_from_a_good_relea
         raise error
 
     monkeypatch.setattr(APIClient, "prune_builds", slow)
-    released.configure(retention={"releases": 1, "build_cache_gib": 10, "logs_days": 7})
+    released.configure(retention={"releases": 1, "build_cache_gib": 10})
     for _ in range(2):
         released.change("services/backend/app.py")
         ended = released.release()

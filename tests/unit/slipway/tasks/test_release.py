@@ -123,8 +123,8 @@ class TestChanged:
         assert (ended.exit_code, ended.errors) == (0, "")
         serving(released, 2)
         assert (
-            "images: build backend; unchanged: backup, edge, etcd, monitoring, postgres, toolbox"
-            in ended.output
+            "images: build backend; unchanged: backup, edge, etcd, logs, monitoring, postgres, "
+            "toolbox" in ended.output
         )
         order = [each for each in released.standin.changes if not each.startswith("toolbox")]
         assert order == [
@@ -354,7 +354,7 @@ class TestBuild:
         assert ended.exit_code == 1
         assert (
             "built, but not in the registry: "
-            "backend, backup, edge, etcd, monitoring, postgres, toolbox" in ended.errors
+            "backend, backup, edge, etcd, logs, monitoring, postgres, toolbox" in ended.errors
         )
 
 

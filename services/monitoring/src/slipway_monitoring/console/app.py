@@ -26,7 +26,7 @@ from starlette.responses import (
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from slipway_monitoring.console import public, state
+from slipway_monitoring.console import logs, public, state
 from slipway_monitoring.console.keeper import Keeper
 from slipway_monitoring.console.panels import BY_NAME, PANELS
 from slipway_monitoring.console.sessions import SECONDS, Door
@@ -121,17 +121,21 @@ def make(own: Settings, http: httpx.AsyncClient | None = None) -> Starlette:
         Route("/status.css", _status_style),
         Route(PREFIX, _lead),
         Route(f"{PREFIX}/", _page),
+        Route(f"{PREFIX}/logs", _log_page),
         Mount(f"{PREFIX}/static", StaticFiles(directory=STATIC)),
         Route(f"{PREFIX}/api/login", login, methods=["POST"]),
         Route(f"{PREFIX}/api/logout", _logout, methods=["POST"]),
         Route(f"{PREFIX}/api/state", _inside(_state)),
         Route(f"{PREFIX}/api/panels", _inside(_panels)),
         Route(f"{PREFIX}/api/series", _inside(_series)),
+        Route(f"{PREFIX}/api/logs", _inside(_lines)),
+        Route(f"{PREFIX}/api/logs/counts", _inside(_counts)),
     ]
     zipped = Middleware(GZipMiddleware, minimum_size=1000)
     made = Starlette(routes=routes, middleware=[middleware, zipped], lifespan=lifespan)
     made.state.sources, made.state.screen = sources, Screen(own, sources)
     made.state.own, made.state.keeper = own, keeper
+    made.state.logs = logs.Logs(http, own.logs_url) if own.logs else None
     return made
 
 
@@ -180,6 +184,41 @@ async def _lead(_request: Request) -> Response:
 async def _page(_request: Request) -> Response:
     headers = {"content-security-policy": POLICY, "cache-control": "no-cache"}
     return FileResponse(STATIC / "index.html", headers=headers)
+
+
+async def _log_page(_request: Request) -> Response:
+    headers = {"content-security-policy": POLICY, "cache-control": "no-cache"}
+    return FileResponse(STATIC / "logs.html", headers=headers)
+
+
+async def _lines(request: Request) -> Response:
+    async def found(store: logs.Logs, question: logs.Question) -> dict[str, Any]:
+        lines = await store.lines(question)
+        return {"lines": lines, "whole": len(lines) < logs.MOST, "to": question.end}
+
+    return await _searched(request, found)
+
+
+async def _counts(request: Request) -> Response:
+    async def found(store: logs.Logs, question: logs.Question) -> dict[str, Any]:
+        counts, services = await asyncio.gather(store.counts(question), store.services(question))
+        return {**counts, "services": services}
+
+    return await _searched(request, found)
+
+
+async def _searched(
+    request: Request, found: Callable[[logs.Logs, logs.Question], Awaitable[dict[str, Any]]]
+) -> Response:
+    store: logs.Logs | None = request.app.state.logs
+    if store is None:
+        return _problem(404, "this environment has no log store: its file says `logs: null`")
+    try:
+        return JSONResponse(await found(store, logs.read(request.query_params, time.time())))
+    except ValueError as error:
+        return _problem(400, str(error))
+    except MonitoringError as error:
+        return _problem(503, str(error))
 
 
 async def _logout(request: Request) -> Response:

@@ -14,8 +14,18 @@ export function prepare(panels) {
   place.replaceChildren(...panels.map((panel) => {
     const title = [panel.title, panel.unit in UNITS ? "" : panel.unit, panel.only].filter(Boolean).join(", ");
     return element("figure", { id: `panel-${panel.name}` },
-      element("figcaption", {}, title), element("div", { class: "graph" }));
+      element("figcaption", {}, title, " ", element("a", { href: "/ops/logs", class: "jump" }, "logs of this time")),
+      element("div", { class: "graph" }));
   }));
+}
+
+// The link below a graph goes to the logs of what it shows: a part of it, once somebody has chosen one with the pointer.
+function jumps(panel) {
+  return { hooks: { setScale: [(plot, scale) => {
+    const { min, max } = plot.scales.x;
+    if (scale !== "x" || !(max > min)) return;
+    document.querySelector(`#panel-${panel.name} .jump`).href = `/ops/logs?from=${Math.floor(min)}&to=${Math.ceil(max)}`;
+  }] } };
 }
 
 function releases(marks) {
@@ -58,7 +68,7 @@ export function draw(panel, told, marks) {
   const options = {
     width: Math.max(240, place.clientWidth),
     height: HEIGHT,
-    plugins: [releases(marks)],
+    plugins: [releases(marks), jumps(panel)],
     scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
     axes: [axis, { ...axis, size: 76, values: (_, values) => values.map((each) => onAxis(each, panel.unit)) }],
     series: [{}, ...lines],

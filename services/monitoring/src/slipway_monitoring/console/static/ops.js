@@ -110,6 +110,7 @@ function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input")) return;
   if (part("console").hidden) return;
   if (event.key === "r") { refresh(); graphs(); }
+  else if (event.key === "l") location.assign("/ops/logs");
   else if (event.key === "t") theme();
   else if (event.key === "?") part("keys").showModal();
   else {

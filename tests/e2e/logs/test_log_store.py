@@ -1,0 +1,211 @@
+"""What containers write is found in the store; nothing is lost while the store is away."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Any
+
+from docker.models.containers import Container
+from site_copy import NAME, Site
+
+PATIENCE_SECONDS = 180
+#: Lines that a container writes while the store is away, and how many each second.
+LINES, RATE = 12_000, 2000
+#: As every service of the environment, but for files that are renamed sooner.
+LOGGED = {"tag": "{{.Name}}", "max-size": "1m", "max-file": "5"}
+WRITER = f"""
+import json, time
+for number in range({LINES}):
+    print(json.dumps({{"event": "numbered", "number": number}}), flush=number % 100 == 0)
+    if number % 100 == 99:
+        time.sleep(100 / {RATE})
+"""
+#: A collector whose configuration has a word that rsyslog does not know.
+MISTAKEN = """
+from pathlib import Path
+from slipway_logs import collector, settings
+file = Path("/tmp/mistaken.conf")
+file.write_text(collector.CONFIGURATION.read_text().replace("pollingInterval", "polingInterval"))
+raise SystemExit(collector.run(settings.read(), file))
+"""
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(1)
+
+
+def lines(site: Site, *words: str) -> list[dict[str, Any]]:
+    """What `invoke logs --json` finds."""
+    answer = site.invoke("logs", "--env", NAME, "--json", *words)
+    assert answer.exit_code == 0, answer.text
+    return [json.loads(each) for each in answer.text.splitlines() if each.startswith("{")]
+
+
+def container(site: Site, service: str) -> Container:
+    """The container of one of the platform's services."""
+    label = [f"slipway.environment={NAME}", f"com.docker.compose.service={service}"]
+    (found,) = site.engine.containers.list(all=True, filters={"label": label})
+    return found
+
+
+def counted(site: Site, query: str) -> dict[str, int]:
+    """What the store counts, asked from inside its container."""
+    asked = json.dumps({"query": query})
+    script = f"printf %s '{asked}' | slipway-logs ask /select/logsql/query"
+    done = container(site, "logs").exec_run(["sh", "-c", script])
+    assert done.exit_code == 0, done.output
+    return {name: int(each) for name, each in json.loads(done.output or "{}").items()}
+
+
+def store_answers(site: Site) -> bool:
+    """Whether the store answers again."""
+    health = ["slipway-logs", "health", "127.0.0.1:9428"]
+    return bool(container(site, "logs").exec_run(health).exit_code == 0)
+
+
+def pass_by(site: Site, stop: Event) -> None:
+    """Have containers of the environment come and go until told to stop."""
+    while not stop.is_set():
+        site.engine.containers.run(
+            container(site, "logs").image,
+            ["passing"],
+            entrypoint="echo",
+            name=f"slipway-{NAME}-g1-passing-1",
+            log_config={"type": "json-file", "config": LOGGED},
+            network_mode="none",
+            remove=True,
+        )
+
+
+def upload(site: Site) -> str:
+    """Hand a document in; the request's id."""
+    with site.client() as http:
+        file = {"file": ("tide.txt", b"The tide turns at noon.", "text/plain")}
+        answer = http.post("/v1/documents", params={"source": "logs/tide.txt"}, files=file)
+        assert answer.status_code == 202, answer.text
+        return str(answer.headers["x-request-id"])
+
+
+def test_a_request_is_found_by_its_id_from_edge_to_worker(kept: Site) -> None:
+    identity = upload(kept)
+
+    def services() -> list[str]:
+        # Either of two edges serves.
+        return [each["service"].removesuffix("-b") for each in lines(kept, "--request", identity)]
+
+    wanted = {"edge", "backend", "worker"}
+    eventually(lambda: wanted <= set(services()), "the request's lines of edge, backend and worker")
+    told = services()
+    assert told.index("edge") < told.index("worker")
+    for each in lines(kept, "--request", identity):
+        assert each["level"] in {"debug", "info", "warning", "error"}
+        assert each["event"]
+
+
+def test_every_service_of_the_environment_is_in_the_store(kept: Site) -> None:
+    def there() -> bool:
+        services = {each["service"].removesuffix("-b") for each in lines(kept, "--since", "1d")}
+        return {"edge", "backend", "worker", "postgres"} <= services
+
+    eventually(there, "a line of every service that writes any")
+    generations = {each.get("generation") for each in lines(kept, "--service", "backend")}
+    assert str(kept.status()["generation"]) in generations
+
+
+def test_a_search_finds_text_in_any_field_and_in_its_time_alone(kept: Site) -> None:
+    upload(kept)
+    words = ("--service", "backend", "--grep", '"route":"/v1/documents"')
+    eventually(lambda: bool(lines(kept, "--since", "1h", *words)), "the upload's line")
+    assert {each["service"] for each in lines(kept, "--since", "1h", *words)} == {"backend"}
+    assert len(lines(kept, "--since", "1h", "--tail", "1", *words)) == 1
+    assert not lines(kept, "--since", "1h", "--grep", 'nothing" | delete *')
+
+
+def test_what_comes_is_printed_while_it_is_followed(kept: Site) -> None:
+    words = ("--follow", "--json", "--since", "1s", "--grep", "document_uploaded")
+    following = kept.start("logs", "--env", NAME, *words)
+    assert following.stdout is not None
+    try:
+        identity = upload(kept)
+        assert any(identity in line for line in following.stdout)
+        following.send_signal(signal.SIGINT)
+        assert following.wait() == 0
+    finally:
+        following.kill()
+        following.wait()
+
+
+def test_nothing_is_lost_while_the_store_is_away_and_the_collector_is_replaced(kept: Site) -> None:
+    store, collector = container(kept, "logs"), container(kept, "collector")
+    writer = kept.engine.containers.run(
+        store.image,
+        ["-c", WRITER],
+        entrypoint="python3",
+        name=f"slipway-{NAME}-g1-writer-1",
+        log_config={"type": "json-file", "config": LOGGED},
+        network_mode="none",
+        detach=True,
+    )
+    stop = Event()
+    others = Thread(target=pass_by, args=(kept, stop))
+    try:
+        others.start()
+        store.stop()
+
+        def third() -> bool:
+            last = writer.logs(tail=1)
+            return bool(last) and json.loads(last)["number"] >= LINES / 3
+
+        eventually(third, "a third of the lines")
+        collector.restart()
+        assert writer.wait(timeout=300)["StatusCode"] == 0
+        store.start()
+        query = 'service:="writer" | stats count() as lines, count_uniq(number) as numbers'
+        eventually(lambda: store_answers(kept), "the store")
+        eventually(lambda: counted(kept, query).get("numbers") == LINES, f"{LINES} lines")
+        # A collector that is told to end forgets nothing, so nothing comes twice.
+        assert counted(kept, query)["lines"] == LINES
+    finally:
+        stop.set()
+        others.join()
+        writer.remove(force=True)
+        store.start()
+
+
+def test_the_collector_says_nothing_where_nothing_is_wrong(kept: Site) -> None:
+    assert container(kept, "collector").logs().decode() == ""
+
+
+def test_a_configuration_that_is_not_understood_is_refused_with_the_reason(kept: Site) -> None:
+    made = kept.engine.containers.run(
+        container(kept, "collector").image,
+        ["-c", MISTAKEN],
+        entrypoint="python3",
+        environment={"ENVIRONMENT": NAME, "DATA_DIRECTORY": "/tmp/data"},
+        user="0:0",
+        network_mode="none",
+        detach=True,
+    )
+    try:
+        assert made.wait(timeout=60)["StatusCode"] != 0
+        said = json.loads(made.logs())
+        assert said["level"] == "error"
+        assert "polingInterval" in said["reason"]
+    finally:
+        made.remove(force=True)
+
+
+def test_without_a_store_its_services_go_and_what_was_kept_stays(kept: Site) -> None:
+    kept.put_back()
+    services = {each["service"] for each in kept.status()["containers"]}
+    assert services.isdisjoint({"logs", "collector"})
+    volumes = {each.name for each in kept.engine.volumes.list()}
+    assert {f"slipway-{NAME}-logs", f"slipway-{NAME}-collector"} <= volumes
