@@ -85,17 +85,17 @@ def pass_by(site: Site, stop: Event) -> None:
         )
 
 
-def upload(site: Site) -> str:
-    """Hand a document in; the request's id."""
+def upload(site: Site, about: str) -> str:
+    """Hand in a document that is not there yet; the request's id."""
     with site.client() as http:
-        file = {"file": ("tide.txt", b"The tide turns at noon.", "text/plain")}
-        answer = http.post("/v1/documents", params={"source": "logs/tide.txt"}, files=file)
+        file = {"file": ("tide.txt", f"The tide of {about} turns at noon.".encode(), "text/plain")}
+        answer = http.post("/v1/documents", params={"source": f"logs/{about}.txt"}, files=file)
         assert answer.status_code == 202, answer.text
         return str(answer.headers["x-request-id"])
 
 
 def test_a_request_is_found_by_its_id_from_edge_to_worker(kept: Site) -> None:
-    identity = upload(kept)
+    identity = upload(kept, "ebb")
 
     def services() -> list[str]:
         # Either of two edges serves.
@@ -121,7 +121,7 @@ def test_every_service_of_the_environment_is_in_the_store(kept: Site) -> None:
 
 
 def test_a_search_finds_text_in_any_field_and_in_its_time_alone(kept: Site) -> None:
-    upload(kept)
+    upload(kept, "flood")
     words = ("--service", "backend", "--grep", '"route":"/v1/documents"')
     eventually(lambda: bool(lines(kept, "--since", "1h", *words)), "the upload's line")
     assert {each["service"] for each in lines(kept, "--since", "1h", *words)} == {"backend"}
@@ -130,17 +130,20 @@ def test_a_search_finds_text_in_any_field_and_in_its_time_alone(kept: Site) -> N
 
 
 def test_what_comes_is_printed_while_it_is_followed(kept: Site) -> None:
-    words = ("--follow", "--json", "--since", "1s", "--grep", "document_uploaded")
-    following = kept.start("logs", "--env", NAME, *words)
-    assert following.stdout is not None
-    try:
-        identity = upload(kept)
-        assert any(identity in line for line in following.stdout)
-        following.send_signal(signal.SIGINT)
-        assert following.wait() == 0
-    finally:
-        following.kill()
-        following.wait()
+    upload(kept, "neap")
+    grep = ("--grep", "document_uploaded")
+    eventually(lambda: bool(lines(kept, "--since", "1h", *grep)), "a line of an upload")
+    words = ("--follow", "--json", "--since", "1h", *grep)
+    with kept.start("logs", "--env", NAME, *words) as following:
+        try:
+            assert following.stdout is not None
+            assert "document_uploaded" in following.stdout.readline()
+            identity = upload(kept, "spring")
+            assert any(identity in line for line in following.stdout)
+            following.send_signal(signal.SIGINT)
+            assert following.wait() == 0
+        finally:
+            following.kill()
 
 
 def test_nothing_is_lost_while_the_store_is_away_and_the_collector_is_replaced(kept: Site) -> None:
