@@ -9,6 +9,9 @@ const MOST = 500;
 const LEVELS = ["error", "warning", "info", "debug"];
 const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 };
 const FIELDS = ["text", "request", "service", "level"];
+// What says most of a line, in the order it is read in; the store tells fields in any order.
+const TELLING = ["method", "route", "path", "status", "seconds", "cause", "reason", "error"];
+const FEW = 6;
 
 const part = (id) => document.getElementById(id);
 // From and to in seconds, where a part of the time was chosen.
@@ -99,11 +102,12 @@ function row(line) {
   const time = new Date(line.time);
   const clock = `${time.toLocaleDateString()} ${time.toLocaleTimeString(undefined, CLOCK)}`;
   const mood = line.level === "error" ? "bad" : line.level === "warning" ? "warn" : "quiet";
-  const few = Object.entries(line.fields).filter(([name]) => name !== "request_id" && name !== "generation").slice(0, 6);
+  const others = Object.keys(line.fields).filter((name) => ![...TELLING, "request_id", "generation"].includes(name)).sort();
+  const few = [...TELLING.filter((name) => name in line.fields), ...others].slice(0, FEW);
   const details = element("details", {},
     element("summary", {}, element("span", { class: "of" }, clock), " ", element("span", { class: mood }, line.level), " ",
       element("span", { class: "of" }, line.instance), " ", line.event, " ",
-      element("span", { class: "of" }, few.map(([name, value]) => `${name}=${value}`).join(" "))));
+      element("span", { class: "of" }, few.map((name) => `${name}=${line.fields[name]}`).join(" "))));
   // Hundreds of lines have thousands of fields: those of one are made when somebody looks.
   details.addEventListener("toggle", () => { if (details.open && details.children.length === 1) details.append(fields(line)); });
   return element("li", {}, details);
