@@ -8,8 +8,6 @@ from pydantic import Field
 
 from slipway.config.section import Section
 
-#: The user that the store is; the collector becomes the same, with one power of root's.
-USER = 10008
 #: The services, in the order in which they are started: who keeps lines before who brings them.
 STORE = "logs"
 COLLECTOR = "collector"
