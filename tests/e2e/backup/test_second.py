@@ -57,6 +57,12 @@ def test_a_point_comes_back_from_the_other_machine_alone(rig: Rig, keeper: Keepe
         assert rig.query(COUNTED, server) == then
 
 
+def test_a_drill_proves_it_there(rig: Rig, keeper: Keeper) -> None:
+    held = rig.verb("drill", "--repository", "2")
+    assert held.code == 0, held.text
+    assert held.told["drill"]["repository"] == 2
+
+
 def test_while_the_other_machine_is_away_points_go_on_and_say_so(rig: Rig, keeper: Keeper) -> None:
     keeper.container.stop()
     try:
