@@ -133,6 +133,14 @@ def test_no_drill_is_held_out_of_a_repository_that_is_not_there(own: Settings) -
         drill.run(own, repository=2)
 
 
+def test_a_loss_of_the_log_is_a_problem_until_the_next_point(own: Settings) -> None:
+    history.append(own, "run", ok=True, point="a", taken="full", seconds=2.5, added_bytes=7)
+    history.append(own, "gap", ok=False)
+    assert "a part of the log was lost" in " ".join(status.summary(own)["problems"])
+    history.append(own, "run", ok=True, point="b", taken="incr", seconds=2.5, added_bytes=7)
+    assert "was lost" not in " ".join(status.summary(own)["problems"])
+
+
 def test_a_torn_line_of_the_history_is_passed_over(own: Settings) -> None:
     history.append(own, "run", ok=True, point="a")
     with history.path(own).open("a") as file:

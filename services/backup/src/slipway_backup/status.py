@@ -187,6 +187,12 @@ def problems(
         found.append(f"the log is not received: {told.get('error') or 'no receiver runs'}")
     elif told.get("error"):
         found.append(f"the log is not archived: {told['error']}")
+    lost = history.gap(history.read(settings, "run", "gap"))
+    if lost is not None:
+        found.append(
+            f"a part of the log was lost at {lost['at']}: no later time can be restored until a"
+            " point is taken: slipway-backup run"
+        )
     if told.get("elsewhere"):
         found.append(f"the log is archived on this machine alone: {told['elsewhere']}")
     space = room(settings)
