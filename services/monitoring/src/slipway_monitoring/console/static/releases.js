@@ -5,7 +5,7 @@ import { asked } from "./ask.js";
 import { duration, moment } from "./format.js";
 import { element } from "./view.js";
 
-const GOOD = new Set(["done", "restored", "taken"]);
+const MOODS = { done: "good", failed: "bad" };
 // Before its begin and after its end, where logs are looked for.
 const AROUND_SECONDS = 30;
 
@@ -38,7 +38,7 @@ function row(line) {
     element("summary", {},
       element("span", { class: "of" }, moment(line.time)), ` ${kind} `,
       element("strong", {}, line.version ?? ""), " ",
-      element("span", { class: GOOD.has(line.result) ? "good" : "bad" }, line.result ?? ""), took, " ",
+      element("span", { class: MOODS[line.result] ?? "" }, line.result ?? ""), took, " ",
       cost(line), line.reason ? element("span", { class: "of" }, ` ${line.reason}`) : ""));
   // A record has hundreds of lines: what is in one is made when somebody looks.
   details.addEventListener("toggle", () => {
