@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from slipway.commands import monitoring as commands
 from slipway.config import names
 from slipway.config.environment import Environment
-from slipway.config.monitoring import ALERTMANAGER, PROMETHEUS
+from slipway.config.monitoring import ALERTMANAGER, CONSOLE, PROMETHEUS
 from slipway.errors import CommandFailed, Refused, SlipwayError
 from slipway.facts import monitoring as facts
 from slipway.facts.engine import Container, Running
 from slipway.facts.monitoring import Alert, Budgets
+from slipway.run import run
+
+#: As many lines of the ledger as the console's page of releases shows.
+SHOWN_LINES = 200
+TELL_SECONDS = 30
 
 
 def budgets(name: str, running: Running) -> Budgets:
@@ -50,6 +58,15 @@ def seen(name: str, running: Running) -> dict[str, Any] | None:
         "alerts": [asdict(each) for each in firing],
         "budgets": None if left.unknown else dict(left.left),
     }
+
+
+def tell(name: str, running: Running, ledger: Sequence[Mapping[str, Any]]) -> None:
+    """Have the console show what was released; nothing where none runs. Raises SlipwayError."""
+    found = _container(name, running, CONSOLE)
+    if found is None or found.state != "running":
+        return
+    lines = json.dumps([dict(line) for line in ledger[-SHOWN_LINES:]])
+    run(commands.releases(found.id), input=lines, timeout=TELL_SECONDS)
 
 
 def require(name: str, environment: Environment, running: Running) -> str:

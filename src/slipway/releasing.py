@@ -296,6 +296,7 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         entry |= _counted(release)
         try:
             release.state.commit(**entry, result="failed", seconds=seconds, steps=_steps(release))
+            _show(release, _ledger(release, monitoring.SHOWN_LINES))
         except SlipwayError as unwritten:
             console.warn(f"the failure could not be written into the ledger: {unwritten.message}")
         raise
@@ -309,7 +310,8 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         phases={name: round(taken, 1) for name, taken in release.timings.items()},
         steps=_steps(release),
     )
-    ledger = state_facts.parse(release.state.read(history=0)).ledger
+    ledger = _ledger(release, 0)
+    _show(release, ledger)
     kept = prune.retained(Ways(ledger, release.environment.retention.releases))
     try:
         _forget(release, ledger, kept)
@@ -317,6 +319,18 @@ def carry_out(release: Release, began: float, agreed: Preview, own: hooks.Hooks)
         console.warn(f"older configurations were not removed: {error.message}")
     manifests = (line.get("manifest") for line in reversed(kept))
     return Outcome(entry, tuple(dict.fromkeys(each for each in manifests if each)))
+
+
+def _ledger(release: Release, lines: int) -> tuple[Line, ...]:
+    return state_facts.parse(release.state.read(history=lines)).ledger
+
+
+def _show(release: Release, ledger: Sequence[Line]) -> None:
+    """Have the console's page of releases show the ledger as it is now."""
+    try:
+        monitoring.tell(release.name, engine_facts.running(release.engine, release.name), ledger)
+    except SlipwayError as error:
+        console.warn(f"the console does not show this release yet: {error.message}")
 
 
 def _forget(release: Release, ledger: Sequence[Line], kept: Sequence[Line]) -> None:

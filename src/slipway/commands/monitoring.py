@@ -44,6 +44,11 @@ def end_silence(container: str, identifier: str) -> Argv:
     return _amtool(container, "silence", "expire", identifier)
 
 
+def releases(container: str) -> Argv:
+    """Keep for the console's page what was released; the lines come on stdin, as one JSON array."""
+    return ("docker", "exec", "--interactive", container, "slipway-monitoring", "releases")
+
+
 def _amtool(container: str, *words: str) -> Argv:
     tool = ("amtool", f"--alertmanager.url={_ALERTMANAGER}", "--output=json")
     return ("docker", "exec", container, *tool, *words)

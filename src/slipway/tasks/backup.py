@@ -252,6 +252,5 @@ def _drilled(drill: dict[str, Any]) -> str:
     for name, said in (("rto_seconds", "restored in"), ("rpo_seconds", "data lost")):
         if drill.get(name) is not None:
             lines.append(f"  {said:<12} {duration(float(drill[name]))}")
-    if drill.get("key"):
-        lines.append(f"  {'key':<12} {drill['key']}")
+    lines += [f"  {name:<12} {drill[name]}" for name in ("key", "repository") if drill.get(name)]
     return "\n".join(lines)

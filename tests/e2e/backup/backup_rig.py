@@ -238,15 +238,16 @@ class Rig:
         mounts: Mapping[str, str] | None = None,
         secrets: str = "secrets-backup",
         caps: Sequence[str] = SERVICE,
+        network: bool = False,
         **env: str,
     ) -> Answer:
-        """Run a verb in a container of its own, which has no network."""
+        """Run a verb in a container of its own, which has no network but where asked for."""
         began = time.monotonic()
         container = self.run(
             self.images["backup"],
             f"once-{time.monotonic_ns()}",
             mounts={**self.mounts(repository, secrets), **(mounts or {})},
-            network=False,
+            network=network,
             user="0:0",
             cap_add=list(caps),
             environment=self.environment(**env),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -49,6 +50,16 @@ def test_the_screen_knows_all_of_the_environment(watched: Watched, console: http
     assert found["disk"]["free_bytes"] > 0
     assert found["certificate_seconds"] > 0
     assert generation in [each["generation"] for each in found["releases"]]
+
+
+def test_the_release_that_brought_it_is_shown_with_its_steps(
+    watched: Watched, console: httpx.Client
+) -> None:
+    shown = console.get("/ops/api/releases").json()["releases"]
+    history = watched.site.invoke("history", "--env", NAME, "--json", "--last", "0")
+    assert shown == json.loads(history.text)
+    assert shown[-1]["result"] == "done"
+    assert shown[-1]["steps"] and shown[-1]["phases"]
 
 
 def test_every_panel_has_data(watched: Watched, console: httpx.Client) -> None:

@@ -76,6 +76,9 @@ def ran(hours: float, kind: str, *, ok: bool = True) -> dict[str, Any]:
     return {"kind": "run", "at": at, "wanted": kind, "ok": ok}
 
 
+LOST = {"kind": "gap", "at": NOW.isoformat(), "ok": False}
+
+
 @pytest.mark.parametrize(
     ("lines", "wanted"),
     [
@@ -89,12 +92,21 @@ def ran(hours: float, kind: str, *, ok: bool = True) -> dict[str, Any]:
         # A failure is no success, and is not repeated at once.
         ([ran(24, "full"), ran(0.1, "diff", ok=False)], None),
         ([ran(24, "full"), ran(1, "diff", ok=False)], "diff"),
+        # What is written after a loss can be restored on top of a later point alone.
+        ([ran(0, "full"), LOST], "incr"),
+        ([ran(0, "full"), LOST, ran(0, "incr", ok=False)], None),
+        ([LOST, ran(0, "full")], None),
     ],
 )
 def test_what_was_missed_is_due_and_the_fuller_first(
     lines: list[dict[str, Any]], wanted: str | None
 ) -> None:
     assert schedule.due(WEEKLY, lines, NOW) == wanted
+
+
+def test_nothing_is_due_where_nothing_is_scheduled() -> None:
+    never = Policy(full="", differential="", incremental="", drill="")
+    assert schedule.due(never, [ran(0, "full"), LOST], NOW) is None
 
 
 def test_a_drill_is_due_once_there_is_a_point() -> None:

@@ -18,6 +18,7 @@ import pytest
 from slipway_backup import (
     api,
     cli,
+    drill,
     history,
     lock,
     points,
@@ -101,6 +102,43 @@ def test_figures_follow_the_history(own: Settings) -> None:
     assert "the last drill failed: content" in status.summary(own)["problems"]
     assert json.loads(ask(own, "/v1/drills")[1])["drills"][0]["point"] == "a"
     assert json.loads(ask(own, "/v1/runs")[1])["runs"][0]["taken"] == "full"
+
+
+def test_the_repositories_take_turns_and_each_drill_counts(
+    make: Callable[..., Settings], tmp_path: Path
+) -> None:
+    own = make(backup_policy={"second": {"kind": "path", "path": str(tmp_path / "second")}})
+    proofs = [{"name": "content", "ok": False, "found": "x"}]
+
+    def held(repository: int, *, ok: bool) -> None:
+        told = {"point": "a", "ok": ok, "key": "live", "proofs": [] if ok else proofs}
+        history.append(own, "drill", **told, repository=repository)
+
+    assert drill.turn(own).number == 1
+    held(1, ok=True)
+    assert drill.turn(own).number == 2
+    held(2, ok=False)
+    assert drill.turn(own).number == 1
+    held(1, ok=True)
+    told = status.summary(own)
+    assert "the last drill of repository 2 (path) failed: content" in told["problems"]
+    assert "slipway_backup_drill_ok 0.0" in ask(own, "/metrics")[1]
+    held(2, ok=True)
+    assert "slipway_backup_drill_ok 1.0" in ask(own, "/metrics")[1]
+    assert "out of repository 2" in (status.verified(own, "a") or {})["what"]
+
+
+def test_no_drill_is_held_out_of_a_repository_that_is_not_there(own: Settings) -> None:
+    with pytest.raises(Refused, match=r"no repository 2 \(there are: 1\)"):
+        drill.run(own, repository=2)
+
+
+def test_a_loss_of_the_log_is_a_problem_until_the_next_point(own: Settings) -> None:
+    history.append(own, "run", ok=True, point="a", taken="full", seconds=2.5, added_bytes=7)
+    history.append(own, "gap", ok=False)
+    assert "a part of the log was lost" in " ".join(status.summary(own)["problems"])
+    history.append(own, "run", ok=True, point="b", taken="incr", seconds=2.5, added_bytes=7)
+    assert "was lost" not in " ".join(status.summary(own)["problems"])
 
 
 def test_a_torn_line_of_the_history_is_passed_over(own: Settings) -> None:

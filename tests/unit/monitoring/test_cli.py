@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ import httpx
 import pytest
 
 from slipway_monitoring import cli, roles, server
+from slipway_monitoring.console import releases
 from slipway_monitoring.errors import MonitoringError
 from slipway_monitoring.settings import Settings
 
@@ -36,6 +39,18 @@ def test_health_is_what_a_part_answers(capsys: pytest.CaptureFixture[str]) -> No
         serving.shutdown()
     assert cli.main(["health", url]) == 1
     assert "does not answer" in capsys.readouterr().out
+
+
+def test_the_console_is_told_what_was_released(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATA_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(sys, "stdin", io.StringIO('[{"number": 1}]'))
+    assert cli.main(["releases"]) == 0
+    assert releases.read(tmp_path) == [{"number": 1}]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("no JSON"))
+    assert cli.main(["releases"]) == 1
+    assert "is no JSON" in capsys.readouterr().out
 
 
 def test_who_cannot_begin_says_why(

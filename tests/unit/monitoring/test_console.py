@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from slipway_monitoring.console import app, state
+from slipway_monitoring.console import app, releases, state
 from slipway_monitoring.console.panels import PANELS
 from slipway_monitoring.console.sessions import Door
 from slipway_monitoring.console.sources import POINTS, Sample
@@ -254,6 +256,54 @@ async def test_the_page_asks_nobody_else(client: httpx.AsyncClient) -> None:
     assert (
         await client.get("/ops/static/vendor/uplot-1.6.32/uPlot.iife.min.js")
     ).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/ops/logs", "/ops/releases"])
+async def test_the_pages_beside_it_bring_everything_along(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    page = await client.get(path)
+    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    assert "http://" not in page.text and "https://" not in page.text
+    assert "<script>" not in page.text and "style=" not in page.text
+    scripts = re.findall(r'src="([^"]+)"', page.text)
+    while scripts:
+        answer = await client.get(scripts.pop())
+        assert answer.status_code == 200
+        assert "//" not in answer.text.replace("http://www.w3.org/2000/svg", "").replace("// ", "")
+        scripts += [f"/ops/static/{name}" for name in re.findall(r'"\./([a-z]+\.js)"', answer.text)]
+
+
+async def test_what_was_released_is_shown_as_it_was_told_last(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    assert (await client.get("/ops/api/releases")).status_code == 401
+    await log_in(client)
+    absent = await client.get("/ops/api/releases")
+    assert absent.status_code == 404
+    assert "the next release" in absent.json()["detail"]
+    for told in ([{"number": 1}], [{"number": 1}, {"number": 2, "result": "failed"}]):
+        releases.keep(tmp_path, json.dumps(told))
+        assert (await client.get("/ops/api/releases")).json() == {"releases": told}
+
+
+@pytest.mark.parametrize("told", ["", "{}", "[3]", " " * (releases.LARGEST_BYTES + 1)])
+async def test_what_is_no_record_of_releases_takes_nothing_away(
+    client: httpx.AsyncClient, tmp_path: Path, told: str
+) -> None:
+    releases.keep(tmp_path, "[]")
+    with pytest.raises(MonitoringError, match="releases"):
+        releases.keep(tmp_path, told)
+    await log_in(client)
+    assert (await client.get("/ops/api/releases")).json() == {"releases": []}
+
+
+async def test_a_record_of_releases_that_is_damaged_is_not_known(
+    client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    (tmp_path / releases.FILE).write_text("[{")
+    await log_in(client)
+    assert (await client.get("/ops/api/releases")).status_code == 503
 
 
 async def test_however_many_look_prometheus_is_asked_once(

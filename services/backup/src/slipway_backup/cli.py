@@ -137,7 +137,7 @@ def _restore(
 def _drill(
     own: Settings, chosen: argparse.Namespace, told: progress.Progress
 ) -> dict[str, Any] | None:
-    found = drill.run(own, chosen.point, told)
+    found = drill.run(own, chosen.point, told, repository=chosen.repository)
     if found.failures:
         error = Failed(
             f"the drill failed: {'; '.join(found.failures)}", "docs/reference/backups.md"
@@ -218,6 +218,7 @@ def parser() -> argparse.ArgumentParser:
     restore.add_argument("--delta", action="store_true", help="always so: equal files are kept")
     held = verbs.add_parser("drill", help="restore into a scratch folder and prove it")
     held.add_argument("--point", default=points.LATEST)
+    held.add_argument("--repository", type=int, help="out of this one; else they take turns")
     shelf = verbs.add_parser("export", help="one encrypted file of one point")
     shelf.add_argument("--point", required=True)
     shelf.add_argument("--to", required=True, help="- for standard output")

@@ -72,6 +72,16 @@ def read(settings: Settings, *kinds: str) -> list[dict[str, Any]]:
     return [each for each in found if not kinds or each.get("kind") in kinds]
 
 
+def gap(lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Where a part of the log was lost and no point was taken since: the line that says so."""
+    told = [each for each in lines if each["kind"] == "gap" or _took(each)]
+    return told[-1] if told and told[-1]["kind"] == "gap" else None
+
+
+def _took(line: Mapping[str, Any]) -> bool:
+    return bool(line["kind"] == "run" and line.get("ok"))
+
+
 def last(settings: Settings, kind: str, **wanted: Any) -> dict[str, Any] | None:
     """The newest line of a kind with these members."""
     lines = [each for each in read(settings, kind) if wanted.items() <= each.items()]

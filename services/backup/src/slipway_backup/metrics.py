@@ -27,7 +27,7 @@ class Figures(Collector):
         yield from _times(self._settings)
         yield from _points(told)
         yield from _archive(told["archive"])
-        yield from _drill(told["last_drill"])
+        yield from _drill(told["last_drill"], proved=told["drills_ok"])
         space = told["repository"]
         yield _gauge("repository_bytes", "Size of the repository here.", space["bytes"])
         yield _gauge("repository_free_bytes", "Room left on its disk.", space["free_bytes"])
@@ -79,10 +79,11 @@ def _archive(told: dict[str, Any]) -> Iterator[Metric]:
         )
 
 
-def _drill(drill: dict[str, Any] | None) -> Iterator[Metric]:
+def _drill(drill: dict[str, Any] | None, *, proved: bool) -> Iterator[Metric]:
     if drill is None:
         return
-    yield _gauge("drill_ok", "1 when the last drill proved everything.", int(drill["ok"]))
+    what = "1 when the last drill of each repository proved everything."
+    yield _gauge("drill_ok", what, int(proved))
     when = history.time(drill)
     if when is not None:
         yield _gauge("drill_timestamp_seconds", "When it was held.", when.timestamp())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from slipway_backup import keys
 from slipway_backup.policy import Keep, Second
+from slipway_backup.process import User
 from slipway_backup.settings import Settings
 
 FIRST = 1
@@ -49,8 +51,10 @@ def all_of(settings: Settings) -> tuple[Repository, ...]:
     return (first, Repository(SECOND, policy.second.keep, policy.second.path, policy.second))
 
 
-def pgbackrest(repository: Repository, settings: Settings) -> dict[str, str]:
-    """What pgBackRest is told of a repository, as its environment."""
+def pgbackrest(
+    repository: Repository, settings: Settings, *, user: User | None = None
+) -> dict[str, str]:
+    """What pgBackRest is told of a repository, as its environment; it may run as another user."""
     options = {
         "path": f"{repository.path.rstrip('/')}/pgbackrest",
         "cipher-type": CIPHER,
@@ -72,7 +76,7 @@ def pgbackrest(repository: Repository, settings: Settings) -> dict[str, str]:
         }
         authority = settings.secrets_directory / "second_ca.crt"
         if authority.is_file():
-            options["storage-ca-file"] = str(authority)
+            options["storage-ca-file"] = str(_readable(authority, user))
     if repository.second is not None and repository.kind == "sftp":
         options |= {
             "type": "sftp",
@@ -82,12 +86,27 @@ def pgbackrest(repository: Repository, settings: Settings) -> dict[str, str]:
             "sftp-host-key-hash-type": "sha256",
             "sftp-host-key-check-type": "fingerprint",
             "sftp-host-fingerprint": repository.second.host_fingerprint,
-            "sftp-private-key-file": str(settings.secret("second_key")),
+            "sftp-private-key-file": str(_readable(settings.secret("second_key"), user)),
         }
     prefix = f"PGBACKREST_REPO{repository.number}_"
     return {
         prefix + name.upper().replace("-", "_"): value for name, value in options.items() if value
     }
+
+
+def _readable(secret: Path, user: User | None) -> Path:
+    """A file of a secret that `user` can read: the volume's is the service's alone."""
+    if user is None or os.geteuid() != 0:
+        return secret
+    folder = Path(f"/tmp/slipway-secrets-{user.user}")  # noqa: S108  # nosec B108
+    folder.mkdir(mode=0o700, exist_ok=True)
+    copy = folder / secret.name
+    if not copy.exists():
+        copy.write_bytes(secret.read_bytes())
+        copy.chmod(0o400)
+        os.chown(copy, user.user, user.group)
+        os.chown(folder, user.user, user.group)
+    return copy
 
 
 def restic(repository: Repository, settings: Settings) -> dict[str, str]:

@@ -50,14 +50,17 @@ class Restored:
     last_write: str = ""
 
 
+def of_point(stored: Stored) -> Choice:
+    """A point, out of the repository that it was found in."""
+    held = stored.point.database
+    target = Target(name=held["restore_point"], timeline=str(held["timeline"]))
+    return Choice(stored.repository, stored.point.label(stored.repository), target, stored)
+
+
 def choose(settings: Settings, *, point: str = "", to: str = "") -> Choice:
     """What a point, a time or `latest` asks for. Raises Refused when there is nothing for it."""
     if point:
-        stored = points.find(settings, point)
-        held = stored.point.database
-        target = Target(name=held["restore_point"], timeline=str(held["timeline"]))
-        label = stored.point.label(stored.repository)
-        return Choice(stored.repository, label, target, stored)
+        return of_point(points.find(settings, point))
     wanted = None if to == points.LATEST else moment(to)
     for repository, listed in points.reachable(settings):
         known = timelines.read(settings, repository)

@@ -20,7 +20,11 @@ PAUSE = timedelta(minutes=10)
 
 
 def due(policy: Policy, lines: Sequence[dict[str, Any]], now: datetime) -> Kind | None:
-    """The kind of point that is due, or None. A fuller one makes up for those below it."""
+    """The kind of point that is due, or None. A fuller one makes up for those below it.
+
+    One is due at once where a part of the log was lost: what is written from then on can only be
+    restored on top of it.
+    """
     if resting([each for each in lines if each["kind"] == "run"], now):
         return None
     for index, kind in enumerate(KINDS):
@@ -35,7 +39,8 @@ def due(policy: Policy, lines: Sequence[dict[str, Any]], now: datetime) -> Kind 
         ]
         if not good or max(good) < scheduled:
             return kind
-    return None
+    scheduled_any = any(policy.line(kind) for kind in KINDS)
+    return "incr" if scheduled_any and history.gap(lines) else None
 
 
 def drill_due(policy: Policy, lines: Sequence[dict[str, Any]], now: datetime) -> bool:
@@ -67,7 +72,7 @@ def start(settings: Settings) -> BackgroundScheduler:
 
 def tick(settings: Settings) -> None:
     """Do what is due."""
-    lines = history.read(settings, "run", "drill")
+    lines = history.read(settings, "run", "drill", "gap")
     kind = due(settings.backup_policy, lines, history.now())
     try:
         if kind is not None:

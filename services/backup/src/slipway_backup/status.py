@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,8 @@ def verified(settings: Settings, point: str) -> dict[str, Any] | None:
         return None
     line = lines[-1]
     what = f"drill with the key's {'escrowed copy' if line.get('key') == 'escrow' else 'live copy'}"
+    if line.get("repository", repositories.FIRST) != repositories.FIRST:
+        what += f", out of repository {line['repository']}"
     return {
         "at": line["at"],
         "ok": line["ok"],
@@ -135,28 +137,41 @@ def summary(settings: Settings) -> dict[str, Any]:
     """The state in few words, from what was written down: no repository is asked."""
     run = history.last(settings, "run")
     good = history.last(settings, "run", ok=True)
-    drill = history.last(settings, "drill")
+    drills = _drills(settings)
     clean = history.last(settings, "drill", ok=True)
     told = wal.state(settings)
     return {
         "point": good.get("point") if good else None,
         "point_age_seconds": age(history.time(good)),
         "last_run": run,
-        "last_drill": drill,
+        "last_drill": history.last(settings, "drill"),
+        "drills_ok": all(each["ok"] for each in drills.values()),
         "drill_age_seconds": age(history.time(clean)),
         "key": clean.get("key") if clean else "unverified",
         "archive": told,
         "running": None if _free(settings, "run") else _holder(settings, "run"),
         "drilling": None if _free(settings, "drill") else _holder(settings, "drill"),
         "repository": room(settings),
-        "problems": problems(settings, run, drill, told),
+        "problems": problems(settings, run, drills, told),
     }
+
+
+def _drills(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The last drill of each repository that one was held of, by how it is told from the others."""
+    places = repositories.all_of(settings)
+    lines = history.read(settings, "drill")
+    found: dict[str, dict[str, Any]] = {}
+    for place in places:
+        name = f" of {place.name}" if len(places) > 1 else ""
+        own = [each for each in lines if each.get("repository", repositories.FIRST) == place.number]
+        found |= {name: own[-1]} if own else {}
+    return found
 
 
 def problems(
     settings: Settings,
     run: dict[str, Any] | None,
-    drill: dict[str, Any] | None,
+    drills: Mapping[str, dict[str, Any]],
     told: dict[str, Any],
 ) -> list[str]:
     """One sentence for each thing that somebody has to look at."""
@@ -164,13 +179,20 @@ def problems(
     room_made = history.last(settings, "retention")
     if room_made is not None and not room_made["ok"]:
         found.append(f"what is over the number that is kept is still there: {room_made['reason']}")
-    if drill and not drill["ok"]:
-        wrong = [each["name"] for each in drill["proofs"] if not each["ok"]]
-        found.append(f"the last drill failed: {', '.join(wrong)}")
+    for name, drill in drills.items():
+        if not drill["ok"]:
+            wrong = [each["name"] for each in drill["proofs"] if not each["ok"]]
+            found.append(f"the last drill{name} failed: {', '.join(wrong)}")
     if not told["receiving"]:
         found.append(f"the log is not received: {told.get('error') or 'no receiver runs'}")
     elif told.get("error"):
         found.append(f"the log is not archived: {told['error']}")
+    lost = history.gap(history.read(settings, "run", "gap"))
+    if lost is not None:
+        found.append(
+            f"a part of the log was lost at {lost['at']}: no later time can be restored until a"
+            " point is taken: slipway-backup run"
+        )
     if told.get("elsewhere"):
         found.append(f"the log is archived on this machine alone: {told['elsewhere']}")
     space = room(settings)

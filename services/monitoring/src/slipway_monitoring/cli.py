@@ -36,6 +36,8 @@ def _do(chosen: argparse.Namespace) -> None:
 
     if chosen.role == "rules":
         roles.write_rules(chosen.folder)
+    elif chosen.role == "releases":
+        roles.keep_releases(sys.stdin.read())
     else:
         roles.begin(chosen.role)
 
@@ -53,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     roles.add_parser("engine", help="figures of the containers, and whom Prometheus shall ask")
     roles.add_parser("probe", help="asks a known question as a user would")
     roles.add_parser("console", help="the page on which people see all of it")
+    roles.add_parser("releases", help="keep for the page what was released: JSON, on stdin")
     asked = roles.add_parser("health", help="whether a part in this container answers")
     asked.add_argument("url")
     grafana = roles.add_parser("grafana", help="write what Grafana reads into a folder")

@@ -12,6 +12,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from slipway_monitoring import alertmanager, exporters, prometheus, server, settings, targets
+from slipway_monitoring.console import releases
 from slipway_monitoring.engine import Engine
 from slipway_monitoring.exporter import Containers
 from slipway_monitoring.probe import Figures, Probe
@@ -75,6 +76,11 @@ def serve(
         threading.Thread(target=running.serve_forever, daemon=True).start()
         work(stop)
         running.shutdown()
+
+
+def keep_releases(told: str) -> None:
+    """Keep what was released for the console's page. Raises MonitoringError."""
+    releases.keep(settings.load().data_directory, told)
 
 
 def write_rules(folder: Path) -> None:

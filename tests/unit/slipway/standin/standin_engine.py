@@ -494,6 +494,10 @@ class Standin:
                 return Answer(*self.watch.promtool(rest))
             case ("exec", identity, "amtool", *rest) if identity in self.containers:
                 return Answer(*self.watch.amtool(rest))
+            case ("exec", "--interactive", identity, "slipway-monitoring", "releases") if (
+                identity in self.containers
+            ):
+                return Answer(*self.watch.tell(request["input"]))
             case ("exec", "--interactive", identity, "slipway-logs", "ask", path) if (
                 identity in self.containers
             ):

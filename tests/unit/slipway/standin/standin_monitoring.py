@@ -18,11 +18,12 @@ SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 @dataclass
 class Watch:
-    """What is measured and fires, and the silences; nothing is said while `silent`."""
+    """What is measured, fires and is shown, and the silences; nothing is said while `silent`."""
 
     budgets: dict[str, float] = field(default_factory=dict)
     firing: list[dict[str, Any]] = field(default_factory=list)
     silences: list[dict[str, Any]] = field(default_factory=list)
+    releases: list[dict[str, Any]] = field(default_factory=list)
     silent: bool = False
 
     def fire(self, name: str, severity: str, minutes: float = 5, inhibited: bool = False) -> None:
@@ -38,6 +39,13 @@ class Watch:
                 "status": {"inhibitedBy": ["other"] if inhibited else [], "silencedBy": []},
             }
         )
+
+    def tell(self, releases: str) -> Said:
+        """Keep what the console is told of releases."""
+        if self.silent:
+            return SILENT
+        self.releases = json.loads(releases)
+        return "", "", 0
 
     def promtool(self, words: Sequence[str]) -> Said:
         """The one question that is asked."""

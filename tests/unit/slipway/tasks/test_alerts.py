@@ -182,3 +182,22 @@ def test_a_status_says_what_fires_and_what_budget_is_left(watched: World) -> Non
     said = watched.invoke("status", "--env", "dev").output
     assert "monitoring DOES NOT ANSWER" in said
     assert "alerts: none" not in said
+
+
+def test_each_release_is_shown_on_the_console_good_or_bad(watched: World) -> None:
+    shown = watched.standin.watch
+    assert [line["result"] for line in shown.releases] == ["done", "done"]
+    assert shown.releases[-1]["steps"]
+    watched.standin.faults.service["worker"] = "exited"
+    watched.change("services/backend/app.py")
+    assert watched.release().exit_code == 1
+    assert [line["result"] for line in shown.releases] == ["done", "done", "failed"]
+    assert shown.releases[-1]["reason"]
+
+
+def test_a_console_that_does_not_answer_is_told_and_fails_no_release(watched: World) -> None:
+    watched.standin.watch.silent = True
+    watched.change("services/backend/app.py")
+    ended = watched.release()
+    assert ended.exit_code == 0, ended
+    assert "the console does not show this release yet" in ended.errors

@@ -82,7 +82,7 @@ def told(
     """What pgBackRest is told for work on the repositories alone; all of them unless chosen."""
     env = common(settings, user=user)
     for repository in chosen or repositories.all_of(settings):
-        env |= repositories.pgbackrest(repository, settings)
+        env |= repositories.pgbackrest(repository, settings, user=user)
     return env
 
 

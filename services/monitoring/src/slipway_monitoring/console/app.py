@@ -26,7 +26,7 @@ from starlette.responses import (
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from slipway_monitoring.console import logs, public, state
+from slipway_monitoring.console import logs, public, releases, state
 from slipway_monitoring.console.keeper import Keeper
 from slipway_monitoring.console.panels import BY_NAME, PANELS
 from slipway_monitoring.console.sessions import SECONDS, Door
@@ -122,12 +122,14 @@ def make(own: Settings, http: httpx.AsyncClient | None = None) -> Starlette:
         Route(PREFIX, _lead),
         Route(f"{PREFIX}/", _page),
         Route(f"{PREFIX}/logs", _log_page),
+        Route(f"{PREFIX}/releases", _release_page),
         Mount(f"{PREFIX}/static", StaticFiles(directory=STATIC)),
         Route(f"{PREFIX}/api/login", login, methods=["POST"]),
         Route(f"{PREFIX}/api/logout", _logout, methods=["POST"]),
         Route(f"{PREFIX}/api/state", _inside(_state)),
         Route(f"{PREFIX}/api/panels", _inside(_panels)),
         Route(f"{PREFIX}/api/series", _inside(_series)),
+        Route(f"{PREFIX}/api/releases", _inside(_releases)),
         Route(f"{PREFIX}/api/logs", _inside(_lines)),
         Route(f"{PREFIX}/api/logs/counts", _inside(_counts)),
     ]
@@ -182,13 +184,30 @@ async def _lead(_request: Request) -> Response:
 
 
 async def _page(_request: Request) -> Response:
-    headers = {"content-security-policy": POLICY, "cache-control": "no-cache"}
-    return FileResponse(STATIC / "index.html", headers=headers)
+    return _static("index.html")
 
 
 async def _log_page(_request: Request) -> Response:
+    return _static("logs.html")
+
+
+async def _release_page(_request: Request) -> Response:
+    return _static("releases.html")
+
+
+def _static(name: str) -> Response:
     headers = {"content-security-policy": POLICY, "cache-control": "no-cache"}
-    return FileResponse(STATIC / "logs.html", headers=headers)
+    return FileResponse(STATIC / name, headers=headers)
+
+
+async def _releases(request: Request) -> Response:
+    try:
+        found = releases.read(request.app.state.own.data_directory)
+    except MonitoringError as error:
+        return _problem(503, str(error))
+    if found is None:
+        return _problem(404, "the next release of this environment tells what there was")
+    return JSONResponse({"releases": found})
 
 
 async def _lines(request: Request) -> Response:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from slipway_monitoring.console import files
 from slipway_monitoring.errors import MonitoringError
 
 DAYS = 90
@@ -124,12 +125,9 @@ def read(path: Path) -> Record:
 
 
 def write(path: Path, record: Record) -> None:
-    """Write it down, whole or not at all."""
+    """Write it down. Raises OSError."""
     told: dict[str, Any] = {
         "days": {name: asdict(day) for name, day in record.days.items()},
         "incidents": [asdict(each) for each in record.incidents],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(json.dumps(told), encoding="utf-8")
-    unfinished.replace(path)
+    files.write(path, json.dumps(told))

@@ -1,5 +1,7 @@
 // The log page: what was searched for is in the address, so that it can be sent to somebody else.
 
+import "./theme.js";
+import { asked } from "./ask.js";
 import { element } from "./view.js";
 
 const FOLLOW_SECONDS = 2;
@@ -19,17 +21,6 @@ let chosen = null;
 let shown = new Map();
 let following = null;
 let turn = 0;
-
-async function asked(path, words) {
-  const answer = await fetch(`/ops/api/${path}?${words}`, { signal: AbortSignal.timeout(30000) });
-  if (answer.status === 401) {
-    location.assign("/ops/");
-    throw new Error("log in first");
-  }
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(told.detail ?? `the console answers ${answer.status}`);
-  return told;
-}
 
 function words() {
   const found = new URLSearchParams();

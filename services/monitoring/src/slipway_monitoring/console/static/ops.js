@@ -1,6 +1,7 @@
 // The console: asks for the state every ten seconds and for graphs every minute.
 
 import { draw, missing, prepare } from "./charts.js";
+import { wear } from "./theme.js";
 import { element, show } from "./view.js";
 
 const STATE_SECONDS = 10;
@@ -101,16 +102,12 @@ function theme() {
   graphs();
 }
 
-function wear(name) {
-  document.documentElement.dataset.theme = name;
-  localStorage.setItem("theme", name);
-}
-
 function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input")) return;
   if (part("console").hidden) return;
   if (event.key === "r") { refresh(); graphs(); }
   else if (event.key === "l") location.assign("/ops/logs");
+  else if (event.key === "d") location.assign("/ops/releases");
   else if (event.key === "t") theme();
   else if (event.key === "?") part("keys").showModal();
   else {
@@ -119,8 +116,6 @@ function key(event) {
   }
 }
 
-const worn = localStorage.getItem("theme");
-if (worn) document.documentElement.dataset.theme = worn;
 part("login").addEventListener("submit", login);
 part("logout").addEventListener("click", async () => { await asked("logout", { method: "POST" }); leave(); });
 part("theme").addEventListener("click", theme);
