@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING
 
 from slipway.config.logs import SERVICES
 from slipway.facts.engine import Container
-from slipway.plans.steps import Kind, Step
+from slipway.plans import in_place
+from slipway.plans.steps import Step
 
 if TYPE_CHECKING:
     from slipway.plans.release import Want
 
+UNWANTED = "no store is wanted; what was kept stays"
 UNSEEN = " (in place: lines wait meanwhile, and none is lost)"
 
 
 def steps(want: Want, found: Mapping[str, Container], wrong: Mapping[str, str]) -> Iterator[Step]:
     """The steps that put store and collector right; `wrong` says which to replace, and why."""
-    for name in SERVICES:
-        if name not in want.platform.hashes:
-            if name in found:
-                yield Step(Kind.DISMISS, name, "no store is wanted; what was kept stays")
-        elif name not in found:
-            yield Step(Kind.PLATFORM, name, "does not run yet")
-        elif name in wrong:
-            yield Step(Kind.PLATFORM, name, wrong[name] + UNSEEN, recreate=True)
+    return in_place.steps(SERVICES, want, found, wrong, unwanted=UNWANTED, unseen=UNSEEN)

@@ -7,23 +7,18 @@ from typing import TYPE_CHECKING
 
 from slipway.config.monitoring import SERVICES
 from slipway.facts.engine import Container
-from slipway.plans.steps import Kind, Step
+from slipway.plans import in_place
+from slipway.plans.steps import Step
 
 if TYPE_CHECKING:
     from slipway.plans.release import Want
 
 #: Of the user with which the probe asks its question.
 PASSWORD = "probe_password"  # noqa: S105  # nosec B105
+UNWANTED = "nobody shall watch; what was measured stays"
 UNSEEN = " (in place: no user notices)"
 
 
 def steps(want: Want, found: Mapping[str, Container], wrong: Mapping[str, str]) -> Iterator[Step]:
     """The steps that put right who watches; `wrong` says which have to be replaced, and why."""
-    for name in SERVICES:
-        if name not in want.platform.hashes:
-            if name in found:
-                yield Step(Kind.DISMISS, name, "nobody shall watch; what was measured stays")
-        elif name not in found:
-            yield Step(Kind.PLATFORM, name, "does not run yet")
-        elif name in wrong:
-            yield Step(Kind.PLATFORM, name, wrong[name] + UNSEEN, recreate=True)
+    return in_place.steps(SERVICES, want, found, wrong, unwanted=UNWANTED, unseen=UNSEEN)

@@ -58,11 +58,13 @@ def run(
 ) -> Drill:
     """Restore a point into the scratch folder and prove it; the scratch is gone afterwards.
 
-    It comes from the repository of this number, else from that whose turn it is. Nothing is raised
-    for a proof that fails: the drill tells them all.
+    It comes from the repository of this number; else the newest point from that whose turn it is,
+    and a named one from the first. Nothing is raised for a proof that fails: the drill tells all.
     """
     began = time.monotonic()
-    place = turn(settings) if repository is None else _numbered(settings, repository)
+    if repository is None:
+        repository = turn(settings).number if wanted == points.LATEST else repositories.FIRST
+    place = _numbered(settings, repository)
     escrowed = bool(settings.backup_key_escrow)
     drill = Drill("escrow" if escrowed else "live", place.number)
     with scratch.folder(settings, "holds a drill") as folder:
