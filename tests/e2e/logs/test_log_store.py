@@ -24,14 +24,6 @@ for number in range({LINES}):
     if number % 100 == 99:
         time.sleep(100 / {RATE})
 """
-#: A collector whose configuration has a word that rsyslog does not know.
-MISTAKEN = """
-from pathlib import Path
-from slipway_logs import collector, settings
-file = Path("/tmp/mistaken.conf")
-file.write_text(collector.CONFIGURATION.read_text().replace("pollingInterval", "polingInterval"))
-raise SystemExit(collector.run(settings.read(), file))
-"""
 
 
 def eventually(holds: Callable[[], bool], what: str) -> None:
@@ -187,23 +179,19 @@ def test_the_collector_says_nothing_where_nothing_is_wrong(kept: Site) -> None:
     assert container(kept, "collector").logs().decode() == ""
 
 
-def test_a_configuration_that_is_not_understood_is_refused_with_the_reason(kept: Site) -> None:
-    made = kept.engine.containers.run(
-        container(kept, "collector").image,
-        ["-c", MISTAKEN],
-        entrypoint="python3",
-        environment={"ENVIRONMENT": NAME, "DATA_DIRECTORY": "/tmp/data"},
-        user="0:0",
+def test_the_last_words_of_a_container_that_is_removed_are_kept(kept: Site) -> None:
+    kept.engine.containers.run(
+        container(kept, "logs").image,
+        # As long as it takes to notice that it is there.
+        ["-c", "echo first; sleep 2; echo last words"],
+        entrypoint="sh",
+        name=f"slipway-{NAME}-g1-brief-1",
+        log_config={"type": "json-file", "config": LOGGED},
         network_mode="none",
-        detach=True,
+        remove=True,
     )
-    try:
-        assert made.wait(timeout=60)["StatusCode"] != 0
-        said = json.loads(made.logs())
-        assert said["level"] == "error"
-        assert "polingInterval" in said["reason"]
-    finally:
-        made.remove(force=True)
+    query = 'service:="brief" "last words" | stats count() as lines'
+    eventually(lambda: counted(kept, query).get("lines") == 1, "the last words")
 
 
 def test_without_a_store_its_services_go_and_what_was_kept_stays(kept: Site) -> None:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import io
 import json
-import threading
+import time
+import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
-from slipway_logs import __main__, bring, collector, settings, store
+from slipway_logs import __main__, collector, settings, store
+from slipway_logs.collector import Collector
+from slipway_logs.files import Files, Part, Place
 from slipway_logs.settings import Settings, SettingsError
 from slipway_logs.spool import Spool
+
+Stop = Callable[[], None]
 
 
 def read(tmp_path: Path, **more: str) -> Settings:
     """Settings of a test's own."""
-    own = {
-        "ENVIRONMENT": "prod",
-        "DATA_DIRECTORY": str(tmp_path / "data"),
-        "WORK_DIRECTORY": str(tmp_path),
-    }
-    return settings.read(own | more)
+    engine = tmp_path / "engine"
+    engine.mkdir(exist_ok=True)
+    (tmp_path / "data").mkdir(exist_ok=True)
+    places = {"DATA_DIRECTORY": str(tmp_path / "data"), "ENGINE_DIRECTORY": str(engine)}
+    return settings.read({"ENVIRONMENT": "prod"} | places | more)
 
 
 @pytest.mark.parametrize(
@@ -46,54 +51,117 @@ def test_the_store_keeps_days_and_bytes(tmp_path: Path) -> None:
     assert {"-retentionPeriod=30d", "-retention.maxDiskSpaceUsageBytes=5000"} <= set(words)
 
 
-def test_rsyslog_is_told_every_name_that_its_configuration_asks_for(tmp_path: Path) -> None:
-    told = collector.variables(read(tmp_path))
-    text = (Path(__file__).parents[3] / "infra/logs/rsyslog.conf").read_text()
-    asked = {part.split("`")[0] for part in text.split("`echo $")[1:]}
-    assert asked == set(told)
-    assert told["OWN_TAG"] == '"tag":"slipway-prod-'
+def written(folder: Path, text: str, name: str = "abc") -> None:
+    """Have a container of the environment write a line, as the engine keeps it."""
+    file = folder / name / f"{name}-json.log"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    line = {"log": f"{text}\n", "attrs": {"tag": "slipway-prod-g1-worker-1"}, "time": "t"}
+    with file.open("a", encoding="utf-8") as engine:
+        engine.write(json.dumps(line, separators=(",", ":")) + "\n")
 
 
-def test_rsyslog_is_answered_line_by_line(tmp_path: Path) -> None:
-    line = json.dumps({"log": "x\n", "attrs": {"tag": "slipway-prod-g1-worker-1"}, "time": "t"})
-    given = [bring.BEGIN, line, "no line", bring.COMMIT]
-    answers = io.StringIO()
-    bring.serve([f"{each}\n" for each in given], answers, Spool(tmp_path, 1000))
-    assert answers.getvalue().split() == ["OK", "OK", "DEFER_COMMIT", "DEFER_COMMIT", "OK"]
-    (file,) = tmp_path.glob("*.jsonl")
-    kept = json.loads(file.read_text())
-    assert (kept["service"], kept["_msg"]) == ("worker", "x")
+def kept(own: Settings) -> list[str]:
+    """The events that are written down for the store."""
+    files = sorted((own.data / "spool").glob("*.jsonl"))
+    return [json.loads(line)["_msg"] for file in files for line in file.read_text().splitlines()]
 
 
-def test_a_batch_that_is_not_written_down_is_not_confirmed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def made(own: Settings) -> Collector:
+    """A collector of the settings' places."""
+    files = Files(own.engine, b'"tag":"slipway-prod-', own.data / "places.json")
+    return Collector(files, Spool(own.data / "spool", own.queue_bytes))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture(name="running")
+def running_collectors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Collector], Stop]]:
+    """Runs a collector, and gives what tells it to stop and waits for that."""
+    monkeypatch.setattr(collector, "LOOK_SECONDS", 0.01)
+    stops: list[Stop] = []
+
+    def run(asked: Collector) -> Stop:
+        told = Event()
+        thread = Thread(target=asked.run, args=(told,))
+        thread.start()
+
+        def stop() -> None:
+            told.set()
+            thread.join()
+
+        stops.append(stop)
+        return stop
+
+    yield run
+    for each in stops:
+        each()
+
+
+def test_lines_are_written_down_once_whoever_collects(
+    tmp_path: Path, running: Callable[[Collector], Stop]
 ) -> None:
-    monkeypatch.setattr(bring, "PAUSE_SECONDS", 0)
-    line = json.dumps({"log": "x\n", "attrs": {"tag": "slipway-prod-g1-worker-1"}, "time": "t"})
-    answers = io.StringIO()
-    given = (bring.BEGIN, line, bring.COMMIT)
-    bring.serve([f"{each}\n" for each in given], answers, Spool(tmp_path, 1))
-    assert answers.getvalue().splitlines()[-1].startswith("Error: 1 lines not written down")
-
-
-def test_figures_are_told_and_what_is_not_known_is_left_out(tmp_path: Path) -> None:
     own = read(tmp_path)
-    with collector.server(own, port=0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}/metrics"
+    written(own.engine, "one")
+    stop = running(made(own))
+    until(lambda: kept(own) == ["one"])
+    written(own.engine, "two")
+    until(lambda: kept(own) == ["one", "two"])
+    stop()
+    written(own.engine, "three")
+    running(made(own))
+    until(lambda: kept(own) == ["one", "two", "three"])
 
-        def told() -> str:
-            with urllib.request.urlopen(address) as answer:  # noqa: S310
+
+def test_lines_that_there_is_no_room_for_stay_where_they_are(
+    tmp_path: Path, running: Callable[[Collector], Stop]
+) -> None:
+    own = read(tmp_path, QUEUE_BYTES="10")
+    written(own.engine, "one")
+    full = made(own)
+    stop = running(full)
+    time.sleep(0.1)
+    stop()
+    assert (kept(own), full.lines) == ([], 0)
+    own = read(tmp_path)
+    running(made(own))
+    until(lambda: kept(own) == ["one"])
+
+
+def test_what_is_read_at_once_is_written_down_in_parts() -> None:
+    part = Part("abc", (b"x" * collector.BATCH_BYTES,), Place(1, 1, 1))
+    assert [len(batch) for batch in collector.batches(iter([part] * 3))] == [1, 1, 1]
+    small = Part("abc", (b"x",), Place(1, 1, 1))
+    assert [len(batch) for batch in collector.batches(iter([small] * 3))] == [3]
+
+
+def test_a_collector_tells_what_it_read_and_what_waits(
+    tmp_path: Path, running: Callable[[Collector], Stop]
+) -> None:
+    own = read(tmp_path)
+    collecting = made(own)
+    running(collecting)
+    with collector.server(own, collecting, port=0) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+
+        def told(path: str) -> str:
+            with urllib.request.urlopen(f"{address}{path}") as answer:  # noqa: S310
                 return str(answer.read().decode())
 
-        assert "slipway_collector_waiting_bytes 0\n" in told()
-        assert "slipway_collector_lines_total" not in told()
-        counted = {"name": "main Q", "enqueued": 7, "discarded.full": 0, "discarded.nf": 1}
-        (tmp_path / "counted").write_text(f"Mon Nov 30: {json.dumps(counted)}\nhalf {{")
-        assert "slipway_collector_lines_total 7\n" in told()
-        # The file is emptied, and what it said is known all the same.
-        assert (tmp_path / "counted").read_text() == ""
-        assert "slipway_collector_discarded_total 1\n" in told()
+        assert told("/health") == "live\n"
+        assert "slipway_collector_lines_total 0\n" in told("/metrics")
+        written(own.engine, "one")
+        until(lambda: "slipway_collector_lines_total 1\n" in told("/metrics"))
+        assert "slipway_collector_waiting_bytes 0\n" not in told("/metrics")
+        assert "slipway_collector_missed_total 0\n" in told("/metrics")
+        with pytest.raises(urllib.error.HTTPError):
+            told("/other")
         server.shutdown()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from pathlib import Path
 
@@ -87,3 +88,22 @@ def test_what_is_too_much_is_refused_and_not_half_written(tmp_path: Path) -> Non
     with pytest.raises(Full, match="of 100 bytes wait"):
         spool.put(lines(5, 5))
     assert brought(spool, Store(until=5)) == lines(0, 5)
+
+
+def test_a_disk_that_fills_up_within_a_line_spoils_none_of_the_others(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, LIMIT)
+    spool.put(lines(0, 2))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = sum(file.stat().st_size for file in tmp_path.glob("*.jsonl"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            spool.put(lines(2, 4))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    spool.put(lines(2, 4))
+    taken = brought(spool, Store(until=7))
+    assert [each for each in lines(0, 6) if each not in taken] == []
+    # The one that there was room for comes twice.
+    assert len(taken) == 7
+    assert waiting(tmp_path) == 0

@@ -7,9 +7,8 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from slipway_logs import bring, collector, settings, store
+from slipway_logs import collector, settings, store
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -20,11 +19,6 @@ def main(words: Sequence[str] | None = None) -> int:
             return store.ask(chosen.path, json.loads(sys.stdin.read()))
         if chosen.role == "health":
             return 0 if store.healthy(chosen.address) else 1
-        if chosen.role == "bring":
-            # The engine cuts a line where its bytes end, which may be inside a letter.
-            sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-            bring.run(sys.stdin, sys.stdout, chosen.store, chosen.folder, chosen.limit)
-            return 0
         own = settings.read()
         if chosen.role == "store":
             program = store.words(own)
@@ -41,10 +35,6 @@ def parser() -> argparse.ArgumentParser:
     roles = made.add_subparsers(dest="role", required=True, metavar="ROLE")
     roles.add_parser("store", help="keeps the lines, and answers questions about them")
     roles.add_parser("collector", help="brings the store every line of the environment")
-    brings = roles.add_parser("bring", help="what rsyslog gives its lines to")
-    brings.add_argument("store", help="the store's address, as http://logs:9428")
-    brings.add_argument("folder", type=Path, help="where what waits for the store is kept")
-    brings.add_argument("limit", type=int, help="how many bytes may wait")
     asked = roles.add_parser("ask", help="print what the store in this container answers")
     asked.add_argument("path", help="such as /select/logsql/query; its words are JSON on stdin")
     health = roles.add_parser("health", help="whether a part in this container answers")

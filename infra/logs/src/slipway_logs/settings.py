@@ -23,7 +23,6 @@ class Settings:
     store_url: str
     data: Path
     engine: Path
-    work: Path
 
 
 def read(variables: Mapping[str, str] = os.environ) -> Settings:
@@ -36,7 +35,6 @@ def read(variables: Mapping[str, str] = os.environ) -> Settings:
         store_url=variables.get("STORE_URL", "http://logs:9428"),
         data=Path(variables.get("DATA_DIRECTORY", "/var/lib/slipway-logs")),
         engine=Path(variables.get("ENGINE_DIRECTORY", "/engine")),
-        work=Path(variables.get("WORK_DIRECTORY", "/tmp/slipway-logs")),  # noqa: S108  # nosec B108
     )
 
 

@@ -57,8 +57,15 @@ class Spool:
             if self._size > SEGMENT_BYTES:
                 self._written += 1
                 self._size = 0
-            with self._file(self._written).open("ab") as file:
-                file.write(text)
+            try:
+                with self._file(self._written).open("ab") as file:
+                    file.write(text)
+            except OSError:
+                # What there was room for may end inside a line: what comes next does not follow it.
+                self._kept += self._file(self._written).stat().st_size - self._size
+                self._written += 1
+                self._size = 0
+                raise
             self._size += len(text)
             self._kept += len(text)
             self._turn.notify_all()
