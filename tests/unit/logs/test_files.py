@@ -157,7 +157,9 @@ def test_files_that_the_engine_removed_unread_are_counted(folder: Path, files: S
     assert of.missed == 1
 
 
-def test_another_file_with_the_same_inode_is_read_from_its_beginning(folder: Path, files: Start) -> None:
+def test_another_file_with_the_same_inode_is_read_from_its_beginning(
+    folder: Path, files: Start
+) -> None:
     engine = Engine(folder)
     engine.write()
     assert numbers(files(folder)) == [0]
@@ -192,12 +194,14 @@ def test_half_a_line_waits_for_its_end_unless_nothing_follows(folder: Path, file
         file.write(whole[:20])
     engine.rename()
     engine.write()
-    (cut, after) = [line for part in of.look() for line in part.lines]
+    cut, after = [line for part in of.look() for line in part.lines]
     assert cut == whole[:20].encode()
     assert json.loads(after)["number"] == 1
 
 
-def test_a_file_that_somebody_emptied_is_read_from_its_beginning(folder: Path, files: Start) -> None:
+def test_a_file_that_somebody_emptied_is_read_from_its_beginning(
+    folder: Path, files: Start
+) -> None:
     engine = Engine(folder)
     engine.write(3)
     of = files(folder)

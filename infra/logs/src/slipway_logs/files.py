@@ -174,7 +174,7 @@ class Container:
     def _current(self) -> int | None:
         """The inode of the newest file; None while it is renamed, or with its container gone."""
         try:
-            return os.stat(self._name("")).st_ino
+            return self._name("").stat().st_ino
         except FileNotFoundError:
             return None
 
