@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import docker
 from docker.errors import DockerException, ImageNotFound, NotFound
@@ -21,6 +22,8 @@ PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 NUMBER_LABEL = "com.docker.compose.container-number"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
+#: What images say, by their ids, which are checksums of it: asked for again and again.
+_SAID: WeakKeyDictionary[docker.DockerClient, dict[str, Mapping[str, str]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -189,12 +192,15 @@ def _network(engine: docker.DockerClient, identity: str) -> dict[str, Any]:
         return {}
 
 
-def _defaults(engine: docker.DockerClient, image: str) -> dict[str, str]:
+def _defaults(engine: docker.DockerClient, image: str) -> Mapping[str, str]:
     """What the image of a container says; nothing where it was removed by force."""
-    try:
-        return settings.of_image(engine.images.get(image).attrs)
-    except ImageNotFound:
-        return {}
+    said = _SAID.setdefault(engine, {})
+    if image not in said:
+        try:
+            said[image] = settings.of_image(engine.images.get(image).attrs)
+        except ImageNotFound:
+            return {}
+    return said[image]
 
 
 def toolbox(engine: docker.DockerClient, registry: str) -> str:
@@ -246,8 +252,15 @@ def one_offs(engine: docker.DockerClient, environment: str) -> list[DockerContai
 
 
 def _projects_containers(engine: docker.DockerClient, environment: str) -> list[DockerContainer]:
-    listed = engine.containers.list(all=True, filters={"label": PROJECT_LABEL}, ignore_removed=True)
-    return [each for each in listed if names.owns(environment, each.labels[PROJECT_LABEL])]
+    """The environment's containers; those of others, of which there may be many, are not read."""
+    listed = engine.api.containers(all=True, filters={"label": PROJECT_LABEL})
+    found = []
+    for each in listed:
+        if names.owns(environment, each["Labels"][PROJECT_LABEL]):
+            # Gone since it was listed.
+            with suppress(NotFound):
+                found.append(engine.containers.get(each["Id"]))
+    return found
 
 
 def _one_off(container: DockerContainer) -> bool:

@@ -42,7 +42,7 @@ class RegistryImage:
 
 def of_engine(engine: docker.DockerClient, registry: str) -> tuple[EngineImage, ...]:
     """The images that came from `registry`, or were built for it."""
-    used = {each.attrs["Image"] for each in engine.containers.list(all=True, ignore_removed=True)}
+    used = {each["ImageID"] for each in engine.api.containers(all=True)}
     wanted = f"{registry}/{PREFIX}"
     found = []
     for each in engine.api.images():

@@ -73,7 +73,9 @@ class _Engine(BaseHTTPRequestHandler):
         answers: dict[str, Any] = {
             "/version": {"ApiVersion": "1.45"},
             "/_ping": "OK",
-            "/containers/json": [{"Id": each["Id"]} for each in self.containers],
+            "/containers/json": [
+                {"Id": each["Id"], "Labels": each["Config"]["Labels"]} for each in self.containers
+            ],
             "/networks": [{"Name": "slipway-dev-front", "Id": "1"}, {"Name": "bridge", "Id": "2"}],
             "/networks/1": {
                 "Name": "slipway-dev-front",

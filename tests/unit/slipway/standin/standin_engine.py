@@ -311,7 +311,12 @@ class Standin:
             case ("GET", "version"):
                 found = {"ApiVersion": "1.45", "Version": "26.1.5"}
             case ("GET", "containers", "json"):
-                found = [{"Id": each} for each in self.containers]
+                wanted = json.loads(query.get("filters", ["{}"])[0]).get("label", [])
+                found = [
+                    {"Id": identity, "Labels": labels, "ImageID": each["Image"]}
+                    for identity, each in self.containers.items()
+                    if {*wanted} <= {*(labels := each["Config"]["Labels"])}
+                ]
             case ("GET", "containers", identity, "json"):
                 found = self.containers.get(identity)
                 labels = found["Config"]["Labels"] if found else {}
