@@ -21,7 +21,7 @@ from slipway.facts.backup import Points
 from slipway.facts.engine import Running
 from slipway.plans import progress as plans
 from slipway.plans.steps import Step
-from slipway.run import run, run_into
+from slipway.run import AnswerLost, run, run_into
 
 if TYPE_CHECKING:
     from slipway.apply import Release
@@ -54,8 +54,8 @@ def ask(
     """Have a verb of the backup service done, however long it takes; its answer.
 
     What it says meanwhile goes to .slipway/backup.log, and its progress to `progress`. Raises
-    Refused or SlipwayError in the words of the service; `following` is what to type next where it
-    names nothing.
+    Refused or SlipwayError in the words of the service, and AnswerLost; `following` is what to
+    type next where it names nothing.
     """
     following = following or f"invoke logs --env {environment} --service {SERVICE}"
     shown = plans.Progress()
@@ -73,7 +73,7 @@ def ask(
     try:
         return facts.answer(done.output)
     except ValueError as error:
-        raise SlipwayError(
+        raise AnswerLost(
             f"The backup service of {environment} ended without an answer (all it said: "
             f"{layout.shown(log)})",
             next_command=following,

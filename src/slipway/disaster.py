@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from slipway.plans import restore as restore_plans
 from slipway.plans.disaster import Origin, Plan
 from slipway.plans.steps import Kind, Step
 from slipway.releasing import Outcome
-from slipway.run import run
+from slipway.run import AnswerLost, asked, run
 from slipway.state import State
 
 KEY = "backup_key"
@@ -118,7 +119,8 @@ class Disaster:
         volume = names.backup_volume(self.name)
         folder = self.plan.origin.folder
         command = commands.adopt(self.tools["backup"], _labels(self.name), folder, volume)
-        backup.ask(self.layout, self.name, command, progress, following=self.command)
+        ask = partial(backup.ask, self.layout, self.name, command, progress)
+        asked(partial(ask, following=self.command))
 
     def state(self, held: State, _progress: console.Progress) -> None:
         """Restore the state, all but what belongs to a run that is over."""
@@ -128,7 +130,7 @@ class Disaster:
             *(self.tools["backup"], _labels(self.name), self.plan.point.id),
             *(names.state_volume(self.name), own, self.plan.origin.policy),
         )
-        _asked(self.plan.origin, command, self.given)
+        asked(partial(_told, self.plan.origin, command, self.given))
 
     def hand_out(self, held: State, _progress: console.Progress) -> None:
         """Give the service that restores its key, and what it restores into to its readers."""
@@ -277,10 +279,10 @@ def _given(key: str, access: str) -> dict[str, str]:
 def _survey(name: str, origin: Origin, image: str, given: Mapping[str, str]) -> dict[str, Any]:
     """What the repository holds. Raises Refused where it cannot be read."""
     command = commands.survey(image, _labels(name), origin.folder, origin.policy)
-    return _asked(origin, command, given, kind=Refused)
+    return asked(partial(_told, origin, command, given, kind=Refused))
 
 
-def _asked(
+def _told(
     origin: Origin,
     command: commands.Argv,
     given: Mapping[str, str],
@@ -290,7 +292,10 @@ def _asked(
     """What the service answers that is told the secrets on its standard input."""
     done = run(command, input=json.dumps(dict(given)), check=False)
     if done.exit_code == 0:
-        return facts.answer(done.output)
+        try:
+            return facts.answer(done.output)
+        except ValueError:
+            raise AnswerLost(f"{origin.name}: the service ended without an answer") from None
     if MISSING_FOLDER in done.errors:
         raise Refused(f"{origin.folder} is no folder of the host. Nothing was touched")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from slipway.plans.stacks import Stack
 from slipway.plans.steps import Kind, Step
 from slipway.restore import Restore
 from slipway.restore import prepare as prepared
-from slipway.run import run
+from slipway.run import asked, run
 
 
 @dataclass
@@ -93,7 +94,7 @@ class Into:
                     if step.kind is Kind.ASIDE:
                         self.engine.volumes.get(step.subject).remove()
                     else:
-                        self._restore(progress)
+                        asked(partial(self._restore, progress))
                 held.journal(**note, step=str(step), what=plans.what(step), done=True)
             # No release of it: there is no generation that could be gone back to.
             held.commit(**note, result="restored", holder=state.holder())

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,7 +33,7 @@ from slipway.plans.restore import Have, Plan
 from slipway.plans.stacks import Stack
 from slipway.plans.steps import Kind, Step
 from slipway.releasing import Outcome, Wanted
-from slipway.run import run
+from slipway.run import asked, run
 from slipway.state import State
 from slipway.target import Target
 from slipway.ways_back import Way
@@ -148,6 +149,11 @@ class Restore:
 
     def restore(self, held: State, _step: Step, progress: console.Progress) -> None:
         """Restore database and files, by a container of the backup service that is there for it."""
+        answer = asked(partial(self._restored, held, progress))
+        if last := answer.get("restored", {}).get("last_write"):
+            self.note["last_write"] = last
+
+    def _restored(self, held: State, progress: console.Progress) -> dict[str, Any]:
         # One that was left by a restore which was killed writes there too.
         for container in engine_facts.one_offs(self.engine, self.name):
             held.check()
@@ -158,9 +164,7 @@ class Restore:
             path.write_text(stack.text())
             held.check()
             command = compose.run_once(stack.project, path, backup_settings.SERVICE, *words)
-            answer = backup.ask(self.layout, self.name, command, progress, following=self.command)
-        if last := answer.get("restored", {}).get("last_write"):
-            self.note["last_write"] = last
+            return backup.ask(self.layout, self.name, command, progress, following=self.command)
 
     def aside(self, held: State, step: Step, _progress: console.Progress) -> None:
         """Remove the volume of a server that copies what was restored."""

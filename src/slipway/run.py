@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from slipway.errors import CommandFailed, SlipwayError
 
@@ -21,6 +21,7 @@ GRACE_SECONDS = 5.0
 PROC = Path("/proc")
 #: What a program of somebody else's starts carries this variable, also in a session of its own.
 MARK = "SLIPWAY_RUN"
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,37 @@ def run(
         said = (errors.strip() or output.strip()).splitlines()
         raise CommandFailed(argv, exit_code, said[-LAST_LINES:])
     return Completed(exit_code, output, errors)
+
+
+class AnswerLost(SlipwayError):
+    """A container ended well, and what it had to say did not come."""
+
+
+def asked(question: Callable[[], Answer]) -> Answer:
+    """The answer to a question to a container, put once more where it was lost on its way.
+
+    Only for what may be done twice. A busy engine now and then loses the last words of a container
+    that runs once: docs/decisions/0029-answers.md.
+    """
+    try:
+        return question()
+    except AnswerLost:
+        return question()
+
+
+def printed(argv: Sequence[str], *, input: str | None = None, timeout: float) -> str:
+    """What a container that runs once and only reads prints. Raises as `run` does, and AnswerLost.
+
+    It prints something whenever it ends well.
+    """
+
+    def question() -> str:
+        output = run(argv, input=input, timeout=timeout).output
+        if not output.strip():
+            raise AnswerLost(f"`{' '.join(argv[:6])}` ended without an answer")
+        return output
+
+    return asked(question)
 
 
 def run_into(argv: Sequence[str], path: Path, *, on_line: Callable[[str], None]) -> Completed:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slipway.commands import toolbox
-from slipway.run import run
+from slipway.run import printed
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,13 @@ def read(image: str, volume: str, *, history: int | None = None) -> StateFacts:
     `history` is how many lines of the ledger are wanted at most, 0 for all of them.
     """
     request = {} if history is None else {"history": history}
-    return parse(run(toolbox.read(image, volume), input=json.dumps(request), timeout=120).output)
+    return parse(printed(toolbox.read(image, volume), input=json.dumps(request), timeout=120))
 
 
 def files(image: str, volume: str, paths: Sequence[str]) -> dict[str, Any]:
     """Those rendered configurations of `paths` that the state in `volume` keeps, by path."""
     asked = json.dumps({"paths": list(paths)})
-    answer = json.loads(
-        run(toolbox.read(image, volume, "get-files"), input=asked, timeout=120).output
-    )
+    answer = json.loads(printed(toolbox.read(image, volume, "get-files"), input=asked, timeout=120))
     assert isinstance(answer, dict)
     return answer
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from slipway.commands import toolbox
 from slipway.facts import sockets
-from slipway.run import run
+from slipway.run import printed
 
 
 @dataclass(frozen=True)
@@ -20,5 +20,5 @@ class TargetFacts:
 
 def read(image: str) -> TargetFacts:
     """Look at the host of the engine in use, with the toolbox `image`."""
-    answer = json.loads(run(toolbox.host(image), timeout=300).output)
+    answer = json.loads(printed(toolbox.host(image), timeout=300))
     return TargetFacts(answer["disk_free"], sockets.listening(answer["sockets"]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import CommandFailed, SlipwayError
-from slipway.run import run, run_attached, run_through
+from slipway.run import AnswerLost, printed, run, run_attached, run_through
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -125,3 +125,14 @@ def test_who_prints_notices_that_nobody_reads() -> None:
 def test_a_program_that_is_not_there_is_named() -> None:
     with pytest.raises(SlipwayError, match="is not installed"):
         run_through(("no-such-program",), python(""), on_line=lambda _: None)
+
+
+def test_an_answer_that_did_not_come_is_asked_for_once_more(tmp_path: Path) -> None:
+    code = f"from pathlib import Path; p = Path({str(tmp_path / 'asked')!r})\n"
+    code += "print('answer') if p.exists() else p.touch()"
+    assert printed(python(code), timeout=20) == "answer\n"
+
+
+def test_an_answer_that_never_comes_is_no_empty_one() -> None:
+    with pytest.raises(AnswerLost, match="ended without an answer"):
+        printed(python("pass"), timeout=20)

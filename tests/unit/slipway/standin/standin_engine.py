@@ -85,7 +85,8 @@ class Faults:
     restart between two looks at them. `member` maps a member of the data tier to its state, and
     `switchover` is why none takes the writes over; without `fails_over` nobody does when who has
     them is gone. `backup` maps a verb of the backup service to what it ends with instead,
-    `parts` one of a worker's to its refusal.
+    `parts` one of a worker's to its refusal. `lost` are verbs of containers that run once whose
+    first answer the engine loses.
     `die_after_step` kills the one who
     releases (nothing of theirs reaches the engine any more) when that many steps are done, before
     they can say so; `die_before` when the named toolbox verb is called. After as many steps as
@@ -97,6 +98,7 @@ class Faults:
     ports: dict[str, int] = field(default_factory=dict)
     blockers: str = ""
     up: str = ""
+    lost: set[str] = field(default_factory=set)
     edge_refusals: int = -1
     disk_free: int = 1 << 40
     host_ports: tuple[int, ...] = ()
@@ -642,6 +644,9 @@ class Standin:
         if verb in self.faults.backup:
             return Answer(*self.faults.backup[verb])
         self.restored[name] = rest[1]
+        if verb in self.faults.lost:
+            self.faults.lost.remove(verb)
+            return Answer("".join(standin_backup.restored(rest[1])[0].splitlines(True)[:1]))
         return Answer(*standin_backup.restored(rest[1]))
 
     def _recover(self, rest: Sequence[str], typed: str) -> Answer:
@@ -989,6 +994,9 @@ class Standin:
         assert verb in {"read", "note", "get-files"}
         if verb == self.faults.die_before:
             return Answer(errors="no space left on device\n", exit_code=1)
+        if verb in self.faults.lost:
+            self.faults.lost.remove(verb)
+            return Answer()
         asked = json.loads(typed or "{}")
         return Answer(json.dumps(VERBS[verb](self.volume(volume.split(":")[0]), asked)))
 

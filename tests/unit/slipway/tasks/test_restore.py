@@ -150,6 +150,13 @@ def test_a_database_that_does_not_answer_is_restored_without_a_point_of_it(kept:
     assert kept.ledger()[-1]["restore"]["safety"] == ""
 
 
+def test_answers_that_the_engine_loses_are_asked_for_again(kept: World) -> None:
+    kept.standin.faults.lost = {"read", "restore"}
+    ended = kept.invoke(*RESTORE, "--to", "p1")
+    assert ended.exit_code == 0, ended
+    assert kept.standin.faults.lost == set()
+
+
 def test_a_safety_point_that_fails_leaves_everything_as_it_was(kept: World) -> None:
     said = standin_backup.failed(1, "the repository is full", "invoke backup.list --env dev")
     kept.standin.faults.backup = {"run": said}
