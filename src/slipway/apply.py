@@ -21,6 +21,7 @@ from slipway import (
     data_tier,
     diagnosis,
     edge,
+    generations,
     hand_over,
     proof,
 )
@@ -47,7 +48,6 @@ from slipway.state import LeaseLost, State
 POLL_SECONDS = 0.5
 SOAK_POLL_SECONDS = 2.0
 # Each container has its own grace (docs/decisions/0018): this only ends a wait for a hung engine.
-STOP_LIMIT_SECONDS = 3600
 # A migration ends its own waits for locks, and an index of a large table takes hours.
 MIGRATION_LIMIT_SECONDS = 24 * 3600
 ONCE_LIMIT_SECONDS = 600
@@ -364,9 +364,8 @@ class Release:
     def remove_generation(self, step: Step) -> None:
         """Stop and remove a generation that no longer serves."""
         assert step.generation is not None
-        project = names.generation_project(self.name, step.generation)
         self.state.check()
-        run(compose.down(project), timeout=STOP_LIMIT_SECONDS)
+        generations.stop(self.name, step.generation)
 
     def stack(self, stack: str, generation: int | None = None) -> stacks.Stack:
         """A stack as it is wanted, with the secrets as handed out and the edge that serves."""

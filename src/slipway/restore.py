@@ -12,9 +12,20 @@ from typing import Any, NoReturn
 
 import docker
 
-from slipway import backup, console, data_tier, edge, hooks, releasing, state, target, ways_back
+from slipway import (
+    backup,
+    console,
+    data_tier,
+    edge,
+    generations,
+    hooks,
+    releasing,
+    state,
+    target,
+    ways_back,
+)
 from slipway import preview as previews
-from slipway.apply import STOP_LIMIT_SECONDS, Release, ground
+from slipway.apply import Release, ground
 from slipway.build import Images
 from slipway.commands import backup as backup_commands
 from slipway.commands import compose
@@ -33,7 +44,7 @@ from slipway.plans.restore import Have, Plan
 from slipway.plans.stacks import Stack
 from slipway.plans.steps import Kind, Step
 from slipway.releasing import Outcome, Wanted
-from slipway.run import asked, run
+from slipway.run import asked
 from slipway.state import State
 from slipway.target import Target
 from slipway.ways_back import Way
@@ -140,8 +151,7 @@ class Restore:
         """Stop and remove a generation, a server of the database, or what servers agree through."""
         held.check()
         if step.generation is not None:
-            project = names.generation_project(self.name, step.generation)
-            run(compose.down(project), timeout=STOP_LIMIT_SECONDS)
+            generations.stop(self.name, step.generation)
             return
         for each in self._running().of(names.platform_project(self.name)):
             if each.service == step.subject:

@@ -43,5 +43,11 @@ def down(project: str, *, stop_seconds: int | None = None) -> Argv:
     return ("docker", "compose", "--project-name", project, "down", *limit)
 
 
+def signal(project: str, service: str, name: str) -> Argv:
+    """Send a signal to the containers of a project's service that run."""
+    begin = ("docker", "compose", "--project-name", project)
+    return (*begin, "kill", "--signal", name, service)
+
+
 def _project(project: str, file: Path) -> Argv:
     return ("docker", "compose", "--project-name", project, "--file", str(file))

@@ -10,7 +10,7 @@ import docker
 import invoke
 from docker.errors import NotFound
 
-from slipway import console, state, target
+from slipway import console, generations, state, target
 from slipway.commands import compose
 from slipway.config import environment as environments
 from slipway.config import names
@@ -63,6 +63,8 @@ def down(
         projects = {each.project for each in running.containers}
         for project in sorted(projects, key=lambda each: (each == platform, each)):
             with console.phase(f"stop {project}"):
+                if project != platform:
+                    generations.end_drain(project)
                 run(compose.down(project, stop_seconds=STOP_SECONDS), timeout=STOP_SECONDS * 2)
         for network in engine.networks.list(filters={"label": f"{names.ENVIRONMENT_LABEL}={env}"}):
             # Another one of this task may have been there first.

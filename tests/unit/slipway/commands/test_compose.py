@@ -35,6 +35,12 @@ def test_a_one_shot_leaves_no_container() -> None:
     )
 
 
+def test_a_signal_goes_to_one_service() -> None:
+    assert compose.signal("slipway-dev-g1", "backend", "SIGTERM") == (
+        *(*BEGIN, "kill", "--signal", "SIGTERM", "backend"),
+    )
+
+
 def test_logs_have_their_times() -> None:
     assert compose.logs("slipway-dev-g1", ["backend"], follow=True, tail="all") == (
         *(*BEGIN, "logs", "--timestamps", "--tail", "all", "--follow", "backend"),

@@ -168,6 +168,8 @@ class Standin:
         self.primaries: dict[str, str | None] = {}
         self.points: dict[str, list[dict[str, Any]]] = {}
         self.restored: dict[str, str] = {}
+        #: Projects whose backends were told that nobody comes any more.
+        self.draining_ended: list[str] = []
         self.read_only: set[str] = set()
         self.copies: dict[str, standin_backup.Copy] = {}
         self.watch = standin_monitoring.Watch()
@@ -616,6 +618,9 @@ class Standin:
                 return self._restore(project, json.loads(Path(file).read_text()), words)
             case ("logs", "--timestamps", "--tail", _, *services):
                 return Answer(f"{project}: {' '.join(services)}\n")
+            case ("kill", "--signal", "SIGTERM", "backend"):
+                self.draining_ended.append(project)
+                return Answer()
             case ("down",) | ("down", "--timeout", _):
                 self.changes.append(f"down {project}")
                 self.faults.answers |= self.faults.answers_after_down

@@ -19,6 +19,7 @@ def test_containers_and_networks_go_and_data_stays(released: World) -> None:
 def test_the_app_goes_before_the_platform_under_it(released: World) -> None:
     released.invoke("down", "--env", "dev")
     assert released.standin.changes[:2] == ["down slipway-dev-g1", "down slipway-dev-platform"]
+    assert released.standin.draining_ended == ["slipway-dev-g1"]
 
 
 def test_a_second_time_there_is_nothing_to_do(released: World) -> None:
