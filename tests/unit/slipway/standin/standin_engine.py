@@ -52,7 +52,7 @@ PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = (
     *("containers", "networks", "volumes", "images", "toolboxes", "generations"),
     *("maintenance", "serving_edges", "draining", "number", "schemas", "database", "primaries"),
-    *("points", "restored", "watch"),
+    *("points", "restored", "watch", "draining_ended"),
 )
 DENIED = 3
 LABEL = "com.docker.compose."
