@@ -142,6 +142,22 @@ def test_the_last_words_of_a_container_that_is_removed_are_read(folder: Path, fi
     assert numbers(of) == [0]
 
 
+def test_places_of_containers_that_are_gone_are_forgotten(folder: Path, files: Start) -> None:
+    engines = {name: Engine(folder, name) for name in ("abc", "def", "ghi")}
+    for engine in engines.values():
+        engine.write()
+    of = files(folder)
+    assert numbers(of) == [0, 0, 0]
+    engines["abc"].write()
+    engines["abc"].remove()
+    assert numbers(of) == [1]
+    engines["def"].remove()
+    of = files(folder)
+    engines["ghi"].write()
+    assert numbers(of) == [1]
+    assert set(json.loads((folder.parent / "places.json").read_text())) == {"ghi"}
+
+
 def test_files_that_the_engine_removed_unread_are_counted(folder: Path, files: Start) -> None:
     engine = Engine(folder)
     engine.write()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,25 @@ def test_a_disk_that_fills_up_within_a_line_spoils_none_of_the_others(tmp_path: 
     # The one that there was room for comes twice.
     assert len(taken) == 7
     assert waiting(tmp_path) == 0
+
+
+def test_without_room_to_note_how_far_it_got_it_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
+    spool, store, stop = Spool(tmp_path, LIMIT), Store(until=10), threading.Event()
+    unfinished = tmp_path / "place.unfinished"
+    unfinished.mkdir()
+    spool.put(lines(0, 10))
+    bringing = threading.Thread(target=spool.bring, args=(store, stop))
+    bringing.start()
+    assert store.complete.wait(60)
+    unfinished.rmdir()
+    spool.put(lines(10, 10))
+    deadline = time.monotonic() + 60
+    while waiting(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    stop.set()
+    bringing.join(60)
+    assert set(store.taken) == set(lines(0, 20))

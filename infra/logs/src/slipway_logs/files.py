@@ -197,11 +197,13 @@ class Files:
     @property
     def missed(self) -> int:
         """How often the engine had removed files before they were read."""
-        return self._gone_missed + sum(each.missed for each in self._containers.values())
+        # Asked for by another thread than the one that looks.
+        return self._gone_missed + sum(each.missed for each in tuple(self._containers.values()))
 
     def look(self) -> Iterator[Part]:
         """What was written since the last look. Raises OSError without the engine's folder."""
         there = {each.name for each in os.scandir(self._engine) if each.is_dir()}
+        self._places = {name: each for name, each in self._places.items() if name in there}
         for name in sorted(there | set(self._containers)):
             container = self._containers.get(name)
             if container is None:
@@ -214,7 +216,6 @@ class Files:
                 container.close()
                 self._gone_missed += container.missed
                 del self._containers[name]
-                self._places.pop(name, None)
 
     def _of(self, container: Container) -> Iterator[Part]:
         for text, place in container.parts():

@@ -81,7 +81,8 @@ class Spool:
                     continue
             try:
                 self._bring_some(store, numbers[0])
-            except NotTaken:
+            except (NotTaken, OSError):
+                # The store is away, or the disk has no room to note how far it got.
                 stop.wait(PAUSE_SECONDS)
 
     def _bring_some(self, store: Taker, number: int) -> None:
