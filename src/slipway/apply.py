@@ -47,7 +47,6 @@ from slipway.state import LeaseLost, State
 
 POLL_SECONDS = 0.5
 SOAK_POLL_SECONDS = 2.0
-# Each container has its own grace (docs/decisions/0018): this only ends a wait for a hung engine.
 # A migration ends its own waits for locks, and an index of a large table takes hours.
 MIGRATION_LIMIT_SECONDS = 24 * 3600
 ONCE_LIMIT_SECONDS = 600

@@ -96,7 +96,8 @@ class Disaster:
                 self._make([*names.volumes(self.name), names.backup_volume(self.name)])
                 try:
                     with console.phase(step.phase) as progress:
-                        _ACTIONS[step.kind](self, held, progress)
+                        # Each ends what the time before left at work, and goes on where it was.
+                        asked(partial(_ACTIONS[step.kind], self, held, progress))
                 except state.LeaseLost:
                     raise
                 except SlipwayError as error:
@@ -119,8 +120,7 @@ class Disaster:
         volume = names.backup_volume(self.name)
         folder = self.plan.origin.folder
         command = commands.adopt(self.tools["backup"], _labels(self.name), folder, volume)
-        ask = partial(backup.ask, self.layout, self.name, command, progress)
-        asked(partial(ask, following=self.command))
+        backup.ask(self.layout, self.name, command, progress, following=self.command)
 
     def state(self, held: State, _progress: console.Progress) -> None:
         """Restore the state, all but what belongs to a run that is over."""
@@ -130,7 +130,7 @@ class Disaster:
             *(self.tools["backup"], _labels(self.name), self.plan.point.id),
             *(names.state_volume(self.name), own, self.plan.origin.policy),
         )
-        asked(partial(_told, self.plan.origin, command, self.given))
+        _told(self.plan.origin, command, self.given)
 
     def hand_out(self, held: State, _progress: console.Progress) -> None:
         """Give the service that restores its key, and what it restores into to its readers."""

@@ -6,7 +6,7 @@ from slipway.commands import compose
 from slipway.config import names
 from slipway.run import run
 
-#: For what is still being answered; the containers' own grace is what ends it.
+# Each container has its own grace (docs/decisions/0018): this only ends a wait for a hung engine.
 STOP_LIMIT_SECONDS = 3600
 SIGNAL_SECONDS = 60
 

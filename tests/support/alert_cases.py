@@ -39,17 +39,22 @@ def read() -> tuple[Case, ...]:
 def _of(path: Path) -> Iterator[Case]:
     # Words alone: YAML would take 0x40 for a number in hexadecimal.
     for alert, told in yaml.load(path.read_text(), Loader=yaml.BaseLoader).items():  # noqa: S506
-        quiet = [] if told["quiet"] == NEVER else told["quiet"]
-        yield Case(
-            alert=alert,
-            topic=path.stem,
-            fires=told["fires"],
-            quiet=tuple(quiet) if isinstance(quiet, list) else (quiet,),
-            summary=told.get("summary", ""),
-            labels=told.get("labels") or {},
-            at=told.get("at", "30m"),
-            interval=told.get("interval", "1m"),
-        )
+        for each in told if isinstance(told, list) else [told]:
+            yield _case(alert, path.stem, each)
+
+
+def _case(alert: str, topic: str, told: Mapping[str, Any]) -> Case:
+    quiet = [] if told["quiet"] == NEVER else told["quiet"]
+    return Case(
+        alert=alert,
+        topic=topic,
+        fires=told["fires"],
+        quiet=tuple(quiet) if isinstance(quiet, list) else (quiet,),
+        summary=told.get("summary", ""),
+        labels=told.get("labels") or {},
+        at=told.get("at", "30m"),
+        interval=told.get("interval", "1m"),
+    )
 
 
 def alerts(files: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
