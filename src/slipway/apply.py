@@ -244,21 +244,9 @@ class Release:
                 ) from refused
 
     def drain(self, step: Step) -> None:
-        """Wait until no request is in flight on the old generation: counted, not guessed."""
-        deadline = time.monotonic() + self.environment.drain_seconds
+        """Wait until no request is in flight on the old generation."""
         old = self._addresses(step.generation)
-        while True:
-            counts = edge.status(self._edge())["in_flight"]
-            left = {address: counts[address] for address in old if counts.get(address)}
-            if not left:
-                break
-            if time.monotonic() > deadline:
-                console.warn(
-                    f"drain limit of {self.environment.drain_seconds} s reached; "
-                    f"still in flight: {left}"
-                )
-                break
-            time.sleep(POLL_SECONDS)
+        edge.finish(self._edge(), old, self.environment.drain_seconds)
         self._refuse_failed_requests()
 
     def prove(self, _step: Step) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from slipway import console
 from slipway.commands import edge as commands
 from slipway.config import names
 from slipway.errors import SlipwayError
 from slipway.facts.engine import Container, Running
 from slipway.run import run
 
+POLL_SECONDS = 0.5
 # What the door says before the kernel's own words.
 REFUSED = "the kernel refused the door's rules:"
 
@@ -146,6 +149,23 @@ def active(environment: str, engine: Running) -> int | None:
 def status(container_id: str) -> dict[str, Any]:
     """What the edge serves: generation, addresses, requests in flight."""
     return _answer(run(commands.status(container_id), timeout=30).output)
+
+
+def finish(container_id: str, addresses: Collection[str], seconds: float) -> None:
+    """Wait until no request is in flight on `addresses`: counted, not guessed.
+
+    Waits at most `seconds`, and says then what still is.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        counts = status(container_id)["in_flight"]
+        left = {address: counts[address] for address in addresses if counts.get(address)}
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            console.warn(f"drain limit of {seconds} s reached; still in flight: {left}")
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def switch(container_id: str, generation: int) -> dict[str, Any]:

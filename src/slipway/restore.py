@@ -120,6 +120,9 @@ class Restore:
                     raise
                 except Exception as error:
                     raise self._left(step, error) from error
+                except BaseException:
+                    self._serve_again(step)
+                    raise
                 self._journal(held, step, done=True)
             return self._start(held, began)
 
@@ -141,11 +144,13 @@ class Restore:
         self.note["safety"] = str(answer["point"]["id"])
 
     def close(self, held: State, _step: Step, _progress: console.Progress) -> None:
-        """Turn callers away."""
+        """Turn callers away, and wait for the requests of those who were let in."""
         container = edge.container(self.name, self._running())
         if container is not None:
             held.check()
             edge.maintain(container, MESSAGE)
+            served = [each["address"] for each in edge.status(container)["addresses"]]
+            edge.finish(container, served, self.environment.drain_seconds)
 
     def stop(self, held: State, step: Step, _progress: console.Progress) -> None:
         """Stop and remove a generation, a server of the database, or what servers agree through."""
@@ -282,9 +287,22 @@ class Restore:
             f"\n{self.name} is not served until a restore has ended: {again} goes on, another --to "
             "begins anew"
         )
+        if step.kind in plans.BEFORE:
+            where = ". Nothing was touched"
         if step.kind is Kind.POINT:
-            where = ". Nothing was touched; --without-point REASON goes on without one"
+            where += "; --without-point REASON goes on without one"
+        self._serve_again(step)
         return SlipwayError(f"{step.phase}: {said}{where}", next_command=following or again)
+
+    def _serve_again(self, failed: Step) -> None:
+        """Let callers in again where all of what they use is still there."""
+        if failed.kind is not Kind.POINT or not self.plan.opens:
+            return
+        try:
+            if container := edge.container(self.name, self._running()):
+                edge.maintain(container, None)
+        except SlipwayError as error:
+            console.warn(f"{error.message}; end it: invoke maintenance --env {self.name} off")
 
     def _running(self) -> EngineFacts:
         return engine_facts.read(self.engine, self.name)
@@ -343,13 +361,15 @@ def _have(name: str, environment: Environment, running: EngineFacts, known: Stat
     gone = begun is not None and backup.container(name, running) is None
     container = "" if gone else backup.require(name, environment, running)
     door = edge.container(name, running)
+    page = edge.maintenance(door) if door is not None else {"on": False}
     platform = running.of(names.platform_project(name))
     return Have(
         engine=running,
         points=backup.require_points(name, container) if container else None,
         begun=begun,
         serving=any(each.serving for each in platform if each.service in members.MEMBERS),
-        closed=door is not None and bool(edge.maintenance(door)["on"]),
+        closed=bool(page["on"]),
+        left_closed=page.get("message") == MESSAGE,
         edge=door is not None,
         now=known.now,
         primary=data_tier.read(name, running).primary,

@@ -26,6 +26,9 @@ RESTORED = (members.FIRST, "files")
 DATA = "database and files"
 #: What the state volume holds as one subject.
 STATE = "ledger, secrets and configurations"
+#: What is done while everything is still there. Callers are turned away first: what they wrote
+#: after the point of what is there would be in neither.
+BEFORE = (Kind.CLOSE, Kind.POINT)
 _LIKE_A_TIME = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -65,8 +68,8 @@ class Have:
     """What runs, what is kept, and what an earlier restore left undone.
 
     `serving`: a server of the database answers; `primary` is the one that takes writes, where that
-    is known; `closed`: callers are turned away already; `without_point` is somebody's reason to
-    overwrite what is there without a point of it.
+    is known; `closed`: callers are turned away already, `left_closed`: by a restore that was killed;
+    `without_point` is somebody's reason to overwrite what is there without a point of it.
     """
 
     engine: EngineFacts
@@ -74,6 +77,7 @@ class Have:
     begun: Unfinished | None
     serving: bool
     closed: bool
+    left_closed: bool
     edge: bool
     now: float
     primary: str | None = None
@@ -111,7 +115,7 @@ def unfinished(journal: Sequence[Mapping[str, Any]]) -> Unfinished | None:
     """
     last = journal[-1].get("restore") if journal else None
     steps = {str(each.get("what", "")) for each in journal if "restore" in each}
-    if last is None or all(each.startswith(Kind.POINT) for each in steps):
+    if last is None or all(each.startswith(BEFORE) for each in steps):
         return None
     same = (each for each in journal if (each.get("restore") or {}).get("to") == last["to"])
     return Unfinished(
@@ -207,8 +211,8 @@ def plan(name: str, wanted: Target, platform: Stack, version: str, have: Have) -
     restored = what(Step(Kind.RESTORE, DATA, "")) in done
     closes = have.edge and not have.closed
     steps = [
-        *_safety(have),
         *([Step(Kind.CLOSE, "edge", "callers are answered 503 meanwhile")] if closes else []),
+        *_safety(have),
         *([] if restored else _stopping(name, have)),
         *([] if restored else [Step(Kind.RESTORE, DATA, f"to {wanted.said}")]),
         *(
@@ -218,7 +222,7 @@ def plan(name: str, wanted: Target, platform: Stack, version: str, have: Have) -
         ),
     ]
     left = tuple(step for step in steps if step.kind is not Kind.ASIDE or what(step) not in done)
-    opens = closes or (begun is not None and begun.closed)
+    opens = closes or have.left_closed or (begun is not None and begun.closed)
     return Plan(name, wanted, version, left, opens, tuple(_lines(wanted, have)))
 
 

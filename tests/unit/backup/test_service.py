@@ -24,11 +24,13 @@ from slipway_backup import (
     points,
     privileges,
     progress,
+    repositories,
     retention,
     schedule,
     state,
     status,
     taking,
+    verifying,
 )
 from slipway_backup.errors import Failed, Refused
 from slipway_backup.points import Point, Stored
@@ -314,6 +316,48 @@ def test_a_point_is_taken_also_where_nothing_could_be_removed(
     monkeypatch.setattr(retention, "apply", lambda _settings: [])
     taking.run(own)
     assert said not in status.summary(own)["problems"]
+
+
+def test_nothing_is_removed_while_a_repository_is_read(
+    own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.repository_directory.mkdir()
+    own.reading.touch()
+    looked: list[int] = []
+    monkeypatch.setattr(repositories, "all_of", lambda _settings: looked.append(1) or ())
+
+    def verified(*_words: Any, **_named: Any) -> dict[str, Any]:
+        assert retention.apply(own) == []
+        assert looked == []
+        return {"ok": True}
+
+    monkeypatch.setattr(verifying, "run", verified)
+    assert cli.answer_to(cli.parser().parse_args(["verify"]), own) == {"verified": {"ok": True}}
+    assert retention.apply(own) == []
+    assert looked == [1]
+
+
+def test_who_reads_waits_until_what_goes_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "reading.lock"
+    order: list[str] = []
+
+    def read() -> None:
+        with lock.shared(path):
+            order.append("read")
+
+    with lock.alone(path) as unread:
+        assert unread
+        reader = threading.Thread(target=read)
+        reader.start()
+        reader.join(0.1)
+        order.append("gone")
+    reader.join()
+    assert order == ["gone", "read"]
+
+
+def test_a_repository_that_nobody_changes_is_read_without_a_lock(tmp_path: Path) -> None:
+    with lock.shared(tmp_path / "nowhere" / "reading.lock"):
+        assert not (tmp_path / "nowhere").exists()
 
 
 def test_wrong_settings_are_named(

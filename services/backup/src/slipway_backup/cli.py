@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from slipway_backup import (
     errors,
     export,
     extract,
+    lock,
     points,
     privileges,
     progress,
@@ -35,6 +37,8 @@ from slipway_backup.policy import KINDS
 from slipway_backup.settings import Settings
 
 HEALTH_SECONDS = 10
+#: What a repository has to stay as it is for, from the choice of a point on.
+READS = frozenset({"verify", "restore", "drill", "export", "extract", "state"})
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -78,7 +82,8 @@ def answer_to(chosen: argparse.Namespace, own: Settings) -> dict[str, Any] | Non
         "adopt": _adopt,
         "state": _state,
     }[chosen.verb]
-    return work(own, chosen, progress.to_stderr())
+    with lock.shared(own.reading) if chosen.verb in READS else nullcontext():
+        return work(own, chosen, progress.to_stderr())
 
 
 def _health(

@@ -1,4 +1,4 @@
-"""One at a time: a lock that goes with the process that holds it."""
+"""One at a time, or many who read: locks that go with the process that holds them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,30 @@ def held(path: Path, what: str) -> Iterator[None]:
         json.dump({"what": what, "since": since, "pid": os.getpid()}, handle)
         handle.flush()
         yield
+
+
+@contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Hold the lock beside others who read; waits for whoever has it alone.
+
+    Nothing is held where there is no such file: whoever changes what is read makes it.
+    """
+    try:
+        # For reading, because the repository of another environment cannot be written to.
+        handle = path.open(encoding="utf-8")
+    except OSError:
+        yield
+        return
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[bool]:
+    """Hold the lock against all who read; False, and nothing is held, while somebody does."""
+    with path.open("a") as handle:
+        yield _locked(handle)
 
 
 def _locked(handle: IO[str]) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from slipway_backup import history, points, repositories
+from slipway_backup import history, lock, logs, points, repositories
 from slipway_backup.points import Stored
 from slipway_backup.policy import Keep
 from slipway_backup.settings import Settings
@@ -21,7 +21,19 @@ from slipway_backup.sources.database import Copy
 
 
 def apply(settings: Settings) -> list[str]:
-    """Remove what is over the number that is kept, in every repository; the ids of points."""
+    """Remove what is over the number that is kept, in every repository; the ids of points.
+
+    Nothing while a repository is read: what a restore needs may be what would go. The next run
+    removes it.
+    """
+    with lock.alone(settings.reading) as unread:
+        if not unread:
+            logs.log("info", "retention waits for the next run", reason="a repository is read")
+            return []
+        return _apply(settings)
+
+
+def _apply(settings: Settings) -> list[str]:
     removed: dict[str, None] = {}
     for repository in repositories.all_of(settings):
         copies = database.copies(settings, repository)

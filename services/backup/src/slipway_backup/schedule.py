@@ -9,7 +9,7 @@ from typing import Any
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from slipway_backup import drill, errors, history, logs, taking
+from slipway_backup import drill, errors, history, lock, logs, taking
 from slipway_backup.errors import BackupError
 from slipway_backup.policy import KINDS, Kind, Policy, previous
 from slipway_backup.settings import Settings
@@ -80,7 +80,8 @@ def tick(settings: Settings) -> None:
             point = taking.run(settings, kind, cause="scheduled").stored.point
             logs.log("info", "a point was taken", point=point.id, kind=point.kind)
         elif drill_due(settings.backup_policy, lines, history.now()):
-            found = drill.run(settings)
+            with lock.shared(settings.reading):
+                found = drill.run(settings)
             level = "error" if found.failures else "info"
             logs.log(level, "a drill was held", point=found.point, failures=found.failures)
     except (BackupError, *errors.OTHERS) as error:

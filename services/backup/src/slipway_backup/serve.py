@@ -19,6 +19,7 @@ def serve(settings: Settings) -> None:
     logs.configure(settings.log_level)
     settings.require_key()
     settings.work_directory.mkdir(parents=True, exist_ok=True)
+    settings.reading.touch(mode=0o640)
     with lock.held(settings.work_directory / "receiver.lock", "receives the log"):
         # Left by who was killed with the container.
         if lock.is_free(settings.work_directory / scratch.LOCK):

@@ -71,6 +71,14 @@ class Settings(BaseSettings):
         return self.work_directory / "queue" / str(number)
 
     @property
+    def reading(self) -> Path:
+        """The lock of who reads a repository, beside whom nothing is removed from one.
+
+        It lies beside the repository, which another environment's restore reads as well.
+        """
+        return self.repository_directory / "reading.lock"
+
+    @property
     def scratch(self) -> Path:
         """Where a drill restores to."""
         return self.work_directory / "scratch"

@@ -8,6 +8,8 @@ import pytest
 import standin_backup
 from standin_world import World
 
+from slipway import restore
+
 RESTORE = ("restore", "--env", "dev", "--yes-overwrite", "dev")
 #: What the engine says of a container that restores.
 ONE_OFF = {"project": "slipway-dev-platform", "service": "backup", "oneoff": "True"}
@@ -38,8 +40,8 @@ def test_a_plan_is_printed_and_nothing_is_touched(kept: World) -> None:
     said = [" ".join(line.split()[:3]) for line in ended.output.splitlines()]
     assert said == [
         "restore dev to",
-        "1. point recovery",
-        "2. close edge",
+        "1. close edge",
+        "2. point recovery",
         "3. stop generation",
         "4. stop postgres",
         "5. restore database",
@@ -55,8 +57,8 @@ def test_everything_is_stopped_overwritten_and_started_again(kept: World) -> Non
     ended = kept.invoke(*RESTORE, "--to", "p1")
     assert ended.exit_code == 0, ended
     assert changes(kept) == [
-        "backup run --name before-restore",
         "maintenance on",
+        "backup run --name before-restore",
         "down g1",
         "stop platform-postgres-1",
         "remove platform-postgres-1",
@@ -163,7 +165,9 @@ def test_a_safety_point_that_fails_leaves_everything_as_it_was(kept: World) -> N
     ended = kept.invoke(*RESTORE, "--to", "p2")
     assert ended.exit_code == 1
     assert "the repository is full" in ended.errors
-    assert changes(kept) == ["backup run --name before-restore"]
+    assert changes(kept) == [
+        *("maintenance on", "backup run --name before-restore", "maintenance off")
+    ]
     assert kept.standin.maintenance == {"on": False}
     # Nothing was begun that a release would have to wait for.
     assert kept.release().exit_code == 0
@@ -173,6 +177,38 @@ def test_a_safety_point_that_fails_leaves_everything_as_it_was(kept: World) -> N
     assert "no point of what is there now: a page is damaged" in without.output
     told = kept.ledger()[-1]["restore"]
     assert (told["safety"], told["without_point"]) == ("", "a page is damaged")
+
+
+def test_a_safety_point_that_is_interrupted_lets_callers_in_again(
+    kept: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("slipway.backup.ask", interrupted)
+        assert kept.invoke(*RESTORE, "--to", "p2").exit_code == 130
+    assert changes(kept) == ["maintenance on", "maintenance off"]
+
+
+def test_a_page_that_a_killed_restore_left_is_taken_down_by_the_next(kept: World) -> None:
+    page = ("maintenance", "--env", "dev", "--state", "on", "--message", restore.MESSAGE)
+    assert kept.invoke(*page).exit_code == 0
+    assert kept.invoke(*RESTORE, "--to", "p2").exit_code == 0
+    assert kept.standin.maintenance == {"on": False}
+
+
+def test_what_callers_began_before_the_page_is_in_the_safety_point(kept: World) -> None:
+    address, *_ = (
+        f"{network['IPAddress']}:8000"
+        for each in kept.standin.project("slipway-dev-g1")
+        for name, network in each["NetworkSettings"]["Networks"].items()
+        if name == "slipway-dev-edge-app"
+    )
+    # One answer for each time the edge is asked: where it leads to, then until it has answered.
+    kept.standin.in_flight = [{}, {address: 1}, {address: 1}, {}]
+    assert kept.invoke(*RESTORE, "--to", "p2").exit_code == 0
+    assert kept.standin.in_flight == []
 
 
 def test_while_a_restore_is_not_finished_nothing_is_started_on_its_data(kept: World) -> None:
