@@ -164,9 +164,14 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def performance(session: nox.Session) -> None:
-    """Measure: `-- backend [--quick]`, `-- release`, `-- monitoring`, `-- logs [--lines N]`."""
+    """Measure: `-- backend [--quick]`, `release`, `monitoring`, `logs`, `instrumentation`."""
     if session.posargs[:1] in (["release"], ["monitoring"], ["logs"]):
         on_engine(session, f"performance.{session.posargs[0]}", *session.posargs)
+        return
+    if session.posargs == ["instrumentation"]:
+        sync(session, "embedded", "toolkit", "backend")
+        env = {"PYTHONPATH": str(ROOT / "tests")}
+        session.run("python", "-m", "performance.instrumentation", env=env)
         return
     options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     options.add_argument("--torch", default="")

@@ -52,6 +52,7 @@ class Measured:
     serving: list[float] = field(default_factory=list)
     watching: list[float] = field(default_factory=list)
     resting: list[float] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)
     held: list[float] = field(default_factory=list)
     samples: list[float] = field(default_factory=list)
 
@@ -92,6 +93,10 @@ class Environment:
         """Seconds of processor time that these services used since they started."""
         told = [each.stats(stream=False) for each in self.containers(services)]
         return sum(each["cpu_stats"]["cpu_usage"]["total_usage"] for each in told) / 1e9
+
+    def both(self) -> tuple[float, float]:
+        """Seconds of processor time that those who serve used, and those who watch."""
+        return self.used(SERVING), self.used(SERVICES)
 
     def held(self, services: Sequence[str]) -> float:
         """Bytes that these services hold, but for what the kernel can drop."""
@@ -164,16 +169,17 @@ def _measure(
 ) -> None:
     environment.release(level)
     time.sleep(SETTLE_SECONDS)
+    began, before = time.monotonic(), environment.both()
+    time.sleep(load.rest)
+    after, seconds = environment.both(), time.monotonic() - began
+    measured.idle.append((after[0] - before[0]) / seconds)
     if level != "none":
-        began, before = time.monotonic(), environment.used(SERVICES)
-        time.sleep(load.rest)
-        spent = environment.used(SERVICES) - before
-        measured.resting.append(spent / (time.monotonic() - began))
-    began, before = time.monotonic(), [environment.used(each) for each in (SERVING, SERVICES)]
+        measured.resting.append((after[1] - before[1]) / seconds)
+    began, before = time.monotonic(), environment.both()
     with mixed(site, load.rates, load.seconds + 30) as under_way:
         time.sleep(load.seconds)
         outcome = under_way.stop()
-    after = [environment.used(each) for each in (SERVING, SERVICES)]
+    after = environment.both()
     assert outcome.lost == 0, outcome.failed
     measured.p95.append(_searching(outcome))
     measured.serving.append((after[0] - before[0]) / outcome.sent)
@@ -203,6 +209,8 @@ def _results(measured: dict[str, Measured], load: Load) -> list[Result]:
         spread = f"{min(each.serving) * 1000:.2f} to {max(each.serving) * 1000:.2f}"
         title = f"{level}: processor time of those who serve"
         found.append(Result(title, round(cost * 1000, 2), "ms a request", note=spread))
+        title = f"{level}: who serves, at rest"
+        found.append(Result(title, round(statistics.median(each.idle), 4), "cores"))
         if level == "none":
             continue
         goal = "<= 1.03" if level == "full" else ""

@@ -106,6 +106,17 @@ def test_figures_follow_the_history(own: Settings) -> None:
     assert json.loads(ask(own, "/v1/runs")[1])["runs"][0]["taken"] == "full"
 
 
+def test_a_run_that_hangs_is_told_by_how_long_it_has_been_at_work(own: Settings) -> None:
+    name = 'slipway_backup_working_seconds{work="run"}'
+    path = own.work_directory / "run.lock"
+    with lock.held(path, "takes a point"):
+        held = json.loads(path.read_text())
+        path.write_text(json.dumps(held | {"since": "2026-01-01T00:00:00+00:00"}))
+        (line,) = [each for each in ask(own, "/metrics")[1].splitlines() if name in each]
+        assert float(line.split()[-1]) > 86400
+    assert name not in ask(own, "/metrics")[1]
+
+
 def test_the_repositories_take_turns_and_each_drill_counts(
     make: Callable[..., Settings], tmp_path: Path
 ) -> None:

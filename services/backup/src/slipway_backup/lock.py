@@ -79,6 +79,16 @@ def taken(path: Path) -> str:
     return f"another one is at work since {holder['since']}: {holder['what']}"
 
 
+def since(path: Path) -> datetime | None:
+    """When whoever holds the lock took it; None where nobody holds it, or it is not known."""
+    if is_free(path):
+        return None
+    try:
+        return datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["since"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def is_free(path: Path) -> bool:
     """Whether nobody holds the lock now."""
     if not path.exists():

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from slipway_backup import history, status
+from slipway_backup import history, lock, status
 from slipway_backup.policy import KINDS
 from slipway_backup.settings import Settings
 
@@ -25,6 +25,7 @@ class Figures(Collector):
         """Look, and tell."""
         told = status.summary(self._settings)
         yield from _times(self._settings)
+        yield from _working(self._settings)
         yield from _points(told)
         yield from _archive(told["archive"])
         yield from _drill(told["last_drill"], proved=told["drills_ok"])
@@ -54,6 +55,18 @@ def _times(settings: Settings) -> Iterator[Metric]:
         good = [each for each in runs if each.get("ok") and each.get("taken") in KINDS[: index + 1]]
         if when := history.time(good[-1] if good else None):
             family.add_metric([kind], when.timestamp())
+    yield family
+
+
+def _working(settings: Settings) -> Iterator[Metric]:
+    family = GaugeMetricFamily(
+        "slipway_backup_working_seconds",
+        "How long a run or a drill has been at work; absent while there is none.",
+        labels=["work"],
+    )
+    for work in ("run", "drill"):
+        if began := lock.since(settings.work_directory / f"{work}.lock"):
+            family.add_metric([work], (history.now() - began).total_seconds())
     yield family
 
 
