@@ -90,9 +90,14 @@ ALERT_SUPPLIED = (
     Secret("alert_dead_man_url", "is posted to every minute; silence there means trouble here"),
     Secret("alert_mail_password", "the mail server, if it wants a login"),
 )
+CONSOLE = Secret(
+    "console_password",
+    "the login of the console at /ops; at least 12 characters; made when it is missing",
+)
+MONITORING_SUPPLIED = (*ALERT_SUPPLIED, CONSOLE)
 MONITORING_MADE = (
     Secret("probe_password", "the user that asks a known question all the time"),
-    Secret("console_password", "the login of the console at /ops; at least 12 characters"),
+    CONSOLE,
 )
 MONITORING = (*ALERT_SUPPLIED, *MONITORING_MADE)
 # Every secret that only some environments have.

@@ -299,7 +299,8 @@ def _say_done(
     authority = f"{folder}/ca.crt" if made else "the one that signed your tls.crt"
     password = f"{folder}/admin_password" if made else "the one that you supplied"
     trust = f" --cacert {folder}/ca.crt" if made else ""
-    opens = f"{folder}/console_password" if made else "the secret console_password"
+    opens = f"{folder}/console_password" if made else f"the secret {secrets.CONSOLE.name}"
+    opens += "" if made else f", which invoke secrets.put --env {name} sets"
     watched = environment.monitoring != "none"
     shown = f"\n  console         {environment.url}/ops/   (password: {opens})" if watched else ""
     invoke_ = typed("invoke ").strip()

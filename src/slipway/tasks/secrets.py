@@ -41,7 +41,7 @@ def list_(_context: invoke.Context, env: str = "") -> None:
     optional = (
         *known.OPTIONAL,
         *(known.BACKUP_SUPPLIED if backed_up else ()),
-        *(known.ALERT_SUPPLIED if watched else ()),
+        *(known.MONITORING_SUPPLIED if watched else ()),
     )
     for secret in optional:
         mark = "there  " if secret.name in there else "not set"
@@ -59,7 +59,8 @@ def put(_context: invoke.Context, env: str = "", name: str = "", file: str = "-"
     """Keep a secret in an environment's state; the next release hands it to its consumers."""
     layout = checkout()
     environment = environments.load(env, layout)
-    supplied = (*known.SECRETS, *known.OPTIONAL, *known.BACKUP_SUPPLIED, *known.ALERT_SUPPLIED)
+    parts = (*known.BACKUP_SUPPLIED, *known.MONITORING_SUPPLIED)
+    supplied = (*known.SECRETS, *known.OPTIONAL, *parts)
     accepted = [secret.name for secret in supplied]
     if name not in accepted:
         raise Refused(

@@ -52,6 +52,16 @@ def test_the_next_release_hands_it_out(released: World) -> None:
     assert (volume / "jwt_secret").read_text() == LONG
 
 
+def test_the_console_gets_a_password_that_a_person_chose(released: World) -> None:
+    released.configure(monitoring="standard")
+    listed = released.invoke("secrets.list", "--env", "dev").output
+    assert "not set  console_password" in listed
+    assert put(released, "console_password", typed=LONG)[0] == 0
+    assert released.release().exit_code == 0
+    volume = released.standin.volume("slipway-dev-secrets-console")
+    assert (volume / "console_password").read_text() == LONG
+
+
 def test_the_key_that_signed_tokens_before_is_handed_out_beside_the_new_one(
     released: World,
 ) -> None:
