@@ -19,15 +19,15 @@ from types import SimpleNamespace
 from typing import Any
 
 from prometheus_client import generate_latest
-from slipway_backend.api.middleware import RequestContext
-from slipway_backend.api.state import Lifecycle
-from slipway_backend.logs import configure_logging
-from slipway_backend.metrics import BUCKETS, Metrics
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway import report
 from slipway.facts import git
 from slipway.report import Result
+from slipway_backend.api.middleware import RequestContext
+from slipway_backend.api.state import Lifecycle
+from slipway_backend.logs import configure_logging
+from slipway_backend.metrics import BUCKETS, Metrics
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 31
@@ -71,9 +71,7 @@ async def seconds_of(app: ASGIApp) -> float:
 async def added(level: Any, lines: str) -> float:
     """Microseconds that the middleware adds: the median of rounds with and without it by turns."""
     configure_logging("backend", "1", lines)
-    watched = RequestContext(
-        nothing, generation="1", metrics=Metrics(level), lifecycle=Lifecycle()
-    )
+    watched = RequestContext(nothing, generation="1", metrics=Metrics(level), lifecycle=Lifecycle())
     await seconds_of(watched)
     differences = []
     for _ in range(ROUNDS):

@@ -68,8 +68,8 @@ class Have:
     """What runs, what is kept, and what an earlier restore left undone.
 
     `serving`: a server of the database answers; `primary` is the one that takes writes, where that
-    is known; `closed`: callers are turned away already, `left_closed`: by a restore that was killed;
-    `without_point` is somebody's reason to overwrite what is there without a point of it.
+    is known; `closed`: callers are turned away already, `left_closed`: by a restore that was
+    killed; `without_point` is somebody's reason to overwrite what is there without a point of it.
     """
 
     engine: EngineFacts

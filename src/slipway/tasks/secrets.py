@@ -36,7 +36,7 @@ def list_(_context: invoke.Context, env: str = "") -> None:
         )
     for secret in known.SECRETS:
         mark = "there  " if secret.name in there else "missing"
-        console.say(f"  {mark}  {secret.name:<18} {secret.purpose}")
+        console.say(f"  {mark}  {secret.name:<19} {secret.purpose}")
     backed_up, watched = environment.backup.on, environment.monitoring != "none"
     optional = (
         *known.OPTIONAL,
@@ -45,7 +45,7 @@ def list_(_context: invoke.Context, env: str = "") -> None:
     )
     for secret in optional:
         mark = "there  " if secret.name in there else "not set"
-        console.say(f"  {mark}  {secret.name:<18} {secret.purpose}")
+        console.say(f"  {mark}  {secret.name:<19} {secret.purpose}")
 
 
 @task(

@@ -539,11 +539,22 @@ def _build() -> dict[str, str]:
 
 def _certificates() -> dict[str, str]:
     """The certificates that a release makes for a data tier, and the service's under its name."""
-    now = datetime.datetime.now(datetime.UTC)
-    made = certificates.generate_tier(now)
+    made = certificates.generate_tier(datetime.datetime.now(datetime.UTC))
+    certificate, key = _signed(made, "slipway-backup", client=True)
+    return {**made, "backup.crt": certificate, "backup.key": key}
+
+
+def signed(*names: str) -> tuple[str, str, str]:
+    """An authority that nobody knows, a certificate of its for a server, and that one's key."""
+    made = certificates.generate_tier(datetime.datetime.now(datetime.UTC))
+    return (made["data_ca.crt"], *_signed(made, *names))
+
+
+def _signed(made: Mapping[str, str], *names: str, client: bool = False) -> tuple[str, str]:
     authority = x509.load_pem_x509_certificate(made["data_ca.crt"].encode())
     root = serialization.load_pem_private_key(made["data_ca.key"].encode(), password=None)
     assert isinstance(root, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
-    own = certificates._server(("slipway-backup",), key, authority, root, now, client=True)
-    return {**made, "backup.crt": certificates._pem(own), "backup.key": certificates._key_pem(key)}
+    now = datetime.datetime.now(datetime.UTC)
+    own = certificates._server(names, key, authority, root, now, client=client)
+    return certificates._pem(own), certificates._key_pem(key)

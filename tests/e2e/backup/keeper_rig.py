@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import subprocess
 from base64 import b64decode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ HOST = "keeper"
 
 class Keeper:
     """An SSH server on the rig's network, with a user that may bring and get files."""
+
+    kind = "sftp"
 
     def __init__(self, rig: Rig) -> None:
         image = f"{NAME}-keeper:local"
@@ -59,6 +63,15 @@ class Keeper:
             "path": "/points",
             "host_fingerprint": self.fingerprint,
         }
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Stopped; what it holds is on its volume."""
+        self.container.stop()
+        try:
+            yield
+        finally:
+            self.container.start()
 
 
 def _private(key: Ed25519PrivateKey) -> str:
