@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import psycopg
@@ -24,6 +25,7 @@ from slipway_backend.database import make_pool
 from slipway_backend.embedded import embedded_postgres
 from slipway_backend.errors import StartRefused
 from slipway_backend.ingestion import Ingestion
+from slipway_backend.logs import user_hash
 from slipway_backend.migrate import migrate
 from slipway_backend.queue import requeue_stalled
 from slipway_backend.settings import Settings
@@ -431,6 +433,30 @@ def test_sigterm_turns_ready_off_serves_on_and_then_exits_cleanly(
             "event",
         ]
     assert b"s" * 32 not in output
+
+
+def test_lines_of_a_users_requests_are_tied_together_by_a_hash_and_name_nobody(
+    start_process: Callable[..., subprocess.Popen[bytes]],
+    settings: Settings,
+    eventually: Callable[..., None],
+) -> None:
+    port = free_port()
+    process = start_process("serve", PORT=str(port), HOST="127.0.0.1")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        eventually(lambda: answers(f"{client.base_url}/health/ready"), "the server's start")
+        given = {"username": "admin", "password": settings.admin_password}
+        token = client.post("/v1/login", json=given).json()["access_token"]
+        me = client.get("/v1/me", headers={"Authorization": f"Bearer {token}"}).json()["id"]
+        assert client.get("/v1/me").status_code == 401
+    process.terminate()
+    output, _ = process.communicate(timeout=30)
+    lines = [json.loads(line) for line in output.splitlines()]
+    hashed = user_hash(UUID(me))
+    told = [each.get("user_hash") for each in lines if each.get("route") == "/v1/me"]
+    assert told == [hashed, None]
+    assert [each["user_hash"] for each in lines if each["event"] == "login"] == [hashed]
+    assert me.encode() not in output
+    assert b"admin" not in output
 
 
 def test_guesses_of_one_client_behind_the_edge_do_not_slow_down_another(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from slipway_backend.cli import make_parser
 from slipway_backend.errors import StartRefused
+from slipway_backend.logs import user_hash
 from slipway_backend.settings import Settings
 from slipway_backend.user_commands import run_users
 
@@ -63,6 +65,13 @@ async def test_a_user_is_added_granted_given_a_new_password_and_deactivated(
     assert "deactivated" in lines[0]
 
 
+async def test_a_user_is_known_by_name_to_whoever_looks_for_their_lines(
+    instance: Any, command: Any
+) -> None:
+    me = (await instance.client.get("/v1/me")).json()["id"]
+    assert (await command("hash", "admin")).strip() == user_hash(UUID(me))
+
+
 async def test_every_change_is_in_the_audit_log_without_the_password(
     instance: Any, command: Any
 ) -> None:
@@ -89,6 +98,7 @@ async def test_every_change_is_in_the_audit_log_without_the_password(
         (("password", "admin"), f"{PHRASE}\n", "come from ADMIN_PASSWORD"),
         (("deactivate", "admin"), "", "come from ADMIN_PASSWORD"),
         (("password", "nobody"), f"{PHRASE}\n", "There is no user 'nobody'"),
+        (("hash", "nobody"), "", "There is no user 'nobody'"),
         (("grant", "admin", "nowhere", "read"), "", "There is no collection 'nowhere'"),
     ],
 )

@@ -23,7 +23,7 @@ class Wanted:
     """Lines of the last `seconds`, or of any time, with `grep` in them; `tail` per container.
 
     `request` is the id of one, whose lines are wanted from edge to worker in the order in which
-    things began.
+    things began. `user` is what a user is called in lines.
     """
 
     tail: str
@@ -31,11 +31,17 @@ class Wanted:
     grep: str
     json: bool
     request: str = ""
+    user: str = ""
 
     @property
     def searches(self) -> bool:
         """Whether lines have to be looked at, instead of being passed on as they are."""
-        return self.seconds is not None or bool(self.grep or self.request) or self.json
+        return self.seconds is not None or self.json or any(self.texts)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is in each line that is wanted, as it is written there."""
+        return (self.grep, self.request, self.user)
 
     def shown(self, line: Line) -> str:
         """A line as it is printed."""
@@ -48,9 +54,16 @@ class Wanted:
 
 
 def wanted(
-    tail: str, since: str, grep: str, *, json: bool, follow: bool, request: str = ""
+    tail: str,
+    since: str,
+    grep: str,
+    *,
+    json: bool,
+    follow: bool,
+    request: str = "",
+    user: str = "",
 ) -> Wanted:
-    """What was typed. Raises Refused with what is wrong with it."""
+    """What was typed, but for `user`, who is known by now. Raises Refused with what is wrong with it."""
     if request and not re.fullmatch(r"[A-Za-z0-9._-]{8,128}", request):
         raise Refused(f"--request {request!r} is no request's id: 8 to 128 of A-Z a-z 0-9 . _ -")
     if request and follow:
@@ -58,8 +71,8 @@ def wanted(
     if tail and tail != "all" and not (tail.isascii() and tail.isdigit()):
         raise Refused(f"--tail {tail!r} is neither a number nor `all`")
     seconds = durations.seconds(since, "--since") if since else None
-    whole = seconds is not None or grep or request
-    return Wanted(tail or ("all" if whole else TAIL), seconds, grep, json, request)
+    whole = seconds is not None or grep or request or user
+    return Wanted(tail or ("all" if whole else TAIL), seconds, grep, json, request, user)
 
 
 def followed(wanted: Wanted) -> None:
@@ -79,6 +92,8 @@ def question(wanted: Wanted, services: Sequence[str], since: str = "") -> dict[s
         filters.append(f"service:in({','.join(map(quoted, sorted(services)))})")
     if wanted.request:
         filters.append(f"request_id:={quoted(wanted.request)}")
+    if wanted.user:
+        filters.append(f"user_hash:={quoted(wanted.user)}")
     query = " ".join(filters)
     if wanted.grep:
         # As if the line were one text: what is looked for may be in any of its fields.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import docker
 import invoke
 
 from slipway import console, target
-from slipway.commands import compose
+from slipway.commands import compose, users
 from slipway.config import environment as environments
 from slipway.config import logs as log_store
 from slipway.config import names
@@ -21,7 +22,7 @@ from slipway.facts import logs as facts
 from slipway.facts.engine import EngineFacts
 from slipway.facts.logs import Line
 from slipway.plans import logs as plans
-from slipway.run import run_attached
+from slipway.run import run, run_attached
 from slipway.tasks.door import task
 
 #: Seconds between two questions about what has come, and how late a line may come.
@@ -38,6 +39,7 @@ LATE_SECONDS = 15.0
         "since": "only what was written in this time: 30m, 2h, 3d",
         "grep": "only lines with this text in them",
         "request": "follow one request by its id, from the edge to the worker",
+        "user": "only requests of this user, by name",
         "json": "print each line as one JSON object",
     },
     iterable=["service"],
@@ -51,6 +53,7 @@ def logs(
     since: str = "",
     grep: str = "",
     request: str = "",
+    user: str = "",
     json: bool = False,
 ) -> None:
     """Print what an environment's services wrote, of the newest generation or since a time.
@@ -59,9 +62,12 @@ def logs(
     gone; else they read the containers. They print in the order of writing, whoever wrote it.
     """
     environment = environments.load(env, checkout())
-    wanted = plans.wanted(tail, since, grep, json=json, follow=follow, request=request)
+    words = partial(plans.wanted, tail, since, grep, json=json, follow=follow, request=request)
+    wanted = words()
     with target.reached(environment) as reached:
         running = engine_facts.read(reached.engine, env)
+        if user:
+            wanted = words(user=_hash(env, running, user))
         store = _store(env, running) if wanted.searches else None
         if store is not None:
             _print_kept(store, wanted, _kinds(service), follow=follow)
@@ -77,6 +83,21 @@ def logs(
             run_attached(
                 compose.logs(project, sorted(projects[project]), follow=follow, tail=wanted.tail)
             )
+
+
+def _hash(env: str, running: EngineFacts, user: str) -> str:
+    """What a user is called in lines. Raises Refused where there is none of this name."""
+    serving = [each for each in running.containers if each.service == "backend" and each.serving]
+    if not serving:
+        raise Refused(
+            f"No backend of {env} answers, and only one knows what {user} is called in the logs",
+            next_command=f"invoke status --env {env}",
+        )
+    done = run(users.hashed(serving[-1].id, user), check=False, timeout=60)
+    if done.exit_code != 0:
+        said = done.errors.strip().rpartition("\n")[2].removeprefix("slipway-backend: ")
+        raise Refused(f"{env}: {said}")
+    return done.output.strip()
 
 
 def _store(env: str, running: EngineFacts) -> str | None:
@@ -151,7 +172,7 @@ def _found(
         for line in facts.read(
             engine, each, each.name.removeprefix(prefix), since=since, tail=wanted.tail
         )
-        if wanted.grep in line.text and wanted.request in line.text
+        if all(text in line.text for text in wanted.texts)
     ]
     return sorted(lines, key=lambda line: line.moment)
 

@@ -78,9 +78,10 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
     commands.add_parser("list", help="every user: name, role, active or not")
     add = commands.add_parser("add", help="make a user; the password comes from standard input")
     password = commands.add_parser("password", help="set a password; the user's sessions end")
+    hashed = commands.add_parser("hash", help="what a user is called in the logs")
     deactivate = commands.add_parser("deactivate", help="end sessions and API keys, let nobody in")
     grant = commands.add_parser("grant", help="let a user read or write a collection")
-    for command in (add, password, deactivate, grant):
+    for command in (add, password, hashed, deactivate, grant):
         command.add_argument("username")
     add.add_argument("--role", choices=get_args(Role), default="reader", help="default: reader")
     for command in (add, password):

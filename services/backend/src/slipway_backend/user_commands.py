@@ -14,6 +14,7 @@ from slipway_backend import audit, grants, users
 from slipway_backend.api.models.users import NewUser
 from slipway_backend.database import TRANSIENT, Connection, check_schema, make_pool
 from slipway_backend.errors import Problem, StartRefused
+from slipway_backend.logs import user_hash
 from slipway_backend.security import hash_password
 from slipway_backend.settings import Settings
 
@@ -57,6 +58,8 @@ async def _run(settings: Settings, chosen: argparse.Namespace, password: str) ->
                 raise StartRefused(
                     f"There is no user {chosen.username!r}: see `slipway-backend users list`."
                 )
+            if chosen.users == "hash":
+                return user_hash(user.id)
             if chosen.users == "grant":
                 return await _grant(connection, user, chosen)
             return await _change(connection, settings, user, password)

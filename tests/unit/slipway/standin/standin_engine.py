@@ -174,6 +174,8 @@ class Standin:
         self.copies: dict[str, standin_backup.Copy] = {}
         self.watch = standin_monitoring.Watch()
         self.log_store = LogStore()
+        #: What each user is called in the logs.
+        self.users = {"ada": "5c1b0f3a9d27e684"}
         self.number = 0
         self.unknown: list[str] = []
         self.forget()
@@ -520,6 +522,13 @@ class Standin:
                 identity in self.containers
             ):
                 return self._parts(verb, name)
+            case ("exec", identity, "slipway-backend", "users", "hash", "--", username) if (
+                identity in self.containers
+            ):
+                if username in self.users:
+                    return Answer(f"{self.users[username]}\n")
+                said = f"slipway-backend: There is no user {username!r}\n"
+                return Answer(errors=said, exit_code=2)
             case ("exec", identity, "cat", *_) if identity in self.containers:
                 port = self._fault(identity, self.faults.ports, 8000)
                 return Answer(f"   0: 00000000:{port:04X} 00000000:0000 0A 00000000:00000000\n")

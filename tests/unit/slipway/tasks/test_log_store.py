@@ -75,6 +75,17 @@ def test_a_request_is_followed_in_the_order_in_which_things_began(kept: World) -
     assert kept.standin.log_store.asked[-1]["query"] == f'_time:315360000s request_id:="{REQUEST}"'
 
 
+def test_what_a_user_did_is_found_by_name_though_no_line_has_it(kept: World) -> None:
+    kept.standin.log_store.lines = [line("01.0", "backend", "request")]
+    ended = kept.invoke("logs", "--env", "dev", "--user", "ada", "--since", "1h")
+    assert ended.exit_code == 0, ended
+    query = '_time:3600s user_hash:="5c1b0f3a9d27e684"'
+    assert kept.standin.log_store.asked[-1]["query"] == query
+    nobody = kept.invoke("logs", "--env", "dev", "--user", "bob")
+    assert nobody.exit_code == 2
+    assert "dev: There is no user 'bob'" in nobody.errors
+
+
 def test_what_is_cut_off_is_said(kept: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slipway.plans.logs.MOST", 1)
     kept.standin.log_store.lines = [line("01.0", "edge", "request")]

@@ -89,6 +89,22 @@ def test_what_is_searched_for_is_printed_in_the_order_of_its_writing(released: W
     assert {each["service"] for each in told} == {"backend"}
 
 
+def test_without_a_store_a_users_lines_are_looked_for_in_the_containers(released: World) -> None:
+    hashed = released.standin.users["ada"]
+    mine = json.dumps({"event": "request", "user_hash": hashed})
+    released.standin.faults.log = {"backend": f"{mine}\nof another\n"}
+    found = released.invoke("logs", "--env", "dev", "--user", "ada").output.splitlines()
+    assert [line.split()[1] for line in found] == ["g1-backend-1", "g1-backend-2"]
+
+
+def test_whose_lines_are_meant_is_known_to_a_backend_alone(released: World) -> None:
+    for each in released.standin.project("slipway-dev-g1"):
+        each["State"]["Health"]["Status"] = "unhealthy"
+    ended = released.invoke("logs", "--env", "dev", "--user", "ada")
+    assert ended.exit_code == 2
+    assert "No backend of dev answers" in ended.errors
+
+
 def test_nothing_like_that_is_said(released: World) -> None:
     ended = released.invoke("logs", "--env", "dev", "--since", "2h", "--grep", "no such text")
     assert (ended.exit_code, ended.output) == (0, "")

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Annotated, TypeVar
 
+import structlog
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
@@ -15,6 +16,7 @@ from slipway_backend.access import Identity, Scope
 from slipway_backend.api.state import State, StateDependency
 from slipway_backend.database import TRANSIENT
 from slipway_backend.errors import Problem
+from slipway_backend.logs import user_hash
 from slipway_backend.security import API_KEY_PREFIX, TokenRefused
 
 # How often it is asked again whether somebody may have the rest of a long answer: one statement.
@@ -46,6 +48,7 @@ async def get_identity(
     except TokenRefused as error:
         raise unauthorized(str(error)) from None
     audit.note(identity=identity)
+    structlog.contextvars.bind_contextvars(user_hash=user_hash(identity.user_id))
     request.state.identity = identity
     return identity
 

@@ -40,7 +40,7 @@ async def create_collection(
         made = await collections.get(connection, body.name, identity)
         await audit.write(connection, "collection.create", collections=[made.name])
     response.headers["location"] = f"{router.prefix}/{made.name}"
-    get_logger().info("collection_created", collection=made.name, user_id=str(identity.user_id))
+    get_logger().info("collection_created", collection=made.name)
     return CollectionOut.model_validate(made)
 
 
@@ -79,4 +79,4 @@ async def delete_collection(
             gone = await collections.delete(connection, name, identity, force=force)
             await audit.write(connection, "collection.delete", collections=[name], force=force)
         await contents.remove_unused(connection, state.files, gone)
-    get_logger().info("collection_deleted", collection=name, user_id=str(identity.user_id))
+    get_logger().info("collection_deleted", collection=name)

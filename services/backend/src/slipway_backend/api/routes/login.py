@@ -15,7 +15,7 @@ from slipway_backend.api.problems import describe
 from slipway_backend.api.state import State, StateDependency
 from slipway_backend.database import Connection
 from slipway_backend.errors import Problem
-from slipway_backend.logs import get_logger
+from slipway_backend.logs import get_logger, user_hash
 from slipway_backend.security import TokenRefused, verify_password
 from slipway_backend.throttle import Caller
 
@@ -64,7 +64,7 @@ async def login(body: Login, request: Request, state: StateDependency) -> Token:
         except TokenRefused as error:
             raise unauthorized(str(error)) from None
         await audit.write(connection, "login", identity=identity, object=session_id)
-    get_logger().info("login", user_id=str(identity.user_id))
+    get_logger().info("login", user_hash=user_hash(identity.user_id))
     return token_of(state, identity, session_id, refresh_token)
 
 
@@ -93,7 +93,7 @@ async def refresh(body: Refresh, state: StateDependency) -> Token:
             outcome="ok" if refresh_token else "refused",
         )
     if refresh_token is None or identity.session_id is None:
-        get_logger().warning("refresh_token_reused", user_id=str(identity.user_id))
+        get_logger().warning("refresh_token_reused", user_hash=user_hash(identity.user_id))
         raise unauthorized("This refresh token was used before, so its session has ended; log in.")
     return token_of(state, identity, identity.session_id, refresh_token)
 

@@ -17,7 +17,7 @@ from slipway_backend.api.routes.login import token_of
 from slipway_backend.api.state import State, StateDependency
 from slipway_backend.database import TRANSIENT
 from slipway_backend.errors import Problem
-from slipway_backend.logs import get_logger
+from slipway_backend.logs import get_logger, user_hash
 from slipway_backend.oidc import Login, LoginRefused, Provider
 from slipway_backend.security import TokenRefused
 
@@ -95,7 +95,7 @@ async def finish(
     # Role and groups may have changed with this login, which is no POST.
     with contextlib.suppress(*TRANSIENT):
         await state.reads.wrote(identity)
-    get_logger().info("login", user_id=str(identity.user_id), method="oidc")
+    get_logger().info("login", user_hash=user_hash(identity.user_id), method="oidc")
     return token_of(state, identity, session_id, refresh_token)
 
 
