@@ -16,6 +16,7 @@ from slipway.tasks import (
     host,
     keys,
     lock,
+    log_level,
     logs,
     maintenance,
     prune,
@@ -37,7 +38,6 @@ namespace = Collection(
     status.status,
     diagnose.diagnose,
     alerts.alerts,
-    logs.logs,
     maintenance.maintenance,
     down.down,
     lock.lock,
@@ -47,5 +47,8 @@ namespace.add_collection(Collection.from_module(db), name="db")
 namespace.add_collection(Collection.from_module(host), name="host")
 namespace.add_collection(Collection.from_module(history), name="history")
 namespace.add_collection(Collection.from_module(keys), name="keys")
+reading = Collection("logs", log_level.level)
+reading.add_task(logs.logs, default=True)
+namespace.add_collection(reading)
 namespace.add_collection(Collection.from_module(secrets), name="secrets")
 namespace.add_collection(Collection.from_module(silence), name="silence")

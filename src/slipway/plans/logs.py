@@ -63,7 +63,7 @@ def wanted(
     request: str = "",
     user: str = "",
 ) -> Wanted:
-    """What was typed, but for `user`, who is known by now. Raises Refused with what is wrong with it."""
+    """What was typed; `user` is what one is called in lines. Raises Refused with what is wrong."""
     if request and not re.fullmatch(r"[A-Za-z0-9._-]{8,128}", request):
         raise Refused(f"--request {request!r} is no request's id: 8 to 128 of A-Z a-z 0-9 . _ -")
     if request and follow:

@@ -1,4 +1,4 @@
-"""The command line: serve, worker, migrate, users, embeddings, health, and --embedded."""
+"""The command line: serve, worker, migrate, users, log-level, health, --embedded and others."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from slipway_backend import __version__, probe
+from slipway_backend import __version__, log_level, probe
 from slipway_backend.access import Role
 from slipway_backend.bulk.options import add_options
 from slipway_backend.errors import StartRefused
+from slipway_backend.log_level import LEVELS, MOST_MINUTES
 
 if TYPE_CHECKING:
     from slipway_backend.settings import Settings
@@ -52,6 +54,9 @@ def make_parser() -> argparse.ArgumentParser:
     index = commands.add_parser("index", help="check the vector index against exact search")
     index.add_argument("action", choices=("check",))
     index.add_argument("--repair", action="store_true", help="make it anew, and check again")
+    level = commands.add_parser("log-level", help="how much this container's process writes")
+    level.add_argument("level", choices=LEVELS, nargs="?", help="what it is to be for a while")
+    level.add_argument("--minutes", type=_minutes, default=15, help="then it is as before")
     health = commands.add_parser("health", help="exit 0 when the process of this container lives")
     health.add_argument("process", choices=("serve", "worker"))
     return parser
@@ -102,6 +107,12 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
     put.add_argument("--agreed", required=True, help="the word for all that receive told")
 
 
+def _minutes(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST_MINUTES):
+        raise argparse.ArgumentTypeError(f"1 to {MOST_MINUTES}")
+    return int(text)
+
+
 def _plain(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9]{1,64}", name):
         raise argparse.ArgumentTypeError("small letters and digits only")
@@ -148,7 +159,12 @@ def _run(chosen: argparse.Namespace) -> int:
 
     settings = load_settings()
     service = "backend" if chosen.command == "serve" else str(chosen.command)
-    configure_logging(service, settings.generation, settings.log_level)
+    if chosen.command == "log-level":
+        return log_level.run(settings.log_level, chosen.level, chosen.minutes)
+    configure = partial(configure_logging, service, settings.generation)
+    configure(settings.log_level)
+    if chosen.command in {"serve", "worker"}:
+        log_level.follow(log_level.ASKED, settings.log_level, configure)
     if chosen.command == "serve":
         from slipway_backend.server import serve  # noqa: PLC0415
 

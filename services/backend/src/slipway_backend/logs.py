@@ -25,6 +25,7 @@ QUIET = (
     "psycopg.pool",
     "uvicorn",
 )
+_state = {"detailed": False}
 FIRST = ("time", "level", "service", "generation", "request_id", "user_hash", "event")
 
 
@@ -46,6 +47,7 @@ def configure_logging(service: str, generation: str, level: str) -> None:
         add_origin,
     ]
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    _state["detailed"] = number <= logging.DEBUG
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -75,6 +77,11 @@ def user_hash(user_id: UUID) -> str:
     line by trying.
     """
     return hashlib.sha256(user_id.bytes).hexdigest()[:16]
+
+
+def detailed() -> bool:
+    """Whether lines of the level `debug` are written: cheaper to ask than to have one dropped."""
+    return _state["detailed"]
 
 
 def get_logger() -> FilteringBoundLogger:

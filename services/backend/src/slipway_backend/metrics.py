@@ -7,6 +7,7 @@ generative AI (opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics), dots 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from slipway_backend.logs import detailed, get_logger
 from slipway_backend.settings import Level
 
 
@@ -206,6 +208,15 @@ class Metrics:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time one stage."""
-        with self.stage_seconds.labels(name).time():
+        """Time one stage, also where it fails."""
+        started = time.perf_counter()
+        try:
             yield
+        finally:
+            self.stage_took(name, time.perf_counter() - started)
+
+    def stage_took(self, name: str, seconds: float) -> None:
+        """Count the seconds of a stage; with the level `debug` they are a line too."""
+        self.stage_seconds.labels(name).observe(seconds)
+        if detailed():
+            get_logger().debug("stage", stage=name, seconds=round(seconds, 5))

@@ -52,7 +52,7 @@ PUSHED = ("--push", "--progress", "plain", "--provenance=false", "--sbom=false")
 HELD = (
     *("containers", "networks", "volumes", "images", "toolboxes", "generations"),
     *("maintenance", "serving_edges", "draining", "number", "schemas", "database", "primaries"),
-    *("points", "restored", "watch", "draining_ended"),
+    *("points", "restored", "watch", "draining_ended", "levels"),
 )
 DENIED = 3
 LABEL = "com.docker.compose."
@@ -117,6 +117,7 @@ class Faults:
     door_refuses: str = ""
     no_nat: str = ""
     edge_knows_no_maintenance: bool = False
+    knows_no_level: bool = False
     migrate: str = ""
     migrate_goes_on: bool = False
     build: str = ""
@@ -174,6 +175,8 @@ class Standin:
         self.copies: dict[str, standin_backup.Copy] = {}
         self.watch = standin_monitoring.Watch()
         self.log_store = LogStore()
+        #: Whose log level was asked for, with the words that change it.
+        self.levels: list[tuple[str, tuple[str, ...]]] = []
         #: What each user is called in the logs.
         self.users = {"ada": "5c1b0f3a9d27e684"}
         self.number = 0
@@ -522,6 +525,10 @@ class Standin:
                 identity in self.containers
             ):
                 return self._parts(verb, name)
+            case ("exec", identity, "slipway-backend", "log-level", *words) if (
+                identity in self.containers
+            ):
+                return self._level(identity, tuple(words))
             case ("exec", identity, "slipway-backend", "users", "hash", "--", username) if (
                 identity in self.containers
             ):
@@ -940,6 +947,15 @@ class Standin:
             self.serving_edges[environment] = rest[1]
             self.on_moment("during", self.step)
         return Answer(json.dumps({"edge": self.serving_edges.get(environment)}))
+
+    def _level(self, identity: str, words: tuple[str, ...]) -> Answer:
+        if self.faults.knows_no_level:
+            said = "argument command: invalid choice: 'log-level' (choose from 'serve')\n"
+            return Answer(errors=said, exit_code=2)
+        self.levels.append((identity, words))
+        until = "2026-01-02T03:04:05+00:00" if words else None
+        told = {"level": words[0] if words else "info", "until": until, "after": "info"}
+        return Answer(json.dumps(told))
 
     def _maintain(self, rest: Sequence[str]) -> Answer:
         match rest:

@@ -82,7 +82,7 @@ class LanguageModel:
                     if part.text and not spoken:
                         spoken = True
                         seconds = time.perf_counter() - started
-                        self._metrics.stage_seconds.labels("generate_first_token").observe(seconds)
+                        self._metrics.stage_took("generate_first_token", seconds)
                         self._metrics.first_token_seconds.labels("chat", self.name).observe(seconds)
                     finished = finished or part.finish_reason is not None
                     self._count(part.usage)
@@ -178,7 +178,7 @@ class LanguageModel:
             raise
         finally:
             seconds = time.perf_counter() - started
-            self._metrics.stage_seconds.labels(operation).observe(seconds)
+            self._metrics.stage_took(operation, seconds)
             self._metrics.model_seconds.labels("chat", self.name, error_type).observe(seconds)
 
     def _count(self, usage: Usage | None) -> None:

@@ -67,7 +67,7 @@ class StageSampler:
             return
         if row is not None:
             for stage, seconds in stages_of(row["QUERY PLAN"][0]).items():
-                self._metrics.stage_seconds.labels(stage).observe(seconds)
+                self._metrics.stage_took(stage, seconds)
 
 
 def stages_of(explained: Mapping[str, Any]) -> dict[str, float]:

@@ -147,7 +147,7 @@ class Searcher:
     async def stems(self, texts: list[str]) -> list[frozenset[str]]:
         """Return the words of each text as full-text search compares them, in the order given."""
         values = [[text.replace("\x00", " ") for text in texts]]
-        with self._metrics.stage_seconds.labels("stems").time():
+        with self._metrics.stage("stems"):
             async with self._pool.connection() as connection:
                 cursor = await connection.execute(STEMS, values)
                 return [frozenset(row["stems"] or ()) for row in await cursor.fetchall()]
@@ -163,7 +163,7 @@ class _Timed:
         seconds: dict[str, float],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._histogram = metrics.stage_seconds.labels(stage)
+        self._metrics = metrics
         self._stage = stage
         self._seconds = seconds
         self._clock = clock
@@ -173,5 +173,5 @@ class _Timed:
 
     def __exit__(self, *raised: object) -> None:
         passed = self._clock() - self._started
-        self._histogram.observe(passed)
+        self._metrics.stage_took(self._stage, passed)
         self._seconds[self._stage] = passed

@@ -45,7 +45,7 @@ async def create_embeddings(
     # PostgreSQL's text holds no NUL, so no stored passage was embedded with one.
     texts = [body.input] if isinstance(body.input, str) else body.input
     texts = [text.replace("\x00", " ") for text in texts]
-    with state.metrics.stage_seconds.labels("embed").time():
+    with state.metrics.stage("embed"):
         vectors = await anyio.to_thread.run_sync(
             embedder.embed, texts, limiter=state.embedding_requests
         )
