@@ -6,7 +6,9 @@ import json as formats
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from slipway.config import members
 from slipway.errors import Refused
 from slipway.facts.logs import Line
 from slipway.plans import durations
@@ -16,6 +18,7 @@ TAIL = "200"
 MOST = 10000
 #: A person's search without a time: everything that the store may keep.
 EVER_DAYS = 3650
+LATER = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,30 @@ def question(wanted: Wanted, services: Sequence[str], since: str = "") -> dict[s
         pattern = quoted(re.escape(wanted.grep))
         query += f" | pack_json as whole | filter whole:~{pattern} | delete whole"
     return {"query": query, "limit": str(MOST) if wanted.tail == "all" else wanted.tail}
+
+
+def of_database(lines: Sequence[Line]) -> dict[str, str] | None:
+    """What the log store is asked for the database's own lines of a request; None without any.
+
+    Backends and workers say which processes of the database they asked. Another request may have
+    used the same one in the same moment, before or after.
+    """
+    filters = []
+    for line in lines:
+        for each in str((line.fields or {}).get("database", "")).split():
+            member, _, process = each.partition("/")
+            if member in members.MEMBERS and process.isdigit():
+                span = f"_time:[{line.begun}Z, {_later(line)}Z]"
+                filters.append(f"({span} service:={quoted(member)} process:={quoted(process)})")
+    if not filters:
+        return None
+    return {"query": " or ".join(dict.fromkeys(filters)), "limit": str(MOST)}
+
+
+def _later(line: Line) -> str:
+    """A moment after a line: what another container said before may have come after it."""
+    said = datetime.fromisoformat(line.moment[:26].rstrip("Z"))
+    return (said + LATER).isoformat(timespec="microseconds")
 
 
 def quoted(text: str) -> str:

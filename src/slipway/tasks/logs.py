@@ -116,6 +116,8 @@ def _print_kept(
     """Print what the store finds, and, if asked to, what comes until somebody stops it."""
     question = plans.question(wanted, sorted(services))
     found = facts.search(store, question)
+    if wanted.request and not services and (also := plans.of_database(found)):
+        found = [*dict.fromkeys([*found, *facts.search(store, also)])]
     if len(found) == plans.MOST:
         console.warn(f"these are the last {plans.MOST}: there may be more; --tail says how many")
     _print(found, wanted, quiet=follow)

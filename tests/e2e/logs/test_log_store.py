@@ -102,6 +102,60 @@ def test_a_request_is_found_by_its_id_from_edge_to_worker(kept: Site) -> None:
         assert each["event"]
 
 
+def test_a_request_is_followed_into_the_database_that_made_it_wait(kept: Site) -> None:
+    hold = "BEGIN; LOCK TABLE documents IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(3)"
+    psql = ["psql", "--no-psqlrc", "-U", "postgres", "-d", "slipway", "-c", hold]
+    database = container(kept, "postgres")
+    with kept.client() as http:
+        http.get("/v1/documents").raise_for_status()
+        database.exec_run(psql, user="10003:10003", detach=True)
+        eventually(lambda: "pg_sleep" in activity(database), "somebody who holds the table")
+        answer = http.get("/v1/documents")
+    assert answer.status_code == 200, answer.text
+    words = ("--request", answer.headers["x-request-id"])
+
+    def told() -> list[str]:
+        return [each["event"] for each in lines(kept, *words) if each["service"] == "postgres"]
+
+    eventually(lambda: any("still waiting for" in each for each in told()), "the lock that it met")
+
+
+def activity(database: Container) -> str:
+    """What sessions of the database do."""
+    query = "SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    words = ["psql", "--no-psqlrc", "-U", "postgres", "-d", "slipway", "-Atc", query]
+    done = database.exec_run(words, user="10003:10003")
+    assert done.exit_code == 0, done.output
+    return str(done.output.decode())
+
+
+def test_what_somebody_did_is_found_by_their_name(kept: Site) -> None:
+    identity = upload(kept, "spring")
+
+    def there() -> bool:
+        found = lines(kept, "--user", "admin", "--since", "10m")
+        assert not any("user_id" in each for each in found)
+        return identity in {each["request_id"] for each in found}
+
+    eventually(there, "the upload among the admin's requests")
+
+
+def test_a_running_service_writes_more_for_a_while(kept: Site) -> None:
+    words = ("--service", "backend", "--level", "debug", "--minutes", "1")
+    answer = kept.invoke("logs.level", "--env", NAME, *words)
+    assert answer.exit_code == 0, answer.text
+    assert answer.text.count("debug until") == 2
+
+    def detailed() -> bool:
+        with kept.client() as http:
+            http.post("/v1/search", json={"query": "when does the tide turn"}).raise_for_status()
+        found = lines(kept, "--since", "5m", "--service", "backend", "--grep", '"level":"debug"')
+        return "search" in {each.get("stage") for each in found}
+
+    eventually(detailed, "a line of a search's stage")
+    assert "Nothing to do" in kept.invoke("release", "--env", NAME).text
+
+
 def test_every_service_of_the_environment_is_in_the_store(kept: Site) -> None:
     def there() -> bool:
         services = {each["service"].removesuffix("-b") for each in lines(kept, "--since", "1d")}

@@ -78,22 +78,22 @@ def test_other_programs_words_become_ours(text: str, level: str, event: str | No
 
 
 @pytest.mark.parametrize(
-    ("who", "severity", "level", "request_id"),
+    ("who", "severity", "level"),
     [
-        ("slipway@slipway request/a-request-1", "LOG", "info", "a-request-1"),
-        ("slipway@slipway slipway-backend", "ERROR", "error", None),
-        ("@ ", "LOG", "info", None),
-        ("slipway@slipway [unknown]", "FATAL", "error", None),
+        ("slipway@slipway slipway-backend", "LOG", "info"),
+        ("slipway@slipway slipway-backend", "ERROR", "error"),
+        ("@ ", "LOG", "info"),
+        ("slipway@slipway [unknown]", "FATAL", "error"),
     ],
 )
-def test_a_line_of_postgresql_says_whose_request_it_is_about(
-    who: str, severity: str, level: str, request_id: str | None
+def test_a_line_of_postgresql_says_which_process_wrote_it(
+    who: str, severity: str, level: str
 ) -> None:
     text = f"2026-11-30 12:00:00.123 UTC [77] {who} {severity}:  still waiting for: a lock"
     found = made(text, "slipway-prod-platform-postgres-1")
     assert found["_msg"] == "still waiting for: a lock"
     assert (found["level"], found["kind"]) == (level, severity)
-    assert found.get("request_id") == request_id
+    assert found["process"] == "77"
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,9 @@ _MOMENTS = ("time", "ts", "timestamp")
 _EVENTS = ("event", "msg", "message")
 # Of an environment, a stack and a service; the last part counts containers.
 _NAME = re.compile(r"slipway-[a-z0-9]+-(?:platform|g(\d+))-(.+?)-(?:run-[0-9a-f]+|\d+)")
-# Moment, [process], who@where, the application's name, which may be a request's, and the severity.
+# Moment, [process], who@where, the application's name, and the severity.
 _POSTGRES = re.compile(
-    r"\S+ \S+ \S+ \[(\d+)\] \S* ?(?:request/([A-Za-z0-9._-]+)|.*?) ?"
+    r"\S+ \S+ \S+ \[(\d+)\] .*?"
     r"(DEBUG\d|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|CONTEXT|STATEMENT):  (.*)",
     re.DOTALL,
 )
@@ -94,12 +94,11 @@ def _fields(text: str) -> dict[str, Any]:
             return {"event": text}
         return found if isinstance(found, dict) else {"event": text}
     if (told := _POSTGRES.fullmatch(text)) is not None:
-        process, request, severity, event = told.groups()
+        process, severity, event = told.groups()
         return {
             "event": event,
             "kind": severity,
             "process": process,
-            "request_id": request,
             "level": severity if severity.lower() in {*LEVELS, *KNOWN} else "info",
         }
     spoken = _SPOKEN.match(text)

@@ -6,6 +6,7 @@ import contextlib
 import select
 import time
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -42,6 +43,8 @@ MOVED_ON = ("25006", "57P01", "57P02", "57P03")
 CONNECTION_CLASS = "08"
 TRANSIENT = (psycopg.OperationalError, PoolTimeout, psycopg.errors.ReadOnlySqlTransaction)
 
+#: The server's processes that were asked in this context, as `member/process`.
+_asked: ContextVar[set[str] | None] = ContextVar("asked", default=None)
 _checked_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
 
@@ -84,6 +87,8 @@ class PatientPool(AsyncConnectionPool[Connection]):
             else:
                 self.lost = False
                 self._alive_at = time.monotonic()
+                if (asked := _asked.get()) is not None:
+                    asked.add(f"{connection.info.host}/{connection.pgconn.backend_pid}")
                 return connection
 
     async def putconn(self, conn: Connection) -> None:
@@ -91,6 +96,20 @@ class PatientPool(AsyncConnectionPool[Connection]):
         if not conn.closed:
             self._alive_at = time.monotonic()
         await super().putconn(conn)
+
+
+def note_processes() -> None:
+    """From now on note, in this context, which of the server's processes are asked."""
+    _asked.set(set())
+
+
+def noted_processes() -> dict[str, str]:
+    """For a line of the log: the processes that were asked, whose own lines have their numbers.
+
+    So a request is followed into the database without a round trip to tell it whose it is.
+    """
+    asked = _asked.get()
+    return {"database": " ".join(sorted(asked))} if asked else {}
 
 
 def has_moved_on(error: psycopg.Error) -> bool:

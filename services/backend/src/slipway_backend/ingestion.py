@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from slipway_backend import background, contents, replicas, versions
 from slipway_backend.chunking import Chunk, chunk_blocks
-from slipway_backend.database import Pool
+from slipway_backend.database import Pool, noted_processes
 from slipway_backend.embedding import Embedder
 from slipway_backend.embedding.openai import EmbedderBusy, EmbeddingFailed
 from slipway_backend.embedding_sets import EmbeddingSet
@@ -118,6 +118,7 @@ class Ingestion:
             pages=parsed.pages,
             skipped=len(parsed.skipped),
             seconds=round(time.monotonic() - started, 3),
+            **noted_processes(),
         )
         if replaced is not None and replaced != version.sha256:
             async with self.pool.connection() as connection:

@@ -23,7 +23,13 @@ from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
 
 from slipway_backend import versions
-from slipway_backend.database import TRANSIENT, Connection, Pool
+from slipway_backend.database import (
+    TRANSIENT,
+    Connection,
+    Pool,
+    note_processes,
+    noted_processes,
+)
 from slipway_backend.ingestion import Ingestion, TooMuchForLane, Unavailable
 from slipway_backend.logs import get_logger
 from slipway_backend.settings import Settings
@@ -181,6 +187,7 @@ def add_ingestion(queue: procrastinate.App, ingestion: Ingestion) -> None:
         context: JobContext, document_id: str, request_id: str, version: int | None = None
     ) -> None:
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        note_processes()
         job = context.job
         identity = UUID(document_id)
         if job.attempts >= attempts:
@@ -206,6 +213,7 @@ def add_ingestion(queue: procrastinate.App, ingestion: Ingestion) -> None:
                 attempt=job.attempts + 1,
                 of=attempts,
                 cause=type(error).__name__,
+                **noted_processes(),
             )
             if job.attempts + 1 < attempts:
                 raise

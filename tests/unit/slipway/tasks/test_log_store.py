@@ -75,6 +75,25 @@ def test_a_request_is_followed_in_the_order_in_which_things_began(kept: World) -
     assert kept.standin.log_store.asked[-1]["query"] == f'_time:315360000s request_id:="{REQUEST}"'
 
 
+def test_a_request_is_followed_into_the_processes_of_the_database_that_it_asked(
+    kept: World,
+) -> None:
+    asked = "postgres/17 postgres-2/9 127.0.0.1/4"
+    kept.standin.log_store.lines = [
+        line("02.0", "backend", "request", seconds="0.5", database=asked),
+        line("01.6", "edge", "request", seconds="0.9"),
+    ]
+    kept.invoke("logs", "--env", "dev", "--request", REQUEST)
+    span = "_time:[2026-11-30T12:00:01.500001Z, 2026-11-30T12:00:03.000001Z]"
+    assert kept.standin.log_store.asked[-1]["query"] == (
+        f'({span} service:="postgres" process:="17")'
+        f' or ({span} service:="postgres-2" process:="9")'
+    )
+    kept.standin.log_store.asked.clear()
+    kept.invoke("logs", "--env", "dev", "--request", REQUEST, "--service", "edge")
+    assert len(kept.standin.log_store.asked) == 1
+
+
 def test_what_a_user_did_is_found_by_name_though_no_line_has_it(kept: World) -> None:
     kept.standin.log_store.lines = [line("01.0", "backend", "request")]
     ended = kept.invoke("logs", "--env", "dev", "--user", "ada", "--since", "1h")

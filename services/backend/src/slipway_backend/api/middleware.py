@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway_backend.api.problems import failure
 from slipway_backend.api.state import Lifecycle
+from slipway_backend.database import note_processes, noted_processes
 from slipway_backend.logs import get_logger
 from slipway_backend.metrics import Metrics
 
@@ -47,6 +48,7 @@ class RequestContext:
         scope["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        note_processes()
         started = time.perf_counter()
         status = 500
         begun = False
@@ -90,6 +92,7 @@ class RequestContext:
             route=route,
             status=status,
             seconds=round(seconds, 4),
+            **noted_processes(),
         )
 
 
