@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,16 +39,15 @@ class Bucket:
                 "BUCKET": "points",
             },
         )
-        told = rig.eventually(self._told, "an S3-compatible server with a bucket")
+        rig.eventually(
+            lambda: b"ready" in self.container.logs(stderr=False), "a server with a bucket"
+        )
         self.secrets = {
-            "second_access_key": told["access"],
-            "second_secret_key": told["secret"],
+            # The server takes any: it does not sign a list as its clients do, and would refuse it.
+            "second_access_key": "an access key",
+            "second_secret_key": "a secret key",
             "second_ca.crt": authority,
         }
-
-    def _told(self) -> dict[str, str] | None:
-        lines = self.container.logs(stderr=False).decode().splitlines()
-        return json.loads(lines[0]) if lines else None
 
     @property
     def second(self) -> dict[str, Any]:

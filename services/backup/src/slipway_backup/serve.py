@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 
 import uvicorn
 
-from slipway_backup import lock, logs, repositories, schedule, scratch, wal
+from slipway_backup import lock, logs, schedule, scratch, wal
 from slipway_backup.api import make_app
-from slipway_backup.errors import BackupError
+from slipway_backup.repositories import Repository
 from slipway_backup.settings import Settings
 from slipway_backup.sources import database, files
 
@@ -24,7 +25,7 @@ def serve(settings: Settings) -> None:
         # Left by who was killed with the container.
         if lock.is_free(settings.work_directory / scratch.LOCK):
             shutil.rmtree(settings.scratch, ignore_errors=True)
-        receiver = wal.Receiver(settings, prepare=lambda: prepare(settings))
+        receiver = wal.Receiver(settings, prepare=partial(prepare, settings))
         receiver.start()
         scheduler = schedule.start(settings)
         logs.log("info", "serving", port=settings.port, environment=settings.environment)
@@ -47,18 +48,9 @@ def serve(settings: Settings) -> None:
     os._exit(0)
 
 
-def prepare(settings: Settings) -> None:
-    """Have repositories to archive to, before there is a point.
-
-    Raises BackupError for the first; another one that is away is made when it is back.
-    """
-    with lock.held(settings.work_directory / "run.lock", "makes the repositories"):
-        for place in repositories.all_of(settings):
-            try:
-                if not files.exists(settings, place):
-                    files.prepare(settings, place)
-                database.prepare(settings, place)
-            except BackupError as error:
-                if place.number == repositories.FIRST:
-                    raise
-                logs.log("warning", "a repository is away", where=place.name, reason=str(error))
+def prepare(settings: Settings, place: Repository) -> None:
+    """Have a repository to archive to, before there is a point. Raises BackupError."""
+    with lock.held(settings.work_directory / "run.lock", f"makes {place.name}"):
+        if not files.exists(settings, place):
+            files.prepare(settings, place)
+        database.prepare(settings, place)

@@ -41,9 +41,12 @@ class Receiver:
     Whoever takes points uses it too, where no service runs.
     """
 
-    def __init__(self, settings: Settings, prepare: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, settings: Settings, prepare: Callable[[Repository], None] | None = None
+    ) -> None:
         self._settings = settings
         self._prepare = prepare
+        self._prepared: set[int] = set()
         self._stop = threading.Event()
         self._child: subprocess.Popen[str] | None = None
         self._state: dict[str, Any] = {
@@ -98,9 +101,7 @@ class Receiver:
     # receiving
 
     def _receive(self) -> None:
-        if self._prepare:
-            self._prepare()
-            self._prepare = None
+        self._ready(repositories.all_of(self._settings)[0])
         self._settle()
         argv = [
             str(BINARIES / "pg_receivewal"),
@@ -124,6 +125,12 @@ class Receiver:
             queues.set_aside(self._settings)
         # The last line is that it ended; why is in the one before.
         raise Failed(f"pg_receivewal ended: {'; '.join(said.strip().splitlines()[-2:])}")
+
+    def _ready(self, place: Repository) -> None:
+        """Have a repository that can be archived to; nobody waits for one that is away but it."""
+        if self._prepare and place.number not in self._prepared:
+            self._prepare(place)
+            self._prepared.add(place.number)
 
     def _settled(self, child: subprocess.Popen[str]) -> str:
         """Wait for a receiver to end; what it said."""
@@ -165,6 +172,8 @@ class Receiver:
         self._histories |= {name for name in given if queues.HISTORY.match(name)}
 
     def _archive(self, place: Repository) -> None:
+        if place.number != repositories.FIRST:
+            self._ready(place)
         while not self._stop.is_set():
             self._empty(place)
             self._stop.wait(POLL_SECONDS)

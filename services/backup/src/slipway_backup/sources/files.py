@@ -78,17 +78,25 @@ def call(
 
 def exists(settings: Settings, repository: Repository) -> bool:
     """Whether there is a repository that this key opens. Raises WrongKey for another key's."""
-    done = call(settings, repository, ["--no-lock", "cat", "config"], accept=(0, NO_REPOSITORY))
+    words = ["--no-lock", "cat", "config"]
+    done = call(
+        settings, repository, words, accept=(0, NO_REPOSITORY), seconds=patience(repository)
+    )
     return done.code == 0
+
+
+def patience(repository: Repository) -> float | None:
+    """Seconds for a short call; restic itself tries one that is away for a quarter of an hour."""
+    return AWAY_SECONDS if repository.local is None else None
 
 
 def prepare(settings: Settings, repository: Repository) -> None:
     """Make the repository when there is none; forget the locks of calls that were killed."""
     if not exists(settings, repository):
-        call(settings, repository, ["init"])
+        call(settings, repository, ["init"], seconds=patience(repository))
     if repository.local is None or any((repository.local / "restic" / "locks").iterdir()):
         # Whoever is here holds the service's own lock: nobody else writes to this repository.
-        call(settings, repository, ["unlock", "--remove-all"])
+        call(settings, repository, ["unlock", "--remove-all"], seconds=patience(repository))
 
 
 def backup(
@@ -182,8 +190,7 @@ def verify(settings: Settings, repository: Repository, *, read_data: bool = Fals
 def snapshots(settings: Settings, repository: Repository, tag: str = "") -> Listing:
     """What is in a repository; restic passes over what it cannot read and ends with 0."""
     words = ["--json", "--no-lock", "snapshots", *(["--tag", tag] if tag else [])]
-    seconds = AWAY_SECONDS if repository.local is None else None
-    done = call(settings, repository, words, seconds=seconds)
+    done = call(settings, repository, words, seconds=patience(repository))
     made = sorted((_snapshot(each) for each in json.loads(done.output)), key=lambda it: it.time)
     damaged = tuple(line for line in done.errors.splitlines() if line.startswith("Ignoring"))
     return Listing(tuple(made), damaged)
