@@ -57,6 +57,15 @@ def alone(path: Path) -> Iterator[bool]:
         yield _locked(handle)
 
 
+@contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Hold the lock, after waiting for whoever has it: for what takes moments."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def _locked(handle: IO[str]) -> bool:
     for attempt in range(TRIES):
         try:

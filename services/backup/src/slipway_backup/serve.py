@@ -50,7 +50,7 @@ def serve(settings: Settings) -> None:
 
 def prepare(settings: Settings, place: Repository) -> None:
     """Have a repository to archive to, before there is a point. Raises BackupError."""
-    with lock.held(settings.work_directory / "run.lock", f"makes {place.name}"):
+    with lock.turn(settings.making(place.number)):
         if not files.exists(settings, place):
             files.prepare(settings, place)
         database.prepare(settings, place)

@@ -78,6 +78,10 @@ class Settings(BaseSettings):
         """
         return self.repository_directory / "reading.lock"
 
+    def making(self, number: int) -> Path:
+        """The lock of who makes the repository of this number, where there is none yet."""
+        return self.work_directory / f"make-{number}.lock"
+
     @property
     def scratch(self) -> Path:
         """Where a drill restores to."""

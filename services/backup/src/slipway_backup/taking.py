@@ -159,8 +159,9 @@ def _take(settings: Settings, kind: Kind, own: str, name: str, progress: Progres
 
 
 def _prepare(settings: Settings, place: Repository) -> None:
-    files.prepare(settings, place)
-    database.prepare(settings, place)
+    with lock.turn(settings.making(place.number)):
+        files.prepare(settings, place)
+        database.prepare(settings, place)
 
 
 @contextmanager
