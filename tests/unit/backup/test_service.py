@@ -141,6 +141,16 @@ def test_the_repositories_take_turns_and_each_drill_counts(
     assert "out of repository 2" in (status.verified(own, "a") or {})["what"]
 
 
+def test_a_drill_of_a_named_point_takes_it_from_the_first_repository_whosever_turn_it_is(
+    make: Callable[..., Settings], tmp_path: Path
+) -> None:
+    own = make(backup_policy={"second": {"kind": "path", "path": str(tmp_path / "second")}})
+    history.append(own, "drill", ok=True, point="a", key="live", repository=1)
+    assert drill.turn(own).number == 2
+    assert drill.run(own, "a").repository == 1
+    assert drill.run(own).repository == 2
+
+
 def test_no_drill_is_held_out_of_a_repository_that_is_not_there(own: Settings) -> None:
     with pytest.raises(Refused, match=r"no repository 2 \(there are: 1\)"):
         drill.run(own, repository=2)
