@@ -130,7 +130,7 @@ def activity(database: Container) -> str:
 
 
 def test_what_somebody_did_is_found_by_their_name(kept: Site) -> None:
-    identity = upload(kept, "spring")
+    identity = upload(kept, "slack")
 
     def there() -> bool:
         found = lines(kept, "--user", "admin", "--since", "10m")

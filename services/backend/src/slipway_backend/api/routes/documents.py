@@ -126,7 +126,6 @@ async def upload(
         version=stored.version,
         bytes=document.bytes,
         queued=stored.queued,
-        user_id=str(identity.user_id),
     )
     return DocumentOut.model_validate(document)
 
@@ -261,9 +260,7 @@ async def delete_document(document_id: UUID, state: StateDependency, identity: W
             document = await get_visible(connection, document_id, identity)
             raise read_only(document.collection)
         await contents.remove_unused(connection, state.files, gone)
-    get_logger().info(
-        "document_deleted", document_id=str(document_id), user_id=str(identity.user_id)
-    )
+    get_logger().info("document_deleted", document_id=str(document_id))
 
 
 async def get_visible(connection: Connection, document_id: UUID, identity: Identity) -> Document:
