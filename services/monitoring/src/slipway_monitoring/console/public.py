@@ -19,9 +19,9 @@ SAID = {
 GOOD = 0.999
 STYLE = """
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --text: #1b1f24; --quiet: #57606a;
-  --up: #116329; --degraded: #7d4e00; --down: #b3141c; --unknown: #8c959f; }
+  --up: #116329; --degraded: #7d4e00; --down: #b3141c; --unknown: #59636e; }
 @media (prefers-color-scheme: dark) { :root { --page: #0d1117; --card: #161b22; --text: #e6edf3;
-  --quiet: #9da7b3; --up: #56d364; --degraded: #e3b341; --down: #ff7b72; --unknown: #6e7681; } }
+  --quiet: #9da7b3; --up: #56d364; --degraded: #e3b341; --down: #ff7b72; --unknown: #9198a1; } }
 body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--page); color: var(--text);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.3rem; } h2 { font-size: 1.05rem; margin-top: 2rem; }

@@ -184,8 +184,6 @@ function follow() {
   }
 }
 
-const worn = localStorage.getItem("theme");
-if (worn) document.documentElement.dataset.theme = worn;
 part("search").addEventListener("submit", (event) => { event.preventDefault(); search(); });
 for (const name of ["service", "level"]) part(name).addEventListener("change", search);
 part("time").addEventListener("change", () => { if (part("time").value !== "chosen") { chosen = null; search(); } });
@@ -196,5 +194,6 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "f") follow();
   else if (event.key === "r") search();
 });
+part("starting").remove();
 read();
 search();

@@ -123,4 +123,5 @@ part("help").addEventListener("click", () => part("keys").showModal());
 document.addEventListener("keydown", key);
 let resized;
 addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(graphs, 300); });
+part("starting").remove();
 enter().catch(leave);

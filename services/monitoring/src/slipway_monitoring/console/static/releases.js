@@ -81,4 +81,5 @@ function timeline(phases) {
 }
 
 addEventListener("hashchange", open);
+document.getElementById("starting").remove();
 load();

@@ -22,7 +22,8 @@ function table(titles, rows) {
     element("tr", {}, ...row.map((cell, place) =>
       place === 0 ? element("th", { scope: "row" }, cell) : element("td", {}, cell))));
   const made = element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
-  return element("div", { class: "scrolls", tabindex: "0", role: "group" }, made);
+  const name = titles.filter((each) => each).join(", ");
+  return element("div", { class: "scrolls", tabindex: "0", role: "group", "aria-label": name }, made);
 }
 
 // Good, bad or not known, in words and not by colour alone.
