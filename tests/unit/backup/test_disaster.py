@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from slipway_backup import disaster, settings
+from slipway_backup import disaster, repositories, settings
 from slipway_backup.errors import Refused
+from slipway_backup.points import Point
 from slipway_backup.settings import Settings
 
 
@@ -70,6 +72,19 @@ def test_what_is_no_repository_is_left_alone(own: Settings, tmp_path: Path) -> N
     assert not own.repository_directory.exists()
     with pytest.raises(Refused, match="there is no repository 2"):
         disaster.survey(own, None, 2)
+
+
+def test_a_copy_of_another_machine_s_repository_has_its_own_names_of_copies(
+    own: Settings, point: Callable[..., Point]
+) -> None:
+    here = repositories.all_of(own)[0]
+    made = point(database={"labels": {"1": "20261129-120000F", "2": "20261129-120007F"}})
+    assert made.label(here) == "20261129-120000F"
+    copies = own.repository_directory / "pgbackrest/backup/slipway"
+    (copies / "20261129-120007F").mkdir(parents=True)
+    assert made.label(here) == "20261129-120007F"
+    (copies / "20261129-120000F").mkdir()
+    assert made.label(here) == "20261129-120000F"
 
 
 def test_secrets_come_by_standard_input_and_are_this_process_s_alone(

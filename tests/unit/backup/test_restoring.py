@@ -15,13 +15,15 @@ from slipway_backup import points, recovery, restoring, retention
 from slipway_backup.errors import Failed, Refused
 from slipway_backup.points import Point, Stored
 from slipway_backup.policy import Keep
+from slipway_backup.repositories import Repository
 from slipway_backup.settings import Settings
 from slipway_backup.sources import database
 from slipway_backup.sources.database import Copy
 
 
 def stored(point: Point) -> Stored:
-    return cast("Stored", SimpleNamespace(point=point, repository=SimpleNamespace(number=1)))
+    place = Repository(1, Keep(), "/nowhere")
+    return cast("Stored", SimpleNamespace(point=point, repository=place))
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-11-29T12:00:00"])

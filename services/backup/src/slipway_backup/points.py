@@ -15,7 +15,7 @@ from slipway_backup.errors import Failed, Refused, WrongKey
 from slipway_backup.fingerprints import Fingerprint
 from slipway_backup.fingerprints import read as read_fingerprints
 from slipway_backup.repositories import Repository
-from slipway_backup.settings import Settings
+from slipway_backup.settings import STANZA, Settings
 from slipway_backup.sources import files
 from slipway_backup.sources.database import Copy
 from slipway_backup.sources.files import Snapshot
@@ -52,10 +52,22 @@ class Point:
 
     def label(self, repository: Repository) -> str:
         """What pgBackRest calls its copy there. Raises Failed where there is none."""
-        labels = self.database["labels"]
-        if str(repository.number) not in labels:
+        if not (found := self.named(repository)):
             raise Failed(f"point {self.id} has no copy of the database in {repository.name}")
-        return str(labels[str(repository.number)])
+        return found
+
+    def named(self, repository: Repository) -> str:
+        """What pgBackRest calls its copy there, or an empty text.
+
+        A copy of another machine's repository goes on calling it as it did there.
+        """
+        labels = {number: str(label) for number, label in self.database["labels"].items()}
+        own = labels.get(str(repository.number), "")
+        if repository.local is None:
+            return own
+        copies = repository.local / "pgbackrest/backup" / STANZA
+        there = [label for label in (own, *labels.values()) if label and (copies / label).is_dir()]
+        return there[0] if there else own
 
     @property
     def tables(self) -> dict[str, Fingerprint]:

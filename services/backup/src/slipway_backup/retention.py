@@ -82,5 +82,5 @@ def _reach(borne: Sequence[bool], wanted: int) -> int:
 
 
 def of_copies(listed: Sequence[Stored], labels: Collection[str]) -> list[Stored]:
-    """The points of copies that were removed."""
-    return [each for each in listed if each.point.label(each.repository) in labels]
+    """The points of copies that were removed, whatever those were called where they came from."""
+    return [each for each in listed if {*each.point.database["labels"].values()} & {*labels}]

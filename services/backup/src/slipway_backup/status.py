@@ -37,7 +37,7 @@ def described(
         labels = _labels(settings, repository) if listed.points else set()
         for stored in listed.points:
             entry = by_id.setdefault(stored.point.id, _told(settings, stored))
-            if stored.point.database["labels"].get(str(repository.number)) in labels:
+            if stored.point.named(repository) in labels:
                 entry["repositories"].append(repository.number)
     told = wal.state(settings)
     return {
