@@ -33,6 +33,7 @@ from slipway_backup import (
 )
 from slipway_backup.belongings import Wanted
 from slipway_backup.errors import BackupError, Failed, Refused
+from slipway_backup.keeper import keep, kept
 from slipway_backup.policy import KINDS
 from slipway_backup.settings import Settings
 
@@ -60,13 +61,13 @@ def main(words: Sequence[str] | None = None) -> int:
         return failed.exit_code
     if answer is not None:
         print(json.dumps(answer, sort_keys=True, default=str))
-    return 0
+    return 1 if chosen.verb == "kept" and answer and answer.get("problems") else 0
 
 
 def answer_to(chosen: argparse.Namespace, own: Settings) -> dict[str, Any] | None:
     """What a verb answers. Raises BackupError."""
-    if chosen.verb == "serve":
-        serve.serve(own)
+    if chosen.verb in {"serve", "keep"}:
+        (serve.serve if chosen.verb == "serve" else keep.keep)(own)
         return None
     if chosen.verb in {"list", "status"}:
         return status.points_of(own) if chosen.verb == "list" else status.summary(own)
@@ -81,6 +82,7 @@ def answer_to(chosen: argparse.Namespace, own: Settings) -> dict[str, Any] | Non
         "survey": _survey,
         "adopt": _adopt,
         "state": _state,
+        "kept": _kept,
     }[chosen.verb]
     with lock.shared(own.reading) if chosen.verb in READS else nullcontext():
         return work(own, chosen, progress.to_stderr())
@@ -200,6 +202,16 @@ def _state(
     return {"state": chosen.point}
 
 
+def _kept(
+    own: Settings, chosen: argparse.Namespace, _told: progress.Progress
+) -> dict[str, Any] | None:
+    if chosen.accept:
+        return kept.accept(own)
+    if chosen.at and not chosen.to:
+        raise Refused("--at says of when a repository is laid out", "say --to DIRECTORY too")
+    return {"kept": kept.lay_out(own, chosen.to, chosen.at)} if chosen.to else kept.listed(own)
+
+
 def parser() -> argparse.ArgumentParser:
     """The words that are understood."""
     made = argparse.ArgumentParser(prog="slipway-backup", description=__doc__, allow_abbrev=False)
@@ -239,6 +251,11 @@ def parser() -> argparse.ArgumentParser:
     state = verbs.add_parser("state", help="restore a point's state: ledger, secrets, settings")
     state.add_argument("--point", required=True)
     state.add_argument("--to", type=Path, required=True, help="the folder of the state")
+    verbs.add_parser("keep", help="the keeper: receives what lands, judges it, alone removes")
+    given = verbs.add_parser("kept", help="what a keeper has; exit code 1 while it has a problem")
+    given.add_argument("--to", type=Path, help="an empty folder for a repository as it was")
+    given.add_argument("--at", default="", help="a receive time with its zone; else the last good")
+    given.add_argument("--accept", action="store_true", help="what is wrong now was looked at")
     for each in (survey, state):
         each.add_argument("--repository", type=int, default=repositories.FIRST)
         each.add_argument("--secrets", choices=("-",), default="", help="as JSON on standard input")

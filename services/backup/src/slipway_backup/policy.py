@@ -46,6 +46,20 @@ class Second(Strict):
     keep: Keep = Field(default_factory=Keep)
 
 
+class Keeping(Strict):
+    """What a keeper goes by. All of it is counted by the time at which it received something."""
+
+    look_seconds: float = Field(30, gt=0, description="between two looks at the landing folder")
+    days: float = Field(35, gt=0, description="points received within are kept")
+    points: int = Field(7, ge=1, description="so many of the newest are kept, however old")
+    guarded_days: float = Field(7, ge=0, description="a point younger than this goes by no rule")
+    silent_hours: float = Field(26, gt=0, description="longest time without a new point")
+    backdated_hours: float = Field(24, gt=0, description="longest way of a point to the keeper")
+    future_minutes: float = Field(10, gt=0, description="what clocks may differ by")
+    reserve_percent: float = Field(10, ge=1, le=90, description="of its disk, never taken")
+    repeat_hours: float = Field(24, gt=0, description="until a problem that lasts is told again")
+
+
 class Policy(Strict):
     """The schedule as lines of crontab in UTC, an empty one for never."""
 

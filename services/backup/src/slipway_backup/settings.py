@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from slipway_backup.errors import Refused
-from slipway_backup.policy import Policy
+from slipway_backup.policy import Keeping, Policy
 
 SECRETS = Path("/run/secrets")
 HOME = Path("/var/lib/slipway-backup")
@@ -41,6 +41,11 @@ class Settings(BaseSettings):
     )
     files_directory: Path = Path("/source/files")
     state_directory: Path = Path("/source/state")
+
+    keeper_directory: Path = HOME / "keeper"
+    landing_directory: Path = Field(Path("/landing"), description="written to by the environment")
+    keeper_policy: Keeping = Field(default_factory=Keeping)
+    keeper_webhook_url: str = Field("", description="told of problems, in Slack's form")
 
     backup_password: str = ""
     backup_key: str = ""
