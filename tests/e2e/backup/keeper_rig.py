@@ -29,7 +29,7 @@ class Keeper:
 
     kind = "sftp"
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, **room: str) -> None:
         image = f"{NAME}-keeper:local"
         words = ("docker", "build", "--quiet", f"--secret=id=ca,src={AUTHORITIES}")
         subprocess.run([*words, f"--tag={image}", str(HERE)], check=True, capture_output=True)
@@ -37,7 +37,7 @@ class Keeper:
         known = _public(host)
         self.fingerprint = hashlib.sha256(b64decode(known.split()[1])).hexdigest()
         self.secrets = {"second_key": _private(client), "second_known_hosts": f"{HOST} {known}\n"}
-        rig.volume("keeper")
+        rig.volume("keeper", **room)
         self.container = rig.run(
             image,
             HOST,
