@@ -47,20 +47,19 @@ def level(
     _refuse_nonsense(env, service, level, minutes)
     with target.reached(environment) as reached:
         running = engine_facts.read(reached.engine, env)
-    there = [
-        each
-        for each in running.containers
-        if each.service in (service or SERVICES) and each.state == "running"
-    ]
-    if not there:
-        raise Refused(
-            f"No {' and no '.join(service or SERVICES)} of {env} runs",
-            next_command=f"invoke status --env {env}",
-        )
-    for each in there:
-        console.say(
-            f"  {each.name.removeprefix(names.prefix(env)):<14} {_told(each, env, level, minutes)}"
-        )
+        there = [
+            each
+            for each in running.containers
+            if each.service in (service or SERVICES) and each.state == "running"
+        ]
+        if not there:
+            raise Refused(
+                f"No {' and no '.join(service or SERVICES)} of {env} runs",
+                next_command=f"invoke status --env {env}",
+            )
+        for each in there:
+            name = each.name.removeprefix(names.prefix(env))
+            console.say(f"  {name:<14} {_told(each, env, level, minutes)}")
 
 
 def _refuse_nonsense(env: str, service: list[str], level: str, minutes: str) -> None:

@@ -6,9 +6,7 @@ import os
 import shutil
 from functools import partial
 
-import uvicorn
-
-from slipway_backup import lock, logs, schedule, scratch, wal
+from slipway_backup import answering, lock, logs, schedule, scratch, wal
 from slipway_backup.api import make_app
 from slipway_backup.repositories import Repository
 from slipway_backup.settings import Settings
@@ -29,17 +27,8 @@ def serve(settings: Settings) -> None:
         receiver.start()
         scheduler = schedule.start(settings)
         logs.log("info", "serving", port=settings.port, environment=settings.environment)
-        config = uvicorn.Config(
-            make_app(settings),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
         try:
-            uvicorn.Server(config).run()
+            answering.answer(make_app(settings), settings)
         finally:
             scheduler.shutdown(wait=False)
             receiver.stop()

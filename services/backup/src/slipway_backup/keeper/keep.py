@@ -10,9 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
-from slipway_backup import errors, lock, logs
+from slipway_backup import answering, errors, lock, logs
 from slipway_backup.errors import OTHERS, BackupError, Refused
 from slipway_backup.keeper import expiry, judging, rules, telling
 from slipway_backup.keeper import store as storing
@@ -214,17 +212,8 @@ def keep(settings: Settings) -> None:
         work = threading.Thread(target=_go_on, args=(keeper, stopping))
         work.start()
         logs.log("info", "keeping", port=settings.port, environment=settings.environment)
-        config = uvicorn.Config(
-            make_app(keeper),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
         try:
-            uvicorn.Server(config).run()
+            answering.answer(make_app(keeper), settings)
         finally:
             stopping.set()
             logs.log("info", "stopped")
